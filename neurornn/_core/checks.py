@@ -1,0 +1,307 @@
+"""One checker for the whole package, so that the same mistake reads the same everywhere."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.errors import DataError, KindError, ShapeError, UnitError, UnitWarning
+
+#: A frame every two seconds or slower is taken for a time axis in milliseconds or in frames.
+SLOWEST_FRAME = 2.0
+
+
+class Traces(NamedTuple):
+    """Traces as every estimator takes them.
+
+    Attributes
+    ----------
+    values : (time, unit), float64, C order; NaN where a frame is missing.
+    time : (time,), s; the end of each frame.
+    sampling_rate : Hz, the rate within a block.
+    blocks : (block, 2); first and one-past-last frame of each gapless stretch.
+    unit : (unit,); the labels of the units.
+    """
+
+    values: NDArray[np.float64]
+    time: NDArray[np.float64]
+    sampling_rate: float
+    blocks: NDArray[np.int64]
+    unit: NDArray[Any]
+
+
+def check_positive(value: float, name: str, unit: str = "1") -> float:
+    """Return `value` as a float, or raise where it is not a finite number above zero."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise KindError(
+            f"{name} is {value!r}, a {type(value).__name__}",
+            f"A number above 0 in {unit} was needed",
+            f"Pass {name} as a plain number",
+        ) from None
+    if not np.isfinite(number) or number <= 0:
+        raise DataError(
+            f"{name} is {number}",
+            f"A finite number above 0 in {unit} was needed",
+            f"Check {name} and its unit",
+        )
+    return number
+
+
+def check_sampling_rate(sampling_rate: float) -> float:
+    """Return a frame rate in Hz, or raise where it looks like a frame interval or kHz."""
+    rate = check_positive(sampling_rate, "sampling_rate", "Hz")
+    if rate <= 1 / SLOWEST_FRAME:
+        raise UnitError(
+            f"sampling_rate is {rate:g} Hz, one frame every {1 / rate:g} s",
+            f"A rate above {1 / SLOWEST_FRAME:g} Hz was needed",
+            f"Is this a frame interval or a rate in kHz? Then pass {1 / rate:g} or "
+            f"{1000 * rate:g} Hz",
+        )
+    return rate
+
+
+def check_bin_size(bin_size: float) -> float:
+    """Return a bin width in s; warn where it looks like milliseconds."""
+    width = check_positive(bin_size, "bin_size", "s")
+    if width > 1:
+        warnings.warn(
+            f"bin_size is {width:g} s. Are these ms? Then pass {width / 1000:g}.",
+            UnitWarning,
+            stacklevel=3,
+        )
+    return width
+
+
+def check_frame_times(time: ArrayLike, name: str = "time") -> NDArray[np.float64]:
+    """Return time stamps in s, increasing, or raise where they look like ms or frame numbers."""
+    stamps = np.asarray(time)
+    if stamps.dtype.kind in "mM":
+        raise UnitError(
+            f"{name} holds {stamps.dtype} values",
+            "Time stamps in s as floats were needed",
+            f'Convert them: {name} / np.timedelta64(1, "s")',
+        )
+    stamps = stamps.astype(np.float64)
+    if stamps.ndim != 1:
+        raise ShapeError(
+            f"{name} has shape {stamps.shape}",
+            "One time stamp for each frame, in one dimension, was needed",
+            f"Pass {name} as a 1-D array",
+        )
+    steps = np.diff(stamps)
+    if not np.isfinite(stamps).all():
+        raise DataError(
+            f"{name} holds {np.sum(~np.isfinite(stamps))} values that are not finite",
+            "A finite time stamp for every frame was needed",
+            "Drop those frames; a missing frame needs no time stamp",
+        )
+    if len(steps) and np.any(steps <= 0):
+        first = int(np.argmax(steps <= 0))
+        raise DataError(
+            f"{name} does not increase: stamp {first + 1} is {stamps[first + 1]:g} after "
+            f"{stamps[first]:g}",
+            "Time stamps in s that increase from frame to frame were needed",
+            "Sort the frames, or put trials on one clock with data.join_trials",
+        )
+    if len(steps):
+        step = float(np.median(steps))
+        if step >= SLOWEST_FRAME:
+            raise UnitError(
+                f"{name} advances by {step:g} from frame to frame",
+                f"Time stamps in s, less than {SLOWEST_FRAME:g} s apart, were needed",
+                f"Are these ms or frame numbers? Divide {name} by 1000 or by the frame rate",
+            )
+    return stamps
+
+
+def check_spike_times(spike_times: ArrayLike, name: str = "spike_times") -> NDArray[np.float64]:
+    """Return spike times in s; raise where not finite, warn where they look like ms."""
+    times = np.asarray(spike_times, dtype=np.float64).ravel()
+    if not np.isfinite(times).all():
+        raise DataError(
+            f"{name} holds {np.sum(~np.isfinite(times))} values that are not finite",
+            "Finite spike times in s were needed",
+            "Drop the NaN paddings before",
+        )
+    if len(times) > 10 and np.median(np.diff(np.sort(times))) > 100:
+        warnings.warn(
+            f"The median interspike interval of {name} is "
+            f"{np.median(np.diff(np.sort(times))):g} s. Are these ms? Then divide by 1000.",
+            UnitWarning,
+            stacklevel=3,
+        )
+    return times
+
+
+def find_blocks(time: NDArray[np.float64], dt: float, tolerance: float = 0.5) -> NDArray[np.int64]:
+    """Return first and one-past-last index of each stretch whose steps are within tolerance·dt.
+
+    Parameters
+    ----------
+    time : (time,), s.
+    dt : s, the expected step.
+    tolerance : a step longer than ``(1 + tolerance)·dt`` starts a new block.
+    """
+    joins = np.flatnonzero(np.diff(time) > (1 + tolerance) * dt) + 1
+    edges = np.concatenate([[0], joins, [len(time)]])
+    return np.stack([edges[:-1], edges[1:]], axis=1).astype(np.int64)
+
+
+def as_traces(
+    data: Any,
+    *,
+    sampling_rate: float | None = None,
+    name: str = "fluorescence",
+    min_frames: int = 4,
+) -> Traces:
+    """Check fluorescence (or any sampled trace) and bring it to one form.
+
+    Parameters
+    ----------
+    data : DataArray with dims ``time`` and (optionally) ``unit``, or array (time,), (time, unit)
+        NaN marks a missing frame.
+    sampling_rate : Hz
+        Needed for plain arrays; for a DataArray it is read from its attrs or its time axis, and
+        must agree with them where given.
+    name : what the data are called in messages.
+    min_frames : fewest frames that are accepted.
+
+    Raises
+    ------
+    KindError, ShapeError, UnitError, DataError
+        Each says what came, what was needed and what to do.
+    """
+    time: NDArray[np.float64] | None = None
+    if isinstance(data, xr.Dataset):
+        raise KindError(
+            f"A whole recording came, with variables {', '.join(map(str, data.data_vars))}",
+            "One variable with dims (time, unit) was needed",
+            'Pass one of them, for example recording["dff"]',
+        )
+    if isinstance(data, xr.DataArray):
+        array, time, labels, sampling_rate = _from_labelled(data, sampling_rate, name)
+    else:
+        array = _as_numbers(data, name)
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.ndim != 2:
+            raise ShapeError(
+                f"{name} has shape {array.shape}",
+                "An array (time,) or (time, unit) was needed",
+                "Average or select the other axes first",
+            )
+        labels = np.arange(array.shape[1])
+        if array.shape[0] < array.shape[1] and array.shape[0] < 500:
+            raise ShapeError(
+                f"{name} has shape {array.shape}: {array.shape[0]} frames of {array.shape[1]} units",
+                "Time along the first axis, (time, unit), was needed",
+                f"If the axes are (unit, time), pass {name}.T; otherwise pass a DataArray with "
+                "named dims",
+            )
+    if array.size == 0:
+        raise DataError(
+            f"{name} is empty, shape {array.shape}",
+            f"At least {min_frames} frames of one unit were needed",
+            "Check the selection of units and of time",
+        )
+    if sampling_rate is None:
+        raise UnitError(
+            f"{name} came without a sampling rate",
+            "The frame rate in Hz was needed: a time constant in s cannot be read without it",
+            "Pass sampling_rate=30.0, or set .attrs['sampling_rate'] of the variable",
+        )
+    rate = check_sampling_rate(sampling_rate)
+    if array.shape[0] < min_frames:
+        raise DataError(
+            f"{name} has {array.shape[0]} frames",
+            f"At least {min_frames} frames were needed",
+            "Record for longer, or check that time is the first axis",
+        )
+    if np.isinf(array).any():
+        raise DataError(
+            f"{name} holds {int(np.isinf(array).sum())} infinite values",
+            "Finite values were needed, or NaN where a frame is missing",
+            "Replace them: np.where(np.isinf(x), np.nan, x)",
+        )
+    if np.isnan(array).all():
+        raise DataError(
+            f"{name} is NaN in every frame of every unit",
+            "At least one unit with measured frames was needed",
+            "Check the reader and the selection",
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        flat = np.nanmax(array, axis=0) - np.nanmin(array, axis=0)
+    if np.all((flat == 0) | np.isnan(flat)):
+        raise DataError(
+            f"{name} is constant in every unit",
+            "At least one unit that changes over time was needed",
+            "Check the reader and the selection: was a mask or an index read for a trace?",
+        )
+    if time is None:
+        time = (np.arange(array.shape[0]) + 1) / rate
+    return Traces(
+        np.ascontiguousarray(array, dtype=np.float64),
+        time,
+        rate,
+        find_blocks(time, 1 / rate),
+        labels,
+    )
+
+
+def _as_numbers(data: Any, name: str) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(data)
+        if array.dtype.kind == "c" or array.dtype.kind not in "biuf":
+            raise TypeError
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise KindError(
+            f"{name} is a {type(data).__name__} that is not an array of real numbers",
+            "An array (time, unit) of floats was needed",
+            "Open a file with nr.open, or pass a NumPy array or a DataArray",
+        ) from None
+
+
+def _from_labelled(
+    data: xr.DataArray, sampling_rate: float | None, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[Any], float | None]:
+    if "time" not in data.dims or not set(map(str, data.dims)) <= {"time", "unit"}:
+        raise ShapeError(
+            f"{name} has dims {tuple(map(str, data.dims))}",
+            "Dims ('time', 'unit') or ('time',) were needed",
+            "Rename or select: x.rename({'cell': 'unit'}), x.isel(trial=0)",
+        )
+    if "unit" not in data.dims:
+        data = data.expand_dims("unit", axis=1)
+    data = data.transpose("time", "unit")
+    array = _as_numbers(data.values, name)
+    labels = np.asarray(data["unit"].values) if "unit" in data.coords else np.arange(data.shape[1])
+    labels = np.atleast_1d(labels)
+    stated = data.attrs.get("sampling_rate")
+    stated = None if stated is None else float(stated)
+    time = None
+    if "time" in data.coords and data.sizes["time"] > 1:
+        time = check_frame_times(data["time"].values)
+        from_time = 1 / float(np.median(np.diff(time)))
+        for source, rate in (("sampling_rate=", sampling_rate), ("attrs", stated)):
+            if rate is not None and abs(rate / from_time - 1) > 0.02:
+                raise UnitError(
+                    f"Two rates came: {rate:g} Hz ({source}) and {from_time:g} Hz (time axis)",
+                    "One frame rate was needed, the same to 2 %",
+                    "Correct the wrong one; is the time axis in ms?",
+                )
+        sampling_rate = sampling_rate or stated or from_time
+    elif stated is not None:
+        if sampling_rate is not None and abs(sampling_rate / stated - 1) > 0.02:
+            raise UnitError(
+                f"Two rates came: {sampling_rate:g} Hz (sampling_rate=) and {stated:g} Hz (attrs)",
+                "One frame rate was needed, the same to 2 %",
+                "Correct the wrong one",
+            )
+        sampling_rate = stated
+    return array, time, labels, sampling_rate

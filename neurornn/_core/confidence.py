@@ -1,0 +1,264 @@
+"""Intervals: profile, delta, bootstrap, conformal; and one way to carry them with a value.
+
+A result is an `xarray.Dataset`: each ``name`` stands beside ``name_ci`` with the extra dimension
+``ci_bound = [lower, upper]``. A missing interval is NaN, with the reason in the attrs.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+
+from neurornn._core.errors import DataError
+from neurornn._core.rng import RNG, generator
+
+CI_BOUND = "ci_bound"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its interval, unit and origin.
+
+    Parameters
+    ----------
+    name : its name in the table.
+    value : array over `dims`.
+    ci : array over `dims` plus two bounds; None where there is no interval.
+    units : symbol, for example ``"s"``.
+    long_name : what it is, for people.
+    method : how value and interval were obtained.
+    dims : names of the axes of `value`.
+    reason : why the interval is missing, where it is.
+    """
+
+    name: str
+    value: ArrayLike
+    units: str
+    long_name: str
+    method: str
+    ci: ArrayLike | None = None
+    dims: tuple[str, ...] = ()
+    reason: str = ""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def to_dataset(
+    estimates: Sequence[Estimate],
+    *,
+    confidence_level: float,
+    coords: Mapping[Hashable, Any] | None = None,
+    status: ArrayLike | None = None,
+    status_dims: tuple[str, ...] = (),
+    covariance: NDArray[np.float64] | None = None,
+    covariance_names: Sequence[str] = (),
+    covariance_dims: tuple[str, ...] = (),
+) -> xr.Dataset:
+    """Put estimates into the one table form that every result has.
+
+    Parameters
+    ----------
+    estimates : the values, in the order of the columns.
+    confidence_level : of the intervals, for example 0.95.
+    coords : coordinates of the dims, for example the labels of the units.
+    status : code per entry of `status_dims`.
+    covariance : (\\*covariance_dims, parameter, parameter_)
+        Kept beside the intervals, over `covariance_names`.
+    """
+    table = xr.Dataset(coords=coords)
+    for e in estimates:
+        value = np.asarray(e.value)
+        common = {"units": e.units, "long_name": e.long_name, "method": e.method}
+        table[e.name] = (e.dims, value, {**common, **e.attrs})
+        missing = e.ci is None
+        bounds = np.full((*value.shape, 2), np.nan) if missing else np.asarray(e.ci, dtype=float)
+        reason = e.reason or ("no interval is formed for this quantity" if missing else "")
+        table[f"{e.name}_ci"] = (
+            (*e.dims, CI_BOUND),
+            bounds,
+            {
+                **common,
+                "long_name": f"interval of {e.long_name}",
+                "ci_kind": "confidence",
+                "ci_prob": float(confidence_level),
+                "reason": reason,
+            },
+        )
+    table = table.assign_coords({CI_BOUND: ["lower", "upper"]})
+    if status is not None:
+        table["status"] = (status_dims, np.asarray(status, dtype=str), {"long_name": "status"})
+    if covariance is not None:
+        names = list(covariance_names)
+        table["covariance"] = (
+            (*covariance_dims, "parameter", "parameter_"),
+            covariance,
+            {"long_name": "covariance of the parameters named on its axes", "units": "mixed"},
+        )
+        table = table.assign_coords(parameter=names, parameter_=names)
+    return table
+
+
+def normal_quantile(confidence_level: float) -> float:
+    """Two-sided quantile of the standard normal, 1.96 for 0.95."""
+    if not 0 < confidence_level < 1:
+        raise DataError(
+            f"confidence_level is {confidence_level}",
+            "A number between 0 and 1 was needed",
+            "Pass 0.95 for a 95 % interval",
+        )
+    return float(stats.norm.ppf(0.5 + confidence_level / 2))
+
+
+def delta_interval(
+    value: ArrayLike,
+    stderr: ArrayLike,
+    confidence_level: float = 0.95,
+    *,
+    dof: float | None = None,
+    log: bool = False,
+) -> NDArray[np.float64]:
+    """Interval from a standard error, optionally formed on the log scale.
+
+    Parameters
+    ----------
+    value : any shape.
+    stderr : same shape, same unit as `value`.
+    dof : residual degrees of freedom; Student's t instead of the normal where given.
+    log : form it for ``log(value)`` and map back, so that it stays positive and is lopsided.
+
+    Returns
+    -------
+    array, the shape of `value` plus 2
+        Lower and upper bound.
+    """
+    value = np.asarray(value, dtype=float)
+    stderr = np.asarray(stderr, dtype=float)
+    q = normal_quantile(confidence_level)
+    if dof is not None:
+        q = float(stats.t.ppf(0.5 + confidence_level / 2, max(dof, 1)))
+    if log:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            half = q * stderr / value
+            return np.stack([value * np.exp(-half), value * np.exp(half)], axis=-1)
+    return np.stack([value - q * stderr, value + q * stderr], axis=-1)
+
+
+def profile_interval(
+    deviance: Callable[[float], float],
+    best: float,
+    *,
+    step: float,
+    lower: float = -np.inf,
+    upper: float = np.inf,
+    confidence_level: float = 0.95,
+) -> tuple[float, float]:
+    """Interval where a profile deviance stays below the chi-square threshold.
+
+    Parameters
+    ----------
+    deviance : callable
+        Minus twice the profile log-likelihood, up to a constant, of one parameter.
+    best : where it is least.
+    step : first step of the search; about one standard error.
+    lower, upper : limits of the parameter. A side on which the deviance never rises enough is NaN:
+        the data do not bound the parameter there.
+
+    Returns
+    -------
+    lower bound, upper bound
+
+    References
+    ----------
+    Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496.
+    """
+    threshold = deviance(best) + float(stats.chi2.ppf(confidence_level, 1))
+
+    def excess(x: float) -> float:
+        return deviance(x) - threshold
+
+    bounds = []
+    for sign, limit in ((-1.0, lower), (1.0, upper)):
+        inner, reach = best, step
+        found = np.nan
+        for _ in range(60):
+            outer = best + sign * reach
+            outer = max(outer, limit) if sign < 0 else min(outer, limit)
+            if excess(outer) > 0:
+                a, b = min(inner, outer), max(inner, outer)
+                found = float(optimize.brentq(excess, a, b, xtol=1e-10, rtol=1e-10))
+                break
+            if outer == limit:
+                break
+            inner, reach = outer, reach * 1.6
+        bounds.append(found)
+    return bounds[0], bounds[1]
+
+
+def bootstrap_interval(
+    samples: ArrayLike,
+    statistic: Callable[[NDArray[Any]], Any] = np.mean,
+    *,
+    confidence_level: float = 0.95,
+    n_resamples: int = 999,
+    rng: RNG = None,
+) -> tuple[float, float]:
+    """Percentile interval of a statistic of exchangeable samples (blocks, trials, seeds, events).
+
+    Parameters
+    ----------
+    samples : (sample, ...)
+        One row per unit of resampling. Rows must be exchangeable: pass blocks, not frames.
+    statistic : array of rows -> number.
+
+    Returns
+    -------
+    lower, upper : NaN where there are fewer than 3 samples.
+
+    References
+    ----------
+    Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
+    """
+    rows = np.asarray(samples)
+    if len(rows) < 3:
+        return float("nan"), float("nan")
+    rng = generator(rng)
+    picks = rng.integers(len(rows), size=(n_resamples, len(rows)))
+    draws = np.array([float(statistic(rows[p])) for p in picks])
+    tail = (1 - confidence_level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def binomial_interval(
+    n_success: int, n_trials: int, confidence_level: float = 0.95
+) -> tuple[float, float]:
+    """Wilson interval of a fraction, for example of a coverage."""
+    if n_trials == 0:
+        return float("nan"), float("nan")
+    test = stats.binomtest(int(n_success), int(n_trials))
+    low, high = test.proportion_ci(confidence_level, method="wilson")
+    return float(low), float(high)
+
+
+def conformal_halfwidth(residuals: ArrayLike, confidence_level: float = 0.9) -> float:
+    """Half-width that covers a new value with the stated probability, whatever the noise.
+
+    Parameters
+    ----------
+    residuals : (sample,)
+        Absolute or signed errors on data that were not used for the fit.
+
+    Returns
+    -------
+    half-width : same unit as the residuals; infinite where there are too few of them.
+
+    References
+    ----------
+    Lei et al. 2018, JASA 113:1094, doi:10.1080/01621459.2017.1307116 (split conformal).
+    """
+    scores = np.sort(np.abs(np.asarray(residuals, dtype=float).ravel()))
+    rank = int(np.ceil((len(scores) + 1) * confidence_level))
+    return float(scores[rank - 1]) if rank <= len(scores) else float("inf")

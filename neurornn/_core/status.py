@@ -1,0 +1,62 @@
+"""How a fit ended: a code for programs, a text with a remedy for people."""
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How the fit of one unit, or of a whole model, ended."""
+
+    OK = "ok"
+    NO_DATA = "no_data"
+    CONSTANT = "constant"
+    CLIPPED = "clipped"
+    TOO_SHORT = "too_short"
+    TOO_FEW_EVENTS = "too_few_events"
+    TOO_NOISY = "too_noisy"
+    DECAY_NOT_RESOLVED = "decay_not_resolved"
+    NOT_IDENTIFIABLE = "not_identifiable"
+    AT_BOUND = "at_bound"
+    NOT_CONVERGED = "not_converged"
+    STOPPED_EARLY = "stopped_early"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+    @property
+    def remedy(self) -> str:
+        """What this means and what to try, in one or two sentences."""
+        return _REMEDIES[self]
+
+
+_REMEDIES = {
+    Status.OK: "The fit ended at its optimum.",
+    Status.NO_DATA: "Every frame is missing (NaN). Leave the unit out or check the reader.",
+    Status.CONSTANT: "The trace never changes. Leave the unit out or check the selection.",
+    Status.CLIPPED: "More than 1 % of the frames sit at the largest value. Record with a lower gain.",
+    Status.TOO_SHORT: "Fewer frames than the model has unknowns. Record for longer.",
+    Status.TOO_FEW_EVENTS: "Too few events for an interval that can be trusted. Record for longer.",
+    Status.TOO_NOISY: "The events do not stand out of the noise. Pool cells or average trials.",
+    Status.DECAY_NOT_RESOLVED: (
+        "The decay is faster than the frames, or slower than the recording. "
+        "Record faster, or for longer."
+    ),
+    Status.NOT_IDENTIFIABLE: (
+        "The data do not determine this parameter: another one trades against it. "
+        "Fix one of the two."
+    ),
+    Status.AT_BOUND: "The value lies at its bound. Widen the bounds or check the units.",
+    Status.NOT_CONVERGED: (
+        "The last epochs still improved the loss. Raise max_epochs, or lower the learning rate "
+        "if the history goes up and down."
+    ),
+    Status.STOPPED_EARLY: "The validation loss stopped improving; the best weights are kept.",
+    Status.DIVERGED: (
+        "The loss became NaN or infinite; the last good weights are kept. "
+        "Lower learning_rate, set clip_norm, or check the scale of the data."
+    ),
+    Status.FAILED: "The fit raised an error; its text stands in the note. Please report it.",
+}
+
+
+def remedies(codes: "set[str] | list[str]") -> dict[str, str]:
+    """Return the remedy of each code, for the codes that are not ok."""
+    return {c: Status(c).remedy for c in sorted(set(codes)) if c != Status.OK}

@@ -1,0 +1,302 @@
+"""What a recording is: an `xarray.Dataset` with named axes, times in s and units in the attrs.
+
+Time convention: frame or bin k stands for the interval ``((k - 1)·dt, k·dt]`` that ends at its
+time stamp.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.checks import (
+    check_frame_times,
+    check_sampling_rate,
+    check_spike_times,
+    find_blocks,
+)
+from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, UnitError, nearest
+from neurornn._core.report import Table
+from neurornn._core.units import format_number
+
+TIME_CONVENTION = "frame k stands for the interval ((k-1)*dt, k*dt] that ends at its time stamp"
+_TIME_ATTRS = {"units": "s", "long_name": "time", "convention": TIME_CONVENTION}
+
+
+def from_traces(
+    values: ArrayLike,
+    *,
+    sampling_rate: float | None = None,
+    time: ArrayLike | None = None,
+    name: str = "dff",
+    units: str = "1",
+    indicator: str | None = None,
+    unit: ArrayLike | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Make a recording from an array of traces.
+
+    Parameters
+    ----------
+    values : (time,) or (time, unit)
+        Fluorescence, dF/F or any sampled signal; NaN where a frame is missing.
+    sampling_rate : Hz
+        Needed unless `time` is given.
+    time : (time,), s
+        End of each frame; gaps between trials or missing stretches are simply absent.
+    name : ``"dff"`` or ``"fluorescence"``.
+    units : of the values.
+    indicator : for example ``"GCaMP6f"``.
+    unit : (unit,), labels.
+    attrs : more attributes of the recording (species, area, source).
+
+    Returns
+    -------
+    Dataset with ``name (time, unit)``.
+
+    Raises
+    ------
+    ShapeError, UnitError, DataError
+        Axes that do not fit, a rate or times in another unit.
+    """
+    array = np.asarray(values)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        raise ShapeError(
+            f"values has shape {array.shape}",
+            "An array (time,) or (time, unit) was needed",
+            "Put trials on one clock with data.join_trials",
+        )
+    if time is not None:
+        stamps = check_frame_times(time)
+        if len(stamps) != len(array):
+            raise ShapeError(
+                f"time has {len(stamps)} stamps and values {len(array)} frames",
+                "One time stamp for each frame was needed",
+                "Is values (unit, time)? Then pass values.T",
+            )
+        if sampling_rate is None and len(stamps) > 1:
+            sampling_rate = float(1 / np.median(np.diff(stamps)))
+    if sampling_rate is not None:
+        sampling_rate = check_sampling_rate(sampling_rate)
+    if time is None:
+        if sampling_rate is None:
+            raise UnitError(
+                "Neither a sampling rate nor frame times came",
+                "The frame rate in Hz or the time stamps in s were needed",
+                "Pass sampling_rate=30.0",
+            )
+        stamps = (np.arange(len(array)) + 1) / sampling_rate
+    own: dict[str, Any] = {"units": units, "sampling_rate": sampling_rate}
+    if indicator:
+        own["indicator"] = indicator
+    labels = np.arange(array.shape[1]) if unit is None else np.asarray(unit)
+    return xr.Dataset(
+        {name: (("time", "unit"), array, own)},
+        coords={"time": ("time", stamps, _TIME_ATTRS), "unit": labels},
+        attrs=dict(attrs or {}),
+    )
+
+
+def from_spikes(
+    spike_times: Sequence[ArrayLike],
+    *,
+    unit: ArrayLike | None = None,
+    t_start: float | None = None,
+    t_stop: float | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Make a recording from one array of spike times per unit.
+
+    Parameters
+    ----------
+    spike_times : one 1-D array per unit, s.
+    unit : (unit,), labels.
+    t_start, t_stop : s, the stretch that was recorded; by default 0 (or the first spike, where it
+        is earlier) and the last spike.
+
+    Returns
+    -------
+    Dataset with ``spike_times (spike)``, ``spike_unit (spike)`` and ``spike_count (unit)``; the
+    recorded stretch stands on ``interval``.
+    """
+    table = add_spikes(xr.Dataset(attrs=dict(attrs or {})), spike_times, unit=unit)
+    times = table["spike_times"].values
+    first = min(0.0, float(times.min())) if len(times) else 0.0
+    last = float(times.max()) if len(times) else first
+    return set_intervals(
+        table, [first if t_start is None else t_start], [last if t_stop is None else t_stop]
+    )
+
+
+def add_spikes(
+    recording: xr.Dataset, spike_times: Sequence[ArrayLike], *, unit: ArrayLike | None = None
+) -> xr.Dataset:
+    """Return the recording with spike times added as a contiguous ragged array.
+
+    Parameters
+    ----------
+    recording : Dataset; where it has a ``unit`` axis, the list must be as long.
+    spike_times : one 1-D array per unit, s; sorted here.
+    """
+    if isinstance(spike_times, np.ndarray) and spike_times.dtype != object:
+        raise KindError(
+            f"spike_times is one array of shape {spike_times.shape}",
+            "A list with one 1-D array of times per unit was needed",
+            "Pass [times] for a single unit",
+        )
+    trains = [np.sort(check_spike_times(t, f"spike_times[{k}]")) for k, t in enumerate(spike_times)]
+    n_units = recording.sizes.get("unit", len(trains))
+    if n_units != len(trains):
+        raise ShapeError(
+            f"{len(trains)} spike trains came for {n_units} units",
+            "One spike train per unit was needed",
+            "Pass an empty array for a unit without spikes",
+        )
+    counts = np.array([len(t) for t in trains], dtype=np.int64)
+    flat = np.concatenate(trains) if trains else np.empty(0)
+    owner = np.repeat(np.arange(len(trains), dtype=np.int64), counts)
+    out = recording.drop_vars(["spike_times", "spike_unit", "spike_count"], errors="ignore")
+    out = out.assign(
+        spike_times=("spike", flat, {"units": "s", "long_name": "spike time"}),
+        spike_unit=("spike", owner, {"long_name": "position of the spike's unit on `unit`"}),
+        spike_count=("unit", counts, {"sample_dimension": "spike", "long_name": "spikes"}),
+    )
+    if "unit" not in out.coords:
+        out = out.assign_coords(unit=np.arange(len(trains)) if unit is None else np.asarray(unit))
+    return out
+
+
+def spike_trains(recording: xr.Dataset) -> list[NDArray[np.float64]]:
+    """Return one array of spike times (s) per unit of the recording."""
+    if "spike_times" not in recording:
+        raise NameUnknownError(
+            "The recording has no spike_times",
+            "A recording with spike times was needed",
+            nearest("spike_times", map(str, recording.data_vars)),
+        )
+    times, owner = recording["spike_times"].values, recording["spike_unit"].values
+    return [times[owner == k] for k in range(recording.sizes["unit"])]
+
+
+def set_intervals(recording: xr.Dataset, start: ArrayLike, stop: ArrayLike) -> xr.Dataset:
+    """Return the recording with its time ranges (trials, stretches) on ``interval``.
+
+    Parameters
+    ----------
+    start, stop : (interval,), s; each range is ``(start, stop]``.
+    """
+    begin, end = np.asarray(start, dtype=float), np.asarray(stop, dtype=float)
+    if begin.shape != end.shape or begin.ndim != 1 or np.any(end < begin):
+        raise DataError(
+            f"{begin.size} starts and {end.size} stops came, or a stop lies before its start",
+            "As many starts as stops, each stop at or after its start, were needed",
+            "Check the order of the arguments: start, then stop",
+        )
+    out = recording.drop_dims("interval", errors="ignore")
+    return out.assign(
+        start=("interval", begin, {"units": "s", "long_name": "start of the time range"}),
+        stop=("interval", end, {"units": "s", "long_name": "end of the time range"}),
+    )
+
+
+def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
+    """Put trials, each on its own clock, on one clock with a gap between them.
+
+    Parameters
+    ----------
+    trials : recordings with the same variables; each needs a ``time`` axis.
+    gap : s, at least this much between the end of a trial and the first frame of the next.
+
+    Returns
+    -------
+    Dataset whose ``interval``s are the trials; ``clock_offset (interval)`` (s) was added to the
+    times of each trial.
+    """
+    if not trials:
+        raise DataError("No trials came", "At least one trial was needed", "Check the file")
+    shifted, trains, starts, stops, offsets = [], [], [], [], []
+    clock = 0.0
+    for trial in trials:
+        time = trial["time"].values
+        dt = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
+        first, last = float(time[0]) - dt, float(time[-1])
+        offset = clock - first if starts else 0.0
+        moved = trial.drop_dims("spike", errors="ignore").drop_vars("spike_count", errors="ignore")
+        shifted.append(moved.assign_coords(time=("time", time + offset, _TIME_ATTRS)))
+        trains.append([t + offset for t in spike_trains(trial)] if "spike_times" in trial else None)
+        starts.append(first + offset)
+        stops.append(last + offset)
+        offsets.append(offset)
+        clock = stops[-1] + max(gap, 2 * dt)
+    joined = xr.concat(shifted, dim="time", data_vars="minimal", coords="minimal",
+                       compat="override", join="override", combine_attrs="override")
+    if all(t is not None for t in trains):
+        per_unit = [
+            np.concatenate([t[k] for t in trains if t is not None])
+            for k in range(joined.sizes["unit"])
+        ]
+        joined = add_spikes(joined, per_unit)
+    joined = set_intervals(joined, starts, stops)
+    return joined.assign(
+        clock_offset=("interval", offsets, {"units": "s", "long_name": "added to the trial's clock"})
+    )
+
+
+def sampling_rate_of(variable: xr.DataArray) -> float:
+    """Frame rate in Hz of a sampled variable: from its attrs, else from its time axis."""
+    stated = variable.attrs.get("sampling_rate")
+    if stated is not None:
+        return float(stated)
+    if variable.attrs.get("bin_size") is not None:
+        return 1 / float(variable.attrs["bin_size"])
+    if "time" in variable.coords and variable.sizes["time"] > 1:
+        return float(1 / np.median(np.diff(variable["time"].values)))
+    raise UnitError(
+        f"{variable.name} has neither a sampling_rate nor a time axis",
+        "The rate in Hz was needed",
+        "Set variable.attrs['sampling_rate'] = 30.0",
+    )
+
+
+def describe(recording: xr.Dataset, title: str = "recording") -> Table:
+    """Lay out what a recording holds: variables, axes, units, rates, gaps, missing frames.
+
+    Parameters
+    ----------
+    recording : Dataset.
+    title : first line of the table.
+    """
+    rows = []
+    for name, variable in recording.data_vars.items():
+        dims = ", ".join(f"{d} {n}" for d, n in variable.sizes.items())
+        unit = str(variable.attrs.get("units", ""))
+        rows.append([str(name), dims, str(variable.dtype), unit, _remark(recording, variable)])
+    head = [f"{k}: {v}" for k, v in recording.attrs.items() if isinstance(v, str | int | float)]
+    return Table(title=title, columns=["variable", "axes", "type", "unit", "remark"], rows=rows, head=head)
+
+
+def _remark(recording: xr.Dataset, variable: xr.DataArray) -> str:
+    remarks = []
+    if "time" in variable.dims and "time" in recording.coords and variable.sizes["time"] > 1:
+        time = recording["time"].values
+        rate = sampling_rate_of(variable)
+        remarks.append(f"{format_number(rate)} Hz")
+        blocks = find_blocks(time, 1 / rate)
+        remarks.append(f"{format_number(len(time) / rate)} s")
+        if len(blocks) > 1:
+            remarks.append(f"{len(blocks)} stretches")
+    if "indicator" in variable.attrs:
+        remarks.append(str(variable.attrs["indicator"]))
+    if variable.dtype.kind == "f" and variable.size and variable.chunks is None:
+        values = variable.values
+        missing = float(np.isnan(values).mean())
+        if missing:
+            remarks.append(f"{100 * missing:.1f} % missing")
+        if missing < 1:
+            low, high = np.nanmin(values), np.nanmax(values)
+            remarks.append(f"{format_number(low)} to {format_number(high)}")
+    return ", ".join(remarks)

@@ -1,0 +1,1 @@
+"""DNA, RNA and protein: genes, splice sites, mutations and variants."""

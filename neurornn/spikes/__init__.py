@@ -1,0 +1,1 @@
+"""Spike trains: point processes, goodness of fit, population time constants, latent dynamics."""
