@@ -57,7 +57,7 @@ def to_dataset(
     covariance_names: Sequence[str] = (),
     covariance_dims: tuple[str, ...] = (),
 ) -> xr.Dataset:
-    """Put estimates into the one table form that every result has.
+    r"""Put estimates into the one table form that every result has.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def to_dataset(
     confidence_level : of the intervals, for example 0.95.
     coords : coordinates of the dims, for example the labels of the units.
     status : code per entry of `status_dims`.
-    covariance : (\\*covariance_dims, parameter, parameter_)
+    covariance : (\*covariance_dims, parameter, parameter_)
         Kept beside the intervals, over `covariance_names`.
     """
     table = xr.Dataset(coords=coords)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurornn._core.confidence import CI_BOUND
 from neurornn._core.status import Status, remedies
 from neurornn._core.units import format_number, format_quantity
 

@@ -31,9 +31,9 @@ _REMEDIES = {
     Status.OK: "The fit ended at its optimum.",
     Status.NO_DATA: "Every frame is missing (NaN). Leave the unit out or check the reader.",
     Status.CONSTANT: "The trace never changes. Leave the unit out or check the selection.",
-    Status.CLIPPED: "More than 1 % of the frames sit at the largest value. Record with a lower gain.",
+    Status.CLIPPED: "More than 1 % of the frames sit at the largest value. Lower the gain.",
     Status.TOO_SHORT: "Fewer frames than the model has unknowns. Record for longer.",
-    Status.TOO_FEW_EVENTS: "Too few events for an interval that can be trusted. Record for longer.",
+    Status.TOO_FEW_EVENTS: "Too few events for an interval one can trust. Record for longer.",
     Status.TOO_NOISY: "The events do not stand out of the noise. Pool cells or average trials.",
     Status.DECAY_NOT_RESOLVED: (
         "The decay is faster than the frames, or slower than the recording. "

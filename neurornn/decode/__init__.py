@@ -1,1 +1,1 @@
-"""Decoders for the rig: Wiener, Kalman, place, recurrent; streams that equal the batch bin by bin; scores."""
+"""Decoders for the rig: Wiener, Kalman, place, recurrent; streams equal to the batch; scores."""

@@ -1,1 +1,1 @@
-"""What a fitted model does: fixed points, continuation, attractors with names, Lyapunov spectra, regimes."""
+"""What a fitted model does: fixed points, attractors with names, Lyapunov spectra, regimes."""

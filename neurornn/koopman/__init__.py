@@ -1,3 +1,4 @@
-"""The linear account: modes with intervals, established methods through PyDMD, conserved quantities, forecasts.
+"""The linear account: modes with intervals, PyDMD fronts, conserved quantities, forecasts.
 
-This room never imports torch."""
+This room never imports torch.
+"""
