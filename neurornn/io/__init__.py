@@ -1,0 +1,21 @@
+"""Files in and out: one reader per format, one door for all, one format to save in."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "delimited": ["read_delimited", "write_csv"],
+        "fasta": ["read_fasta"],
+        "hdf5": ["read_hdf5"],
+        "matlab": ["read_matlab"],
+        "netcdf": ["read_netcdf", "read_zarr", "write_netcdf"],
+        "numpy_files": ["read_npy", "read_npz"],
+        "nwb": ["read_nwb"],
+        "open_file": ["detect_format", "open"],
+        "registry": ["fetch", "list_datasets", "read_card"],
+        "saved": ["Saved", "SavedContent", "load", "read_saved", "write_saved"],
+        "trodes": ["read_trodes"],
+        "vendor": ["read_vendor"],
+    },
+)

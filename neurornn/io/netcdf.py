@@ -1,0 +1,223 @@
+"""netCDF (through h5netcdf) and Zarr: recordings as they are, lazy where asked."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurornn._core.checks import check_frame_times
+from neurornn._core.errors import FileFormatError, KindError, UnitError
+from neurornn._core.files import atomic_path
+from neurornn._core.units import seconds_per
+from neurornn.io.sources import check_source, explained, stamped
+
+#: Marks attributes that netCDF has no type for (None, bool, lists, dicts), kept as JSON.
+_JSON = "json:"
+
+
+def read_netcdf(
+    path: str | os.PathLike[str],
+    *,
+    chunks: Mapping[str, int] | str | None = None,
+    group: str | None = None,
+) -> xr.Dataset:
+    """Read a recording from a netCDF file.
+
+    Parameters
+    ----------
+    path : netCDF 3 or 4.
+    chunks : for example ``{"time": 10_000}`` or ``"auto"``: values stay on disk until they are
+        used. By default everything is read and the file closed.
+    group : group inside the file.
+
+    Raises
+    ------
+    FileFormatError, UnitError
+        A damaged file; a time axis of dates, or in a unit that is not a time.
+    """
+    source = check_source(path)
+    with source.open("rb") as file:
+        classic = file.read(3) == b"CDF"
+    with explained(source, "netCDF"):
+        opened = xr.open_dataset(
+            source,
+            engine="scipy" if classic else "h5netcdf",
+            group=group,
+            chunks=chunks,
+            decode_timedelta=False,
+        )
+        if chunks is None:
+            with opened:
+                opened = opened.load()
+    if "neurornn_saved" in opened.attrs:
+        opened.close()
+        raise FileFormatError(
+            f"{source.name} holds a saved result, not a recording",
+            "A recording was needed",
+            f'Load it with nr.load("{source.name}")',
+        )
+    return stamped(_on_seconds(restore(opened), source.name), source, "netCDF")
+
+
+def read_zarr(
+    path: str | os.PathLike[str], *, chunks: Mapping[str, int] | str | None = None
+) -> xr.Dataset:
+    """Read a recording from a Zarr folder.
+
+    Parameters
+    ----------
+    path : folder of format 2 or 3.
+    chunks : as in `read_netcdf`; ``{}`` takes the chunks of the store.
+    """
+    source = check_source(path, folder=True)
+    with explained(source, "Zarr"):
+        opened = xr.open_dataset(
+            source,
+            engine="zarr",
+            chunks=chunks,
+            decode_timedelta=False,
+            consolidated=_is_consolidated(source),
+        )
+        if chunks is None:
+            opened = opened.load()
+    return stamped(_on_seconds(restore(opened), source.name), source, "Zarr")
+
+
+def write_netcdf(recording: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write a recording or any table as netCDF, whole or not at all.
+
+    Parameters
+    ----------
+    recording : Dataset; attributes may be None, bool, numbers, text, or lists and dicts of them.
+    path : ends in ``.nc``.
+
+    Raises
+    ------
+    KindError
+        Values that netCDF cannot hold.
+    FileWriteError
+        Disk full or no permission; an older file there is untouched.
+    """
+    ready = prepare(recording)
+    with atomic_path(path) as temporary:
+        ready.to_netcdf(temporary, engine="h5netcdf")
+
+
+def prepare(table: xr.Dataset) -> xr.Dataset:
+    """Return a table whose attributes and variables netCDF can hold without loss.
+
+    Parameters
+    ----------
+    table : Dataset.
+
+    Raises
+    ------
+    KindError
+        Timedeltas, a MultiIndex, or Python objects other than text.
+    """
+    table = table.copy(deep=False)
+    for name, variable in table.variables.items():
+        reason = None
+        if variable.dtype.kind == "m":
+            reason = "holds timedeltas", 'Convert them: x / np.timedelta64(1, "s")'
+        elif name in table.indexes and table.indexes[name].nlevels > 1:
+            reason = "is a MultiIndex", f'Turn it into plain axes: table.reset_index("{name}")'
+        elif variable.dtype == object and not all(
+            isinstance(v, str) for v in variable.values.flat
+        ):
+            reason = "holds Python objects", "Convert it to numbers or text"
+        elif variable.dtype.kind == "c":
+            reason = "holds complex numbers", "Store real and imaginary part as two variables"
+        if reason:
+            raise KindError(
+                f"{name} {reason[0]}", "Numbers, booleans, text or dates were needed", reason[1]
+            )
+        variable = variable.copy(deep=False)
+        variable.attrs = {str(k): _encode(v) for k, v in variable.attrs.items()}
+        # What an older file said about chunks and compression does not bind the new one.
+        variable.encoding = {}
+        table[name] = variable
+    table.attrs = {str(k): _encode(v) for k, v in table.attrs.items()}
+    table.encoding = {}
+    return table
+
+
+def restore(table: xr.Dataset) -> xr.Dataset:
+    """Undo `prepare`: attributes as they were, text as fixed-width NumPy strings."""
+    table = table.copy(deep=False)
+    table.attrs = {k: _decode(v) for k, v in table.attrs.items()}
+    for name in list(table.variables):
+        variable = table[name].variable
+        attrs = {k: _decode(v) for k, v in variable.attrs.items()}
+        if variable.dtype.kind in "OT" and variable.chunks is None:
+            values = np.asarray(variable.values, dtype=object)
+            if all(isinstance(v, str) for v in values.flat):
+                variable = xr.Variable(variable.dims, values.astype(str))
+        else:
+            variable = variable.copy(deep=False)
+        variable.attrs = attrs
+        table[name] = variable
+    return table
+
+
+def _encode(value: Any) -> Any:
+    if (
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "iuf"
+        and value.ndim == 1
+        and value.size > 1
+    ):
+        return value
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str) and not value.startswith(_JSON):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
+        return value
+    try:
+        return _JSON + json.dumps(value)
+    except TypeError:
+        return str(value)
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str) and value.startswith(_JSON):
+        return json.loads(value[len(_JSON) :])
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(())[()]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _on_seconds(recording: xr.Dataset, source: str) -> xr.Dataset:
+    if "time" not in recording.coords or recording["time"].ndim != 1:
+        return recording
+    time = recording["time"]
+    unit = str(time.attrs.get("units", "s"))
+    factor = seconds_per(unit)
+    if factor is None:
+        raise UnitError(
+            f"The time axis of {source} is in {unit!r}",
+            "A time axis in s or ms was needed",
+            "Convert it and set time.attrs['units'] = 's'",
+        )
+    stamps = check_frame_times(time.values if time.dtype.kind in "mM" else time.values * factor)
+    recording = recording.assign_coords(time=("time", stamps, {**time.attrs, "units": "s"}))
+    turned = [n for n, v in recording.data_vars.items() if v.dims == ("unit", "time")]
+    return recording.assign({n: recording[n].transpose("time", "unit") for n in turned})
+
+
+def _is_consolidated(folder: Path) -> bool:
+    if (folder / ".zmetadata").exists():
+        return True
+    root = folder / "zarr.json"
+    return root.exists() and "consolidated_metadata" in json.loads(
+        root.read_text(encoding="utf-8")
+    )

@@ -1,0 +1,141 @@
+"""NumPy files: npy arrays, npz archives, and the ground-truth layout of imaging with spikes."""
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurornn._core.errors import FileFormatError
+from neurornn.io.arrays import (
+    TrialTraces,
+    indicator_of,
+    recording_from_arrays,
+    recording_from_trials,
+    trace_name,
+)
+from neurornn.io.sources import check_source, explained, stamped
+
+
+def read_npy(
+    path: str | os.PathLike[str],
+    *,
+    sampling_rate: float | None = None,
+    name: str | None = None,
+    axes: Sequence[str] | None = None,
+    indicator: str | None = None,
+) -> xr.Dataset:
+    """Read traces from an npy file.
+
+    Parameters
+    ----------
+    path : file with an array (time, unit) or (unit, time).
+    sampling_rate : Hz; an npy file cannot state it.
+    name : ``"dff"`` or ``"fluorescence"``; by default read off the file name.
+    axes : as stored; by default the longer axis is time.
+    indicator : by default read off the file name.
+
+    Raises
+    ------
+    FileFormatError, UnitError, ShapeError
+        A damaged or pickled file, no rate, or axes that cannot be told apart.
+    """
+    source = check_source(path)
+    with explained(source, "npy"):
+        array = _refuse_objects(source, lambda: np.load(source, allow_pickle=False))
+    recording = recording_from_arrays(
+        {source.stem: array},
+        source=source.name,
+        variable=source.stem,
+        name=name or trace_name(source.stem),
+        sampling_rate=sampling_rate,
+        axes=axes,
+        indicator=indicator or indicator_of(source.name, source.parent.name),
+    )
+    return stamped(recording, source, "npy")
+
+
+def read_npz(
+    path: str | os.PathLike[str],
+    *,
+    sampling_rate: float | None = None,
+    variable: str | None = None,
+    name: str | None = None,
+    axes: Sequence[str] | None = None,
+    indicator: str | None = None,
+) -> xr.Dataset:
+    """Read a recording from an npz archive.
+
+    Parameters
+    ----------
+    path : archive of arrays. Where it holds ``n_trials`` and ``dff_0, t0_s_0, t_end_s_0,
+        spikes_s_0, ...`` the trials are joined on one clock; else one array holds the traces.
+    sampling_rate : Hz; needed where the archive holds neither a rate nor frame times.
+    variable : which array holds the traces; needed where their names do not tell.
+    name, axes, indicator : as in `read_npy`.
+
+    Raises
+    ------
+    FileFormatError, NameUnknownError, UnitError
+        A damaged archive or arrays that need pickle; an unknown `variable`; no rate.
+    """
+    source = check_source(path)
+    with explained(source, "npz"):
+        bag = _refuse_objects(source, lambda: _members(source))
+    indicator = indicator or indicator_of(source.name, source.parent.name)
+    if variable is None and {"n_trials", "dff_0"} <= set(bag):
+        with explained(source, "npz with trials"):
+            trials = [_trial(bag, k) for k in range(int(bag["n_trials"]))]
+        return stamped(recording_from_trials(trials, indicator=indicator), source, "npz (trials)")
+    recording = recording_from_arrays(
+        bag,
+        source=source.name,
+        variable=variable,
+        name=name,
+        sampling_rate=sampling_rate,
+        axes=axes,
+        indicator=indicator,
+    )
+    return stamped(recording, source, "npz")
+
+
+def _members(source: Path) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(source) as archive:
+        broken = archive.testzip()
+        if broken is not None:
+            raise zipfile.BadZipFile(f"the member {broken} fails its checksum")
+    with np.load(source, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def _refuse_objects(source: Path, load: Any) -> Any:
+    try:
+        return load()
+    except ValueError as error:
+        if "pickle" not in str(error).lower():
+            raise
+        raise FileFormatError(
+            f"{source.name} holds arrays of Python objects, which are stored as pickle",
+            "Plain arrays of numbers or text were needed: unpickling can run any code",
+            "Save the parts as numeric arrays: np.savez(path, dff=..., time=...)",
+        ) from error
+
+
+def _trial(bag: Mapping[str, NDArray[Any]], k: int) -> TrialTraces:
+    dff = bag[f"dff_{k}"]
+    if f"t_s_{k}" in bag:
+        time = np.asarray(bag[f"t_s_{k}"], dtype=float)
+    else:
+        # First and last stamp, not the nominal rate: a rate taken from stamps rounded to clock
+        # ticks is off by up to 0.06 %, ten frames over a trial.
+        time = np.linspace(float(bag[f"t0_s_{k}"]), float(bag[f"t_end_s_{k}"]), len(dff))
+    spikes = bag.get(f"spikes_s_{k}")
+    return TrialTraces(
+        time=time,
+        values=dff,
+        spike_times=None if spikes is None else np.asarray(spikes, dtype=float),
+    )

@@ -1,0 +1,338 @@
+"""NWB files: sorted units, imaging traces, time ranges and behaviour."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurornn._core.errors import FileFormatError, NameUnknownError, nearest
+from neurornn._core.units import symbol
+from neurornn.data.recording import add_spikes, from_traces, set_intervals
+from neurornn.io.arrays import indicator_of, mean_rate, no_rate
+from neurornn.io.sources import check_source, explained, stamped
+
+#: Series of more values than this (raw voltage, movies) are named in the attrs and not read.
+_MOST_VALUES = 50_000_000
+_LENGTHS = {"meters": "m", "meter": "m", "centimeters": "cm", "pixels": "px", "pixel": "px"}
+
+
+def read_nwb(
+    path: str | os.PathLike[str], *, series: str | None = None, sampling_rate: float | None = None
+) -> xr.Dataset:
+    """Read a recording from an NWB file.
+
+    Parameters
+    ----------
+    path : NWB 2 file (HDF5).
+    series : which imaging series to read where there are several (``"ophys/DfOverF/soma"``, or
+        its last part), or ``"units"`` for the spikes alone.
+    sampling_rate : Hz; only for an imaging series that states neither a rate nor time stamps.
+
+    Returns
+    -------
+    Dataset with, as far as the file has them: ``spike_times (spike)`` with the columns of the
+    units table as coordinates of ``unit``; ``dff`` or ``fluorescence (time, unit)``; trials on
+    ``interval``; every other table of time ranges on an axis of its name, with
+    ``<table>_start``, ``<table>_stop`` and ``<table>_<column>``; position and other behaviour on
+    their own clock, ``sample_time (sample)``, or ``<name>_sample_time`` where clocks differ.
+
+    Notes
+    -----
+    Time stamps are taken as the file states them: a series with a rate has its first frame at
+    its starting time. Without trials, ``interval`` is the one stretch that spikes and time
+    ranges cover. What was not read stands in the attribute ``not_read``.
+
+    Raises
+    ------
+    FileFormatError, NameUnknownError
+        A damaged file or one without anything to read; several series and no choice.
+    """
+    import pynwb
+
+    source = check_source(path)
+    with (
+        explained(source, "NWB"),
+        _quiet(),
+        pynwb.NWBHDF5IO(str(source), "r", load_namespaces=True) as file,
+    ):
+        content = file.read()
+        recording = _read(content, series, sampling_rate, source.name)
+        version = str(file.nwb_version[0] or "")
+    return stamped(recording, source, f"NWB {version}".strip())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what pynwb says about how an old file was written; it can still be read."""
+    with warnings.catch_warnings():
+        for text in (
+            "Ignoring.*cached namespace",
+            ".*starting_frame.*",
+            ".*external_file.*",
+            ".*deprecated.*",
+            ".*data.*(dimension|shape|length).*",
+        ):
+            warnings.filterwarnings("ignore", message=f"(?s){text}")
+        yield
+
+
+def _read(content: Any, series: str | None, rate: float | None, source: str) -> xr.Dataset:
+    from pynwb.ophys import RoiResponseSeries
+
+    objects = list(content.objects.values())
+    imaging = {_label(o): o for o in objects if isinstance(o, RoiResponseSeries)}
+    units = content.units if content.units is not None and len(content.units) else None
+    if units is not None and "spike_times" not in units.colnames:
+        units = None
+    chosen = _choose(imaging, units, series, source)
+    recording = xr.Dataset(attrs=_about(content))
+    if chosen is not None:
+        recording = _traces(chosen, rate, source).assign_attrs(recording.attrs)
+    if units is not None and series in (None, "units"):
+        recording = _add_units(recording, units)
+    recording, used = _add_behaviour(recording, objects)
+    recording = _add_ranges(recording, content)
+    rest = sorted(
+        {
+            _label(o)
+            for o in objects
+            if hasattr(o, "timestamps") and o is not chosen and not any(o is u for u in used)
+        }
+    )
+    if not recording.data_vars:
+        raise FileFormatError(
+            f"{source} holds no units, imaging series, position or time ranges",
+            "At least one of them was needed",
+            f"It holds: {', '.join(rest) or 'nothing but metadata'}; sort or extract first",
+        )
+    return recording.assign_attrs({"not_read": ", ".join(rest)} if rest else {})
+
+
+def _label(item: Any) -> str:
+    parts, parent = [item.name], item.parent
+    while parent is not None and parent.parent is not None:
+        parts.append(parent.name)
+        parent = parent.parent
+    return "/".join(reversed(parts))
+
+
+def _choose(imaging: dict[str, Any], units: Any, series: str | None, source: str) -> Any:
+    if series == "units" and units is not None:
+        return None
+    known = [*imaging, *(["units"] if units is not None else [])]
+    if series is not None:
+        matches = [k for k in imaging if k == series or k.split("/")[-1] == series]
+        if len(matches) == 1:
+            return imaging[matches[0]]
+        raise NameUnknownError(
+            f"series is {series!r}, which names {len(matches)} series of {source}",
+            f"One of these was needed: {', '.join(known)}",
+            nearest(series, known),
+        )
+    if not imaging:
+        return None
+    only = next(iter(imaging.values()))
+    if len(imaging) == 1 and (units is None or len(units) == len(only.rois.data)):
+        return only
+    listing = [f"{k} {tuple(s.data.shape)}" for k, s in imaging.items()]
+    listing += [f"units ({len(units)})"] if units is not None else []
+    raise NameUnknownError(
+        f"{source} holds {len(known)} sets of units: {', '.join(listing)}",
+        "The name of one was needed: a recording has one `unit` axis",
+        f'Pass it: nr.open("{source}", series="{known[0]}")',
+    )
+
+
+def _clock(item: Any, n: int) -> NDArray[np.float64] | None:
+    if item.timestamps is not None:
+        return np.asarray(item.timestamps[:], dtype=float)[:n]
+    if item.rate:
+        return float(item.starting_time or 0.0) + np.arange(n) / float(item.rate)
+    return None
+
+
+def _values(item: Any) -> NDArray[Any]:
+    raw = np.asarray(item.data[:])
+    scale, shift = float(item.conversion or 1.0), float(getattr(item, "offset", 0.0) or 0.0)
+    return raw if scale == 1 and shift == 0 else raw * scale + shift
+
+
+def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
+    rois = np.asarray(item.rois.data[:])
+    values = _values(item)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.shape[1] != len(rois) and values.shape[0] == len(rois):
+        values = values.T
+    time = _clock(item, len(values))
+    plane = getattr(item.rois.table, "imaging_plane", None)
+    if time is None:
+        rate = rate or getattr(plane, "imaging_rate", None)
+        if not rate:
+            raise no_rate(source, f"{_label(item)} ({len(values)} frames)")
+    else:
+        rate = float(item.rate) if item.rate else mean_rate(time)
+    label = _label(item)
+    stated = str(getattr(plane, "indicator", "") or "")
+    labels = np.asarray(item.rois.table.id[:])[rois]
+    return from_traces(
+        values,
+        sampling_rate=rate,
+        time=time,
+        name="dff" if "dfoverf" in label.lower() or "dff" in label.lower() else "fluorescence",
+        units=str(item.unit) if str(item.unit) not in ("n.a.", "NA", "") else "1",
+        indicator=indicator_of(stated, source) or stated or None,
+        unit=labels,
+    )
+
+
+def _add_units(recording: xr.Dataset, units: Any) -> xr.Dataset:
+    index = units["spike_times"]
+    flat, stops = (
+        np.asarray(index.target.data[:], dtype=float),
+        np.asarray(index.data[:], dtype=int),
+    )
+    trains = np.split(flat, stops[:-1])
+    recording = add_spikes(recording, trains, unit=np.asarray(units.id[:]))
+    for name in units.colnames:
+        column = _column(units[name]) if name not in ("spike_times", "electrodes") else None
+        if column is not None and name not in recording.variables:
+            recording = recording.assign_coords({name: ("unit", column)})
+    if "electrodes" in units.colnames:
+        recording = _add_electrodes(recording, units["electrodes"])
+    return recording
+
+
+def _add_electrodes(recording: xr.Dataset, column: Any) -> xr.Dataset:
+    region = getattr(column, "target", column)
+    rows = np.asarray(region.data[:], dtype=int)
+    stops = np.arange(1, len(rows) + 1) if region is column else np.asarray(column.data[:], int)
+    each = np.split(rows, stops[:-1])
+    coords: dict[str, Any] = {}
+    if all(len(r) == 1 for r in each):
+        coords["electrode"] = ("unit", np.asarray(region.table.id[:])[np.concatenate(each)])
+    for name in ("location", "group_name"):
+        if name in region.table.colnames and name not in recording.variables:
+            texts = _column(region.table[name])
+            if texts is not None:
+                joined = ["/".join(sorted(set(map(str, texts[r])))) for r in each]
+                coords[name] = ("unit", np.array(joined))
+    return recording.assign_coords(coords)
+
+
+def _column(column: Any) -> NDArray[Any] | None:
+    """Return a table column as numbers or text, or None where it is neither."""
+    if hasattr(column, "target"):
+        inner = _column(column.target)
+        if inner is None or inner.dtype.kind != "U":
+            return None
+        parts = np.split(inner, np.asarray(column.data[:], dtype=int)[:-1])
+        return np.array([", ".join(p) for p in parts], dtype=str)
+    values = list(column.data[:])
+    if values and all(hasattr(v, "name") for v in values):
+        return np.array([v.name for v in values], dtype=str)
+    if all(isinstance(v, str | bytes) for v in values):
+        return np.array([v.decode() if isinstance(v, bytes) else v for v in values], dtype=str)
+    array = np.asarray(values)
+    return array if array.ndim == 1 and array.dtype.kind in "biuf" else None
+
+
+def _add_ranges(recording: xr.Dataset, content: Any) -> xr.Dataset:
+    tables = {str(k): v for k, v in (content.intervals or {}).items()}
+    for name in ("trials", "epochs", "invalid_times"):
+        if getattr(content, name, None) is not None:
+            tables[name] = getattr(content, name)
+    edges = [v for v in (recording.get("spike_times"),) if v is not None and v.size]
+    last = max([float(e.max()) for e in edges], default=0.0)
+    first = min([float(e.min()) for e in edges], default=0.0)
+    for name, table in tables.items():
+        start = np.asarray(table["start_time"].data[:], dtype=float)
+        stop = np.asarray(table["stop_time"].data[:], dtype=float)
+        last = max([last, *stop[np.isfinite(stop)]])
+        trials = name == "trials"
+        axis = "interval" if trials else name
+        if trials:
+            recording = set_intervals(recording, start, stop)
+        else:
+            for end, values in (("start", start), ("stop", stop)):
+                recording[f"{name}_{end}"] = (axis, values, {"units": "s"})
+        for key in table.colnames:
+            column = None if key in ("start_time", "stop_time") else _column(table[key])
+            if column is None:
+                continue
+            title = key if trials and key not in recording.variables else f"{name}_{key}"
+            recording[title] = (axis, column, {"units": "s"} if key.endswith("_time") else {})
+    if "start" not in recording and "spike_times" in recording and "time" not in recording.coords:
+        recording = set_intervals(recording, [min(0.0, first)], [last])
+    return recording
+
+
+def _add_behaviour(recording: xr.Dataset, objects: list[Any]) -> tuple[xr.Dataset, list[Any]]:
+    from pynwb import TimeSeries
+    from pynwb.behavior import SpatialSeries
+
+    found: list[tuple[str, Any, NDArray[np.float64], NDArray[Any]]] = []
+    for item in objects:
+        if not (isinstance(item, SpatialSeries) or type(item) is TimeSeries):
+            continue
+        size = int(np.prod(item.data.shape)) if hasattr(item.data, "shape") else len(item.data)
+        if not 0 < size <= _MOST_VALUES:
+            continue
+        values = _values(item)
+        time = _clock(item, len(values))
+        if (
+            time is None
+            or len(time) != len(values)
+            or values.dtype.kind not in "biuf"
+            or values.ndim > 2
+        ):
+            continue
+        taken = {f[0] for f in found} | set(map(str, recording.variables))
+        found.append((_variable_name(item, taken), item, time, values))
+    clocks: list[tuple[str, NDArray[np.float64]]] = []
+    one_clock = all(np.array_equal(found[0][2], f[2]) for f in found)
+    for name, item, time, values in found:
+        axis = next((a for a, t in clocks if np.array_equal(t, time)), None)
+        if axis is None:
+            axis = "sample" if one_clock else f"{name}_sample"
+            clocks.append((axis, time))
+            recording[f"{axis}_time"] = (axis, time, {"units": "s"})
+        unit = str(item.unit or "")
+        attrs = {"units": _LENGTHS.get(unit.lower(), symbol(unit))}
+        if item.description and item.description != "no description":
+            attrs["long_name"] = str(item.description)
+        dims = [axis]
+        if values.ndim == 2:
+            spatial = isinstance(item, SpatialSeries) and values.shape[1] <= 3
+            across = "axis" if spatial else f"{name}_channel"
+            if recording.sizes.get(across, values.shape[1]) != values.shape[1]:
+                across = f"{name}_axis"
+            if spatial and across not in recording.coords:
+                recording = recording.assign_coords({across: list("xyz")[: values.shape[1]]})
+            dims.append(across)
+        recording[name] = (dims, values, attrs)
+    return recording, [f[1] for f in found]
+
+
+def _variable_name(item: Any, taken: set[str]) -> str:
+    name = str(item.name)
+    parent = item.parent.name if item.parent is not None else ""
+    if name.lower() in ("spatialseries", "spatial_series", "timeseries", "data"):
+        name = parent
+    if name.lower() == "position":
+        name = "position"
+    name = name.replace("/", "_").replace(" ", "_")
+    return name if name not in taken else f"{parent}_{name}".replace(" ", "_")
+
+
+def _about(content: Any) -> dict[str, str]:
+    about = {"session_description": content.session_description, "session_id": content.session_id}
+    about["session_start_time"] = content.session_start_time.isoformat()
+    if content.subject is not None:
+        about.update({k: getattr(content.subject, k, None) for k in ("species", "age", "sex")})
+        about["subject"] = content.subject.subject_id
+    return {k: str(v) for k, v in about.items() if v}

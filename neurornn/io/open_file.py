@@ -1,0 +1,230 @@
+"""One door for every file: look at its content, choose the reader."""
+
+import gzip
+import importlib
+import inspect
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from neurornn._core.errors import FileFormatError, NameUnknownError, nearest
+from neurornn.io.sources import SUPPORTED, check_source, explained
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+#: Format -> (module, reader).
+_READERS = {
+    "nwb": ("nwb", "read_nwb"),
+    "matlab": ("matlab", "read_matlab"),
+    "netcdf": ("netcdf", "read_netcdf"),
+    "zarr": ("netcdf", "read_zarr"),
+    "hdf5": ("hdf5", "read_hdf5"),
+    "npy": ("numpy_files", "read_npy"),
+    "npz": ("numpy_files", "read_npz"),
+    "delimited": ("delimited", "read_delimited"),
+    "trodes": ("trodes", "read_trodes"),
+    "fasta": ("fasta", "read_fasta"),
+    "vendor": ("vendor", "read_vendor"),
+}
+
+#: First bytes of formats that are met under a wrong name, so that the message can say what came.
+_STRANGERS = (
+    (b"%PDF", "a PDF document"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"II*\x00", "a TIFF picture or movie"),
+    (b"MM\x00*", "a TIFF picture or movie"),
+    (b"<!DOCTYPE", "a web page; was it saved in place of a download?"),
+    (b"<html", "a web page; was it saved in place of a download?"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run git lfs pull"),
+)
+
+
+def open(
+    path: str | os.PathLike[str], *, sampling_rate: float | None = None, **options: Any
+) -> Any:
+    """Open a recording, or a set of sequences, whatever its format.
+
+    Parameters
+    ----------
+    path : file, or folder (Zarr; Trodes).
+        The reader is chosen by content; the extension decides only where content does not.
+    sampling_rate : Hz; needed where the file states neither a frame rate nor frame times.
+    **options
+        Passed to the reader, and named by it where unknown: ``variable`` and ``axes`` (MATLAB,
+        npz, HDF5), ``series`` (NWB), ``chunks`` (netCDF, Zarr), ``time_unit`` (CSV), ``segment``
+        (vendor formats), ``alphabet`` (FASTA), ``name`` and ``indicator`` of the traces.
+
+    Returns
+    -------
+    xarray.Dataset
+        The recording, times in s; the attrs hold the name of the file and its format. FASTA
+        gives a `neurornn.data.SequenceSet`.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError
+        No such file; a damaged file or one of an unknown format.
+    UnitError
+        No frame rate, or times that look like ms.
+    NameUnknownError
+        Several possible variables, or an option that the reader does not have.
+
+    Examples
+    --------
+    >>> import neurornn as nr
+    >>> recording = nr.open("session.nwb")  # doctest: +SKIP
+    >>> traces = nr.open("traces.mat", sampling_rate=30.0)  # doctest: +SKIP
+    """
+    source = check_source(path, folder=True)
+    module, function = _READERS[detect_format(source)]
+    reader = getattr(importlib.import_module(f"neurornn.io.{module}"), function)
+    if sampling_rate is not None:
+        options["sampling_rate"] = sampling_rate
+    known = [p for p in inspect.signature(reader).parameters if p != "path"]
+    for option in options:
+        if option not in known:
+            raise NameUnknownError(
+                f"{source.name} was opened with {option}=, which {function} does not have",
+                f"Its options were needed: {', '.join(known) or 'none'}",
+                nearest(option, known),
+            )
+    return reader(source, **options)
+
+
+def detect_format(path: str | os.PathLike[str]) -> str:
+    """Tell the format of a file or folder from its content.
+
+    Parameters
+    ----------
+    path : file or folder that exists.
+
+    Returns
+    -------
+    One of ``nwb, matlab, netcdf, zarr, hdf5, npy, npz, delimited, trodes, fasta, vendor``.
+
+    Raises
+    ------
+    FileFormatError
+        An unknown or a refused format.
+    """
+    source = Path(path)
+    if source.is_dir():
+        return _detect_folder(source)
+    with source.open("rb") as file:
+        head = file.read(4096)
+    if source.suffix.lower() in (".pkl", ".pickle") or _is_pickle(head):
+        raise FileFormatError(
+            f"{source.name} is a pickle",
+            f"One of these was needed: {SUPPORTED}. Opening a pickle can run any code, so none is",
+            "Save the arrays in it as npz or netCDF where they were made",
+        )
+    for mark, what in _STRANGERS:
+        if head.startswith(mark):
+            raise FileFormatError(
+                f"{source.name} is {what}",
+                f"One of these was needed: {SUPPORTED}",
+                "Look for the recording itself",
+            )
+    if head.startswith(b"MATLAB 5.0 MAT-file") or head.startswith(b"MATLAB 7.3 MAT-file"):
+        return "matlab"
+    if any(head[offset:].startswith(_HDF5) for offset in (0, 512, 1024, 2048)):
+        return _detect_hdf5(source)
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02"):
+        return "netcdf"
+    if head.startswith(b"PK\x03\x04"):
+        return _detect_zip(source)
+    if head.startswith(b"\x1f\x8b"):
+        with explained(source, "gzip"), gzip.open(source, "rb") as file:
+            head = file.read(4096)
+    return _detect_text(source, head)
+
+
+def _is_pickle(head: bytes) -> bool:
+    return (
+        len(head) > 2
+        and head[0] == 0x80
+        and head[1] in (2, 3, 4, 5)
+        and head[2] in b"\x95}](cN\x8c"
+    )
+
+
+def _detect_hdf5(source: Path) -> str:
+    import h5py
+
+    with explained(source, "HDF5"), h5py.File(source, "r") as file:
+        if "nwb_version" in file.attrs or file.attrs.get("neurodata_type") == "NWBFile":
+            return "nwb"
+        scales = any(
+            isinstance(item, h5py.Dataset) and item.attrs.get("CLASS") == b"DIMENSION_SCALE"
+            for item in file.values()
+        )
+        if scales or "_NCProperties" in file.attrs or "neurornn_saved" in file.attrs:
+            return "netcdf"
+        return "hdf5"
+
+
+def _detect_zip(source: Path) -> str:
+    with explained(source, "npz"), zipfile.ZipFile(source) as archive:
+        names = archive.namelist()
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    raise FileFormatError(
+        f"{source.name} is a zip archive of {len(names)} files that are not npy",
+        f"One of these was needed: {SUPPORTED}",
+        "Unpack it and open the recording inside",
+    )
+
+
+def _detect_text(source: Path, head: bytes) -> str:
+    is_text = b"\x00" not in head
+    first = head.decode("utf-8-sig", "replace").lstrip()
+    suffix = source.suffix.lower()
+    if first.startswith("<Start settings>"):
+        return "trodes"
+    if is_text and first.startswith(">"):
+        return "fasta"
+    if is_text and first.startswith("LOCUS "):
+        raise FileFormatError(
+            f"{source.name} is a GenBank file, which is not read yet",
+            f"One of these was needed: {SUPPORTED}",
+            "Export its sequences as FASTA",
+        )
+    if is_text and suffix in (".csv", ".tsv", ".txt", ".gz", ".dat", ""):
+        return "delimited"
+    from neurornn.io.vendor import vendor_readers
+
+    if suffix == ".mat":
+        return "matlab"
+    if vendor_readers(source):
+        return "vendor"
+    raise FileFormatError(
+        f"{source.name} starts with {head[:8]!r}, which is no known format"
+        + (f", although its name says {suffix}" if suffix else ""),
+        f"One of these was needed: {SUPPORTED}",
+        "Is it damaged or renamed? Otherwise export it to NWB or CSV",
+    )
+
+
+def _detect_folder(folder: Path) -> str:
+    names = {entry.name for entry in folder.iterdir()}
+    if names & {"zarr.json", ".zgroup", ".zattrs", ".zmetadata"}:
+        return "zarr"
+    if any(name.endswith(".videoPositionTracking") for name in names):
+        return "trodes"
+    remedy = "Open one file in it"
+    if {"F.npy", "iscell.npy"} & names or "plane0" in names:
+        came = f"{folder.name} is a Suite2p folder, which is not read yet"
+        remedy = 'Open its traces: nr.open("F.npy", sampling_rate=...)'
+    elif "settings.json" in names:
+        came = f"{folder.name} holds a saved result, not a recording"
+        remedy = f'Load it with nr.load("{folder.name}")'
+    else:
+        shown = ", ".join(sorted(names)[:5]) or "nothing"
+        came = f"{folder.name} is a folder of {len(names)} entries ({shown}) of no known layout"
+        if names:
+            remedy = f'Open one file in it, for example nr.open("{folder / min(names)}")'
+    raise FileFormatError(came, "A file, a Zarr folder or a Trodes folder was needed", remedy)

@@ -1,0 +1,342 @@
+"""The one format that results are saved in: JSON, netCDF and safetensors, never pickle.
+
+On disk a saved object is a folder with ``settings.json``, ``tables/<name>.nc`` and, where it has
+weights, ``weights.safetensors``; or, without weights, one netCDF file with a group per table.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurornn._core.errors import FileFormatError, KindError, NameUnknownError, nearest
+from neurornn._core.files import atomic_path
+from neurornn.io.netcdf import prepare, restore
+from neurornn.io.sources import check_source, explained
+
+#: Grows when older versions cannot read what is written; earlier numbers stay readable.
+FORMAT = 1
+
+#: What may be loaded: kind -> "module:Class". Nothing else is ever imported because of a file.
+ALLOWED = {
+    "Kinetics": "neurornn.calcium.kinetics:Kinetics",
+    "FitResult": "neurornn.training.result:FitResult",
+    "League": "neurornn.compare.table:League",
+}
+
+_HEADER = "neurornn_saved"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_PACKAGES = ("neurornn", "numpy", "xarray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedContent:
+    """What a saved file holds, before its class makes an object of it.
+
+    Attributes
+    ----------
+    kind : name in the allow-list.
+    settings : plain numbers, text, lists and dicts.
+    tables : name -> Dataset.
+    weights : name -> array.
+    format : number of the format it was written in.
+    versions : package -> version at the time of writing.
+    """
+
+    kind: str
+    settings: dict[str, Any]
+    tables: dict[str, xr.Dataset] = field(default_factory=dict)
+    weights: dict[str, NDArray[Any]] = field(default_factory=dict)
+    format: int = FORMAT
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class Saved:
+    """Gives a class ``save``; the class gives ``_to_saved`` and ``_from_saved``.
+
+    ``_to_saved()`` returns a dict with ``settings``, ``tables`` and ``weights``;
+    ``_from_saved(content)`` is a class method that makes the object again.
+    """
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save to a folder, or to one ``.nc`` file where there are no weights.
+
+        Parameters
+        ----------
+        path : written whole or not at all; an older one there is replaced.
+        """
+        kind = type(self).__name__
+        _class_of(kind, "this object")
+        write_saved(path, kind=kind, **self._to_saved())
+
+    def _to_saved(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @classmethod
+    def _from_saved(cls, content: SavedContent) -> Self:
+        raise NotImplementedError
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Load what ``save`` has written.
+
+    Parameters
+    ----------
+    path : folder, or ``.nc`` file.
+
+    Returns
+    -------
+    The object: an estimator or a result.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError
+        Nothing there, a damaged file, or one written by a newer version.
+    NameUnknownError
+        A kind that is not in the allow-list.
+    """
+    content = read_saved(path)
+    source = Path(path)
+    module, _, name = _class_of(content.kind, source.name).partition(":")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise FileFormatError(
+            f"{source.name} holds a {content.kind}, which this installation cannot make: {error}",
+            f"The class {module}.{name} was needed",
+            "Install the whole package, of the version that wrote the file or a later one",
+        ) from error
+    with explained(source, f"a saved {content.kind}"):
+        return cls._from_saved(content)
+
+
+def write_saved(
+    path: str | os.PathLike[str],
+    *,
+    kind: str,
+    settings: Mapping[str, Any],
+    tables: Mapping[str, xr.Dataset] | None = None,
+    weights: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write settings, tables and weights as one saved object, whole or not at all.
+
+    Parameters
+    ----------
+    path : a folder, or a file where it ends in ``.nc``.
+    kind : name of the class.
+    settings : numbers, text, None, and lists and dicts of them; NumPy scalars and arrays become
+        numbers and lists, tuples become lists.
+    tables : name -> Dataset.
+    weights : name -> array.
+
+    Raises
+    ------
+    KindError, NameUnknownError
+        Something that cannot be written without pickle; weights in an ``.nc`` file; a name that
+        is no file name.
+    FileWriteError
+        Disk full or no permission; nothing half-written is left.
+    """
+    target = Path(path)
+    header = json.dumps(
+        {
+            "format": FORMAT,
+            "kind": kind,
+            "versions": {p: _version(p) for p in _PACKAGES},
+            "settings": _plain(dict(settings), "settings"),
+            "tables": list(tables or {}),
+        },
+        indent=1,
+        allow_nan=False,
+    )
+    for name in [*(tables or {})]:
+        if not _NAME.fullmatch(name):
+            raise NameUnknownError(
+                f"A table is called {name!r}",
+                "A name of letters, digits, _ . - was needed",
+                "Rename it",
+            )
+    ready = {name: prepare(table) for name, table in (tables or {}).items()}
+    if target.suffix == ".nc":
+        if weights:
+            raise KindError(
+                f"{len(weights)} weights were to go into the single file {target.name}",
+                "A folder was needed: weights are kept in a file of their own",
+                f"Save to {target.with_suffix('')}",
+            )
+        with atomic_path(target) as temporary:
+            xr.Dataset(attrs={_HEADER: header}).to_netcdf(temporary, engine="h5netcdf")
+            for name, table in ready.items():
+                table.to_netcdf(temporary, mode="a", group=name, engine="h5netcdf")
+        return
+    arrays = {k: np.ascontiguousarray(v) for k, v in (weights or {}).items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise KindError(
+                f"The weight {name} has dtype {array.dtype}",
+                "Real numbers were needed",
+                "Convert it",
+            )
+    with atomic_path(target, folder=True) as temporary:
+        (temporary / "settings.json").write_text(header, encoding="utf-8")
+        if ready:
+            (temporary / "tables").mkdir()
+        for name, table in ready.items():
+            table.to_netcdf(temporary / "tables" / f"{name}.nc", engine="h5netcdf")
+        if arrays:
+            from safetensors.numpy import save_file
+
+            save_file(arrays, temporary / "weights.safetensors")
+
+
+def read_saved(path: str | os.PathLike[str]) -> SavedContent:
+    """Read a saved object without making its class.
+
+    Parameters
+    ----------
+    path : folder, or ``.nc`` file.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError
+        Nothing there, a damaged file, another kind of file, or one of a newer format.
+    """
+    source = check_source(path, folder=True)
+    with explained(source, "a saved result"):
+        return _read_folder(source) if source.is_dir() else _read_file(source)
+
+
+def _read_folder(source: Path) -> SavedContent:
+    settings = source / "settings.json"
+    if not settings.is_file():
+        raise _not_saved(source)
+    header = _header(settings.read_text(encoding="utf-8"), source)
+    tables = {}
+    for name in header["tables"]:
+        with xr.open_dataset(
+            check_source(source / "tables" / f"{name}.nc"),
+            engine="h5netcdf",
+            decode_timedelta=False,
+        ) as table:
+            tables[name] = restore(table.load())
+    weights: dict[str, NDArray[Any]] = {}
+    if (source / "weights.safetensors").is_file():
+        from safetensors.numpy import load_file
+
+        weights = load_file(source / "weights.safetensors")
+    return _content(header, tables, weights)
+
+
+def _read_file(source: Path) -> SavedContent:
+    import h5py
+
+    if not h5py.is_hdf5(source):
+        raise _not_saved(source)
+    with xr.open_dataset(source, engine="h5netcdf") as root:
+        text = root.attrs.get(_HEADER)
+    if text is None:
+        raise _not_saved(source)
+    header = _header(str(text), source)
+    tables = {}
+    for name in header["tables"]:
+        with xr.open_dataset(
+            source, engine="h5netcdf", group=name, decode_timedelta=False
+        ) as table:
+            tables[name] = restore(table.load())
+    return _content(header, tables, {})
+
+
+def _content(
+    header: dict[str, Any], tables: dict[str, xr.Dataset], weights: dict[str, NDArray[Any]]
+) -> SavedContent:
+    return SavedContent(
+        kind=str(header["kind"]),
+        settings=header["settings"],
+        tables=tables,
+        weights=weights,
+        format=int(header["format"]),
+        versions=header.get("versions", {}),
+    )
+
+
+def _header(text: str, source: Path) -> dict[str, Any]:
+    try:
+        header = json.loads(text, object_hook=_unplain)
+    except json.JSONDecodeError as error:
+        raise FileFormatError(
+            f"The settings of {source.name} are damaged: {error}",
+            "Valid JSON was needed",
+            "Copy the file again, or save it again",
+        ) from error
+    if not isinstance(header, dict) or not {"format", "kind", "settings", "tables"} <= set(header):
+        raise _not_saved(source)
+    if int(header["format"]) > FORMAT:
+        raise FileFormatError(
+            f"{source.name} is of format {header['format']}, written by neurornn "
+            f"{header.get('versions', {}).get('neurornn', 'of a later version')}",
+            f"Format {FORMAT} or older was needed",
+            "Update the package: pip install --upgrade neurornn",
+        )
+    return header
+
+
+def _not_saved(source: Path) -> FileFormatError:
+    return FileFormatError(
+        f"{source.name} is not a saved result",
+        "A folder or .nc file written by save() was needed",
+        f'For a recording use nr.open("{source.name}")',
+    )
+
+
+def _class_of(kind: str, what: str) -> str:
+    if kind not in ALLOWED:
+        raise NameUnknownError(
+            f"{what} is of kind {kind!r}, which is not one that can be saved and loaded",
+            f"One of {', '.join(sorted(ALLOWED))} was needed",
+            nearest(kind, ALLOWED),
+        )
+    return ALLOWED[kind]
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return what JSON can hold; numbers that are not finite are marked."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"__float__": repr(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(v, f"{where}[{k}]") for k, v in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    raise KindError(
+        f"{where} is a {type(value).__name__}",
+        "Numbers, text, None, and lists and dicts of them were needed",
+        "Store what describes it instead; objects are not pickled",
+    )
+
+
+def _unplain(value: dict[str, Any]) -> Any:
+    return float(value["__float__"]) if set(value) == {"__float__"} else value
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
