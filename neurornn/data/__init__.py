@@ -8,9 +8,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "auditing": ["audit", "leakage_report"],
+        "audit_report": ["AuditReport"],
+        "auditing": ["audit"],
         "binning": ["bin_spikes"],
+        "cross_scoring": ["cross_score"],
         "intervals": ["intersect", "restrict", "support"],
+        "leakage": ["leakage_report"],
         "recording": [
             "add_spikes",
             "describe",
@@ -21,14 +24,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "set_intervals",
             "spike_trains",
         ],
+        "resampling": ["resample_to"],
         "sequence_sets": ["SequenceSet"],
-        "splitting": [
-            "BlockedSplit",
-            "cross_score",
-            "split_blocks",
-            "split_groups",
-            "split_trials",
-        ],
+        "splitters": ["BlockedSplit", "RandomSplit"],
+        "splitting": ["check_windows", "split_blocks", "split_groups", "split_trials"],
         "windowing": ["windows"],
     },
 )

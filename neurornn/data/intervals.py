@@ -8,7 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import find_blocks
 from neurornn._core.errors import DataError
-from neurornn.data.recording import sampling_rate_of
+from neurornn.data.recording import sampling_rate_of, set_intervals
+
+# Half a nanosecond of slack, so that a frame stamp that went through a sum is not lost.
+_SLACK = 5e-10
 
 
 def support(recording: xr.Dataset) -> NDArray[np.float64]:
@@ -48,7 +51,10 @@ def intersect(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     ----------
     a, b : (range, 2), s; each list sorted, its ranges disjoint.
     """
-    first, second = np.asarray(a, dtype=float).reshape(-1, 2), np.asarray(b, dtype=float).reshape(-1, 2)
+    first, second = (
+        np.asarray(a, dtype=float).reshape(-1, 2),
+        np.asarray(b, dtype=float).reshape(-1, 2),
+    )
     out = []
     i = j = 0
     while i < len(first) and j < len(second):
@@ -63,40 +69,56 @@ def intersect(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     return np.array(out, dtype=float).reshape(-1, 2)
 
 
-def restrict(recording: xr.Dataset, start: float, stop: float) -> xr.Dataset:
-    """Cut a recording to the range ``(start, stop]`` on every clock it has.
+def restrict(recording: xr.Dataset, start: ArrayLike, stop: ArrayLike) -> xr.Dataset:
+    """Cut a recording to the range ``(start, stop]``, or to several, on every clock it has.
 
     Parameters
     ----------
-    recording : Dataset; frames on ``time``, spikes on ``spike``, behaviour on any other axis with a
-        ``<axis>_time`` variable, ranges on ``interval``.
-    start, stop : s.
+    recording : Dataset; frames on ``time``, spikes on ``spike``, behaviour on any other axis with
+        a ``<axis>_time`` variable, ranges on ``interval``.
+    start, stop : s; numbers, or (range,) sorted and disjoint.
 
     Returns
     -------
-    Dataset with the times unchanged (the clock of the whole recording).
+    Dataset with the times unchanged (the clock of the whole recording). Where several ranges came
+    for a recording without intervals, they become its intervals, so that the joins are known.
     """
-    # Half a nanosecond of slack, so that a frame stamp that went through a sum is not lost.
-    slack = 5e-10
+    first, last = np.atleast_1d(np.asarray(start, float)), np.atleast_1d(np.asarray(stop, float))
+    if first.shape != last.shape or np.any(last < first) or np.any(first[1:] < last[:-1] - _SLACK):
+        raise DataError(
+            f"{first.size} starts and {last.size} stops came, which overlap or run backwards",
+            "Ranges (start, stop] in order, each stop at or after its start, were needed",
+            "Sort the ranges and merge those that overlap",
+        )
     out = recording
     if "time" in out.coords:
-        time = out["time"].values
-        out = out.isel(time=np.flatnonzero((time > start + slack) & (time <= stop + slack)))
+        out = out.isel(time=_inside(out["time"].values, first + _SLACK, last + _SLACK))
     for axis in [str(d) for d in out.dims if f"{d}_time" in out.variables]:
-        clock = out[f"{axis}_time"].values
-        out = out.isel({axis: np.flatnonzero((clock > start + slack) & (clock <= stop + slack))})
+        out = out.isel({axis: _inside(out[f"{axis}_time"].values, first + _SLACK, last + _SLACK)})
     if "spike_times" in out:
-        times = out["spike_times"].values
-        out = out.isel(spike=np.flatnonzero((times > start) & (times <= stop)))
+        out = out.isel(spike=_inside(out["spike_times"].values, first, last))
         counts = np.bincount(out["spike_unit"].values, minlength=out.sizes["unit"])
         out = out.assign(spike_count=("unit", counts, recording["spike_count"].attrs))
     if "start" in out and "stop" in out:
         begin, end = out["start"].values, out["stop"].values
-        keep = np.flatnonzero((end > start) & (begin < stop))
+        overlap = (end[:, None] > first) & (begin[:, None] < last)
+        keep, where = np.nonzero(overlap)
         out = out.isel(interval=keep)
         clipped: dict[str, Any] = {
-            "start": ("interval", np.maximum(begin[keep], start), recording["start"].attrs),
-            "stop": ("interval", np.minimum(end[keep], stop), recording["stop"].attrs),
+            "start": ("interval", np.maximum(begin[keep], first[where]), recording["start"].attrs),
+            "stop": ("interval", np.minimum(end[keep], last[where]), recording["stop"].attrs),
         }
         out = out.assign(clipped)
+    elif len(first) > 1:
+        out = set_intervals(out, first, last)
     return out
+
+
+def _inside(
+    clock: NDArray[np.float64], start: NDArray[np.float64], stop: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Positions on a clock that lie in one of the ranges ``(start, stop]``."""
+    if not len(start):
+        return np.empty(0, dtype=np.intp)
+    at = np.searchsorted(start, clock, side="left") - 1
+    return np.flatnonzero((at >= 0) & (clock <= stop[np.maximum(at, 0)]))

@@ -17,7 +17,14 @@ from neurornn._core.checks import (
     check_spike_times,
     find_blocks,
 )
-from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, UnitError, nearest
+from neurornn._core.errors import (
+    DataError,
+    KindError,
+    NameUnknownError,
+    ShapeError,
+    UnitError,
+    nearest,
+)
 from neurornn._core.report import Table
 from neurornn._core.units import format_number
 
@@ -148,7 +155,9 @@ def add_spikes(
             "A list with one 1-D array of times per unit was needed",
             "Pass [times] for a single unit",
         )
-    trains = [np.sort(check_spike_times(t, f"spike_times[{k}]")) for k, t in enumerate(spike_times)]
+    trains = [
+        np.sort(check_spike_times(t, f"spike_times[{k}]")) for k, t in enumerate(spike_times)
+    ]
     n_units = recording.sizes.get("unit", len(trains))
     if n_units != len(trains):
         raise ShapeError(
@@ -218,7 +227,10 @@ def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
     """
     if not trials:
         raise DataError("No trials came", "At least one trial was needed", "Check the file")
-    shifted, trains, starts, stops, offsets = [], [], [], [], []
+    shifted, trains = [], []
+    starts: list[float] = []
+    stops: list[float] = []
+    offsets: list[float] = []
     clock = 0.0
     for trial in trials:
         time = trial["time"].values
@@ -227,13 +239,22 @@ def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
         offset = clock - first if starts else 0.0
         moved = trial.drop_dims("spike", errors="ignore").drop_vars("spike_count", errors="ignore")
         shifted.append(moved.assign_coords(time=("time", time + offset, _TIME_ATTRS)))
-        trains.append([t + offset for t in spike_trains(trial)] if "spike_times" in trial else None)
+        trains.append(
+            [t + offset for t in spike_trains(trial)] if "spike_times" in trial else None
+        )
         starts.append(first + offset)
         stops.append(last + offset)
         offsets.append(offset)
         clock = stops[-1] + max(gap, 2 * dt)
-    joined = xr.concat(shifted, dim="time", data_vars="minimal", coords="minimal",
-                       compat="override", join="override", combine_attrs="override")
+    joined = xr.concat(
+        shifted,
+        dim="time",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
     if all(t is not None for t in trains):
         per_unit = [
             np.concatenate([t[k] for t in trains if t is not None])
@@ -242,7 +263,11 @@ def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
         joined = add_spikes(joined, per_unit)
     joined = set_intervals(joined, starts, stops)
     return joined.assign(
-        clock_offset=("interval", offsets, {"units": "s", "long_name": "added to the trial's clock"})
+        clock_offset=(
+            "interval",
+            offsets,
+            {"units": "s", "long_name": "added to the trial's clock"},
+        )
     )
 
 
@@ -276,7 +301,9 @@ def describe(recording: xr.Dataset, title: str = "recording") -> Table:
         unit = str(variable.attrs.get("units", ""))
         rows.append([str(name), dims, str(variable.dtype), unit, _remark(recording, variable)])
     head = [f"{k}: {v}" for k, v in recording.attrs.items() if isinstance(v, str | int | float)]
-    return Table(title=title, columns=["variable", "axes", "type", "unit", "remark"], rows=rows, head=head)
+    return Table(
+        title=title, columns=["variable", "axes", "type", "unit", "remark"], rows=rows, head=head
+    )
 
 
 def _remark(recording: xr.Dataset, variable: xr.DataArray) -> str:

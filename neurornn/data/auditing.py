@@ -1,0 +1,210 @@
+"""One audit for recordings, genomes and proteins: copies, confounders, and the honest split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.errors import DataError, KindError, ShapeError
+from neurornn._core.rng import RNG, generator
+from neurornn.data.alphabets import ALPHABETS
+from neurornn.data.audit_baselines import score_features, score_labels
+from neurornn.data.audit_copies import look_for_copies, look_for_overlap, look_for_shared_kmers
+from neurornn.data.audit_ledger import Ledger
+from neurornn.data.audit_report import AuditReport, AuditStatus
+from neurornn.data.baselines import task_of
+from neurornn.data.sequence_sets import SequenceSet
+
+_GRAVITY = (AuditStatus.CONFOUNDED, AuditStatus.LEAKS, AuditStatus.COPIES)
+
+
+def audit(
+    X: Any = None,
+    y: ArrayLike | None = None,
+    *,
+    groups: Mapping[str, ArrayLike] | None = None,
+    test: Any = None,
+    kmer: int | None = None,
+    task: str | None = None,
+    n_splits: int = 5,
+    confidence_level: float = 0.95,
+    rng: RNG = 0,
+) -> AuditReport:
+    """Look for what makes a score too good: copies, shared stretches, labels that give the answer.
+
+    Parameters
+    ----------
+    X : SequenceSet, list of sequences, array (row, ...), or DataArray (time, unit)
+        None where only targets and labels are at hand.
+    y : (row,) or (row, output)
+        Targets; without them copies and shared stretches are still found.
+    groups : name -> (row,)
+        Labels that a model could hide behind: species, family, animal, session, day. The
+        ``groups`` of a SequenceSet are used by default.
+    test : another set like `X`, or row numbers or a mask of the test rows in it.
+    kmer : letters of a stretch that no two independent sequences share by chance; by default 40
+        for DNA and RNA and 10 for proteins.
+
+    Other Parameters
+    ----------------
+    task : ``"regression"`` or ``"classification"``; by default told from `y`.
+    n_splits : folds of every baseline.
+    confidence_level : of the intervals.
+    rng : int, Generator or None.
+
+    Returns
+    -------
+    AuditReport
+        ``parameters``, ``findings`` and ``honest_split``; ``clusters`` labels rows that must stay
+        together. Printing it shows everything.
+
+    Notes
+    -----
+    Scores are out of fold and pooled over all rows; their intervals come from a bootstrap over
+    folds. ``duplicate_rows`` counts rows that repeat an earlier row.
+
+    Examples
+    --------
+    >>> report = audit(["ACGTACGT", "ACGTACGT", "TTTTACCC"], kmer=8)
+    >>> int(report.parameters["duplicate_rows"]), report.split
+    (1, 'clusters')
+    """
+    data, what = _as_data(X)
+    targets = None if y is None else _as_targets(y)
+    if groups is None and isinstance(data, SequenceSet):
+        groups = data.groups
+    labels = {str(k): np.asarray(v) for k, v in (groups or {}).items()}
+    n = _n_rows(data, targets, labels)
+    ordered = isinstance(X, xr.DataArray) and "time" in X.dims[:1]
+    sequences = data if isinstance(data, SequenceSet) else None
+    if kmer is None:
+        kmer = 10 if sequences is not None and sequences.alphabet == "protein" else 40
+    kind = None if targets is None else task_of(targets, task)
+    ledger = Ledger(confidence_level=confidence_level, rng=generator(rng))
+    if data is not None:
+        look_for_copies(ledger, data, targets if kind == "classification" else None, ordered)
+    if sequences is not None:
+        look_for_shared_kmers(ledger, sequences, kmer)
+    if test is not None:
+        look_for_overlap(ledger, *_as_parts(data, what, test), kmer)
+    if targets is not None and kind is not None:
+        varied = sequences is not None and np.ptp(sequences.lengths) > 0
+        lengths = sequences.lengths if sequences is not None and varied else None
+        score_labels(ledger, targets, kind, labels, lengths, n_splits)
+        if data is not None:
+            score_features(ledger, data, targets, kind, labels, n_splits, ordered)
+    split, sentence = _honest(ledger, ordered, list(labels))
+    statuses = tuple(s for s in _GRAVITY if s in ledger.found) or (AuditStatus.CLEAN,)
+    return AuditReport(
+        title=f"Audit of {n} {what}",
+        parameters=ledger.table(),
+        status=statuses[0],
+        statuses=statuses,
+        findings=tuple(ledger.findings),
+        split=split,
+        honest_split=sentence,
+        clusters=ledger.clusters,
+        settings={"kmer": kmer, "n_splits": n_splits},
+    )
+
+
+def _honest(ledger: Ledger, ordered: bool, groups: list[str]) -> tuple[str, str]:
+    """Name the split to use, and say why."""
+    copied = AuditStatus.COPIES in ledger.found
+    if ledger.confounders:
+        name = max(ledger.confounders)[1]
+        also = " Keep copies together as well (report.clusters)." if copied else ""
+        return name, (
+            f"hold out whole labels of {name}, data.split_groups(X, {name}) or sklearn's "
+            f"GroupKFold, because {name} tells about y.{also}"
+        )
+    if ordered:
+        return "blocked", (
+            "consecutive stretches with a gap, data.split_blocks or data.BlockedSplit, because "
+            "rows follow one another in time."
+        )
+    if copied:
+        return "clusters", (
+            "data.split_groups(X, report.clusters), because rows are copies of one another."
+        )
+    text = "a random split will do as far as these checks see"
+    if groups:
+        named = " or ".join(groups)
+        return "random", f"{text}; for a claim about a new {named} still hold whole labels out."
+    return "random", f"{text}; no groups were given."
+
+
+def _as_parts(data: Any, what: str, test: Any) -> tuple[Any, Any]:
+    """Return the training and the test rows, from another set or from row numbers or a mask."""
+    if data is not None and not isinstance(test, SequenceSet):
+        rows = np.asarray(test)
+        if rows.ndim == 1 and rows.dtype.kind in "iub":
+            chosen = np.zeros(len(data), dtype=bool)
+            chosen[rows] = True
+            return data[~chosen], data[chosen]
+    is_set = isinstance(data, SequenceSet)
+    other, kind = _as_data(test, data.alphabet if is_set else None)
+    if data is None or isinstance(other, SequenceSet) != is_set:
+        raise KindError(
+            f"test holds {kind} and X {what if data is not None else 'nothing'}",
+            "The same kind of rows in both, or row numbers or a mask, was needed",
+            "Pass test=np.flatnonzero(is_test) for rows of X",
+        )
+    return data, other
+
+
+def _as_targets(y: ArrayLike) -> NDArray[Any]:
+    targets = np.asarray(y)
+    if targets.dtype == object:
+        targets = targets.astype(str)
+    if targets.dtype.kind == "f" and not np.isfinite(targets).all():
+        raise DataError(
+            f"y holds {np.sum(~np.isfinite(targets))} values that are not finite",
+            "A target for every row was needed",
+            "Select the rows with a target: X[keep], y[keep]",
+        )
+    return targets
+
+
+def _as_data(X: Any, alphabet: str | None = None) -> tuple[Any, str]:
+    if X is None:
+        return None, "rows"
+    if isinstance(X, xr.Dataset):
+        raise KindError(
+            f"A whole recording came, with variables {', '.join(map(str, X.data_vars))}",
+            "One variable, an array, or a SequenceSet was needed",
+            "Pass counts = data.bin_spikes(recording, 0.05), or recording['dff']",
+        )
+    if isinstance(X, SequenceSet):
+        return X, f"{X.alphabet} sequences"
+    values = np.asarray(X)
+    if values.dtype.kind in "US" or (values.dtype == object and isinstance(values.flat[0], str)):
+        strings = [str(s) for s in (values.astype(str) if values.dtype.kind == "S" else values)]
+        if alphabet is None:
+            letters = set("".join(strings).upper())
+            fits = [k for k, a in ALPHABETS.items() if letters <= set(a.order)]
+            alphabet = fits[0] if fits else "protein"
+        made = SequenceSet.from_sequences([str(k) for k in range(len(strings))], strings, alphabet)
+        return made, f"{alphabet} sequences"
+    if values.dtype.kind not in "biuf" or values.ndim < 2:
+        raise ShapeError(
+            f"X has shape {values.shape} and type {values.dtype}",
+            "Sequences, or an array (row, feature) of numbers, was needed",
+            "Pass X.reshape(-1, 1) for a single feature",
+        )
+    return values, "bins" if isinstance(X, xr.DataArray) and X.dims[0] == "time" else "rows"
+
+
+def _n_rows(data: Any, y: NDArray[Any] | None, groups: dict[str, NDArray[Any]]) -> int:
+    sizes = {name: len(labels) for name, labels in groups.items()}
+    sizes |= {} if y is None else {"y": len(y)}
+    sizes |= {} if data is None else {"X": len(data)}
+    if not sizes or len(set(sizes.values())) > 1 or min(sizes.values()) < 2:
+        raise ShapeError(
+            "Lengths came as " + (", ".join(f"{k} {n}" for k, n in sizes.items()) or "nothing"),
+            "X, y and every group of one length, at least 2 rows, were needed",
+            "Select the same rows of all of them",
+        )
+    return next(iter(sizes.values()))

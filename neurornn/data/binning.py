@@ -1,0 +1,328 @@
+"""Spike times into counts.
+
+Bin k stands for ``((k - 1)·dt, k·dt]`` and is stamped by its end. Bins exist only where something
+was recorded: a gap is an absent bin, never a row of zeros.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.checks import check_bin_size, check_frame_times, check_spike_times, find_blocks
+from neurornn._core.errors import (
+    DataError,
+    KindError,
+    NameUnknownError,
+    ShapeError,
+    UnitError,
+    nearest,
+)
+from neurornn.data.intervals import intersect, support
+from neurornn.data.recording import TIME_CONVENTION
+
+#: Slack at a bin edge, s: an edge that went through a product must not lose the spike upon it.
+EDGE_SLACK = 5e-10
+
+
+class _Spikes(NamedTuple):
+    """Spikes in one order: `times` (spike,), s, sorted; `owner` (spike,), position of the unit."""
+
+    times: NDArray[np.float64]
+    owner: NDArray[np.int64]
+    unit: NDArray[Any]
+    stretches: NDArray[np.float64] | None
+
+
+def bin_spikes(
+    spikes: xr.Dataset | Sequence[ArrayLike],
+    bin_size: float | None = None,
+    *,
+    time: ArrayLike | None = None,
+    t_start: float | None = None,
+    t_stop: float | None = None,
+    trials: ArrayLike | bool | None = None,
+    ragged: bool = False,
+) -> xr.DataArray:
+    """Count the spikes of each unit in bins.
+
+    Parameters
+    ----------
+    spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit.
+    bin_size : s
+        Width of a bin; the last, partial bin of every recorded stretch is dropped.
+    time : (time,), s
+        Ends of the bins instead of `bin_size`, for example the frames of a movie. Their median
+        step is the bin size; where a step is longer by half, frames are missing and the spikes
+        in between are not counted.
+    t_start, t_stop : s
+        Count only in ``(t_start, t_stop]``. By default the recorded stretches of a recording; for
+        a list, from 0 (or the bin of the first spike, where that is earlier) to the bin of the
+        last spike.
+    trials : (trial, 2), s
+        Count in each ``(start, stop]`` on its own clock; True takes the ``interval``s of the
+        recording. Trials may overlap.
+
+    Other Parameters
+    ----------------
+    ragged : bool
+        Accept trials of unequal length or with bins that were not recorded. The counts are then
+        padded with 0, and the coordinate ``mask (trial, time)`` is False there.
+
+    Returns
+    -------
+    DataArray ``counts (time, unit)`` or ``(trial, time, unit)``, int64
+        ``time`` (s) is the end of each bin, for trials since the start of the trial. Attrs:
+        ``bin_size`` (s), ``units``, ``convention`` and ``spikes_outside``, the number of spikes
+        that fell into no bin.
+
+    Raises
+    ------
+    UnitError, DataError, ShapeError, KindError
+        No bin size, times in ms, stretches shorter than a bin, trials of unequal length.
+
+    Examples
+    --------
+    >>> counts = bin_spikes([[0.1, 0.4], [0.3]], 0.2)
+    >>> counts.values.tolist(), counts["time"].values.tolist()
+    ([[1, 0], [1, 1]], [0.2, 0.4])
+    """
+    table = _as_spikes(spikes)
+    if time is not None:
+        if trials is not None:
+            raise KindError(
+                "Both time= and trials= came",
+                "One of them was needed: the ends of all bins, or trials cut into equal bins",
+                "Pass trials= with bin_size=, or select the frames of the trials from time",
+            )
+        edges, width = _edges_of_frames(time, bin_size)
+        if t_start is not None or t_stop is not None:
+            low = -np.inf if t_start is None else t_start
+            high = np.inf if t_stop is None else t_stop
+            edges = [e[(e >= low - EDGE_SLACK) & (e <= high + EDGE_SLACK)] for e in edges]
+        return _count(table, edges, width)
+    if bin_size is None:
+        raise UnitError(
+            "Neither bin_size nor time came",
+            "The width of a bin in s, or the ends of the bins in s, were needed",
+            "Pass bin_size=0.02 for bins of 20 ms",
+        )
+    width = check_bin_size(bin_size)
+    if trials is not None and trials is not False:
+        return _count_trials(table, _as_trials(trials, spikes), width, ragged)
+    return _count(table, _edges_of_stretches(table, width, t_start, t_stop), width)
+
+
+def _as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> _Spikes:
+    if isinstance(spikes, xr.Dataset):
+        if "spike_times" not in spikes:
+            raise NameUnknownError(
+                f"The recording holds {', '.join(map(str, spikes.data_vars)) or 'no variables'}",
+                "A recording with spike_times was needed",
+                nearest("spike_times", map(str, spikes.data_vars)),
+            )
+        times = check_spike_times(spikes["spike_times"].values)
+        owner = spikes["spike_unit"].values.astype(np.int64)
+        unit = (
+            spikes["unit"].values if "unit" in spikes.coords else np.arange(spikes.sizes["unit"])
+        )
+        clocked = "start" in spikes or "time" in spikes.coords
+        stretches = support(spikes) if clocked else None
+    else:
+        kind = getattr(spikes, "dtype", None)
+        if isinstance(spikes, str) or (kind is not None and kind != np.dtype(object)):
+            raise KindError(
+                f"spikes is one {type(spikes).__name__}",
+                "A recording, or a list with one 1-D array of times (s) per unit, was needed",
+                "Pass [times] for a single unit",
+            )
+        trains = [check_spike_times(t, f"spikes[{k}]") for k, t in enumerate(spikes)]
+        times = np.concatenate(trains) if trains else np.empty(0)
+        owner = np.repeat(np.arange(len(trains)), [len(t) for t in trains]).astype(np.int64)
+        unit = np.arange(len(trains))
+        stretches = None
+    if not len(unit):
+        raise DataError(
+            "No units came", "Spike times of at least one unit were needed", "Check the selection"
+        )
+    order = np.argsort(times, kind="stable")
+    return _Spikes(times[order], owner[order], unit, stretches)
+
+
+def _edges_of_frames(
+    time: ArrayLike, bin_size: float | None
+) -> tuple[list[NDArray[np.float64]], float]:
+    stamps = check_frame_times(getattr(time, "values", time))
+    if len(stamps) < 2:
+        raise DataError(
+            f"time has {len(stamps)} stamps",
+            "At least two frames were needed: the bin size is the step between them",
+            "Pass bin_size= with t_start= and t_stop= for a single bin",
+        )
+    width = float(np.median(np.diff(stamps)))
+    if bin_size is not None and abs(bin_size / width - 1) > 0.02:
+        raise UnitError(
+            f"bin_size is {bin_size:g} s and the frames are {width:g} s apart",
+            "One bin size was needed, the same to 2 %",
+            "Leave bin_size out: the frames set it",
+        )
+    blocks = find_blocks(stamps, width)
+    return [np.concatenate([[stamps[a] - width], stamps[a:b]]) for a, b in blocks], width
+
+
+def _edges_of_stretches(
+    table: _Spikes, width: float, t_start: float | None, t_stop: float | None
+) -> list[NDArray[np.float64]]:
+    if table.stretches is None:
+        times = table.times
+        first, last = (float(times[0]), float(times[-1])) if len(times) else (0.0, 0.0)
+        # A spike at 0 or before belongs to the bin that ends there, so that none is lost.
+        low = 0.0 if first > 0 else width * (np.ceil(first / width) - 1)
+        low = low if t_start is None else t_start
+        bins = max(1.0, np.ceil((last - low - EDGE_SLACK) / width))
+        stretches = np.array([[low, low + bins * width if t_stop is None else t_stop]])
+    else:
+        stretches = table.stretches
+        wanted = [
+            stretches.min() if t_start is None else t_start,
+            stretches.max() if t_stop is None else t_stop,
+        ]
+        if np.any(stretches[1:, 0] < stretches[:-1, 1] - EDGE_SLACK):
+            raise DataError(
+                "The intervals of the recording overlap or are not in order",
+                "Stretches that follow one another were needed to bin on one clock",
+                "Pass trials=True to bin each interval on its own clock",
+            )
+        stretches = intersect(stretches, [wanted])
+    # A millionth of a bin of slack: 0.3 s is three bins of 0.1 s although 0.3 / 0.1 < 3.
+    n_bins = np.floor((stretches[:, 1] - stretches[:, 0]) / width + 1e-6).astype(np.int64)
+    if not np.any(n_bins > 0):
+        longest = float(np.max(stretches[:, 1] - stretches[:, 0], initial=0.0))
+        raise DataError(
+            f"The longest recorded stretch is {longest:g} s and a bin {width:g} s",
+            "At least one whole bin was needed",
+            "Choose smaller bins; check t_start, t_stop and the unit of the times (s)",
+        )
+    return [
+        a + width * np.arange(n + 1) for a, n in zip(stretches[:, 0], n_bins, strict=True) if n
+    ]
+
+
+def _count(table: _Spikes, edges: list[NDArray[np.float64]], width: float) -> xr.DataArray:
+    edges = [e for e in edges if len(e) > 1]
+    flat = np.concatenate(edges) if edges else np.empty(0)
+    # Bin j of the flat list lies between edges j and j + 1; between two stretches there is none.
+    number = np.full(len(flat) + 1, -1, dtype=np.int64)
+    is_bin = np.ones(len(flat), dtype=bool)
+    is_bin[np.cumsum([len(e) for e in edges]) - 1] = False
+    number[1:][is_bin] = np.arange(is_bin.sum())
+    row = number[np.searchsorted(flat + EDGE_SLACK, table.times, side="left")]
+    n_time, n_units = int(is_bin.sum()), len(table.unit)
+    hit = row >= 0
+    cells = np.bincount(row[hit] * n_units + table.owner[hit], minlength=n_time * n_units)
+    stamps = np.concatenate([e[1:] for e in edges]) if edges else np.empty(0)
+    return xr.DataArray(
+        cells.reshape(n_time, n_units).astype(np.int64, copy=False),
+        dims=("time", "unit"),
+        coords={"time": ("time", stamps, time_attrs("end of the bin")), "unit": table.unit},
+        name="counts",
+        attrs=_attrs(width, int(np.sum(~hit))),
+    )
+
+
+def _as_trials(trials: ArrayLike | bool, spikes: Any) -> NDArray[np.float64]:
+    if trials is True:
+        if not (isinstance(spikes, xr.Dataset) and "start" in spikes and "stop" in spikes):
+            raise DataError(
+                "trials=True came for spikes without intervals",
+                "A recording whose interval axis holds the trials was needed",
+                "Pass trials as an array (trial, 2) in s, or set them with data.set_intervals",
+            )
+        return np.stack([spikes["start"].values, spikes["stop"].values], axis=1)
+    ranges = np.asarray(trials, dtype=np.float64)
+    if ranges.ndim != 2 or ranges.shape[1] != 2 or not len(ranges):
+        raise ShapeError(
+            f"trials has shape {ranges.shape}",
+            "An array (trial, 2) of starts and stops in s was needed",
+            "Stack them: np.stack([start, stop], axis=1)",
+        )
+    if not np.isfinite(ranges).all() or np.any(ranges[:, 1] <= ranges[:, 0]):
+        bad = int(np.argmin(np.isfinite(ranges).all(1) & (ranges[:, 1] > ranges[:, 0])))
+        raise DataError(
+            f"Trial {bad} runs from {ranges[bad, 0]:g} to {ranges[bad, 1]:g} s",
+            "Each trial must stop after it starts",
+            "Check the order of the columns: start, then stop",
+        )
+    return ranges
+
+
+def _count_trials(
+    table: _Spikes, ranges: NDArray[np.float64], width: float, ragged: bool
+) -> xr.DataArray:
+    n_bins = np.floor((ranges[:, 1] - ranges[:, 0]) / width + 1e-6).astype(np.int64)
+    if n_bins.min() < 1:
+        short = int(np.argmin(n_bins))
+        raise DataError(
+            f"Trial {short} is {ranges[short, 1] - ranges[short, 0]:g} s long, a bin {width:g} s",
+            "At least one whole bin in every trial was needed",
+            "Choose smaller bins, or drop that trial",
+        )
+    n_time, n_units = int(n_bins.max()), len(table.unit)
+    offsets = width * np.arange(n_time + 1)
+    counts = np.zeros((len(ranges), n_time, n_units), dtype=np.int64)
+    mask = np.arange(n_time) < n_bins[:, None]
+    recorded = None if table.stretches is None else _merge(table.stretches)
+    for k, start in enumerate(ranges[:, 0]):
+        edges = start + offsets[: n_bins[k] + 1] + EDGE_SLACK
+        low, high = np.searchsorted(table.times, edges[[0, -1]], side="right")
+        row = np.searchsorted(edges, table.times[low:high], side="left") - 1
+        cells = np.bincount(
+            row * n_units + table.owner[low:high], minlength=int(n_bins[k]) * n_units
+        )
+        counts[k, : n_bins[k]] = cells.reshape(-1, n_units)
+        if recorded is not None:
+            at = np.searchsorted(recorded[:, 0], edges[:-1], side="right") - 1
+            inside = (at >= 0) & (edges[1:] <= recorded[np.maximum(at, 0), 1] + 3 * EDGE_SLACK)
+            mask[k, : n_bins[k]] &= inside
+    if not mask.all() and not ragged:
+        raise ShapeError(
+            f"Trials have {n_bins.min()} to {n_bins.max()} bins, {int((~mask).sum())} of which "
+            f"{'are missing or ' if recorded is not None else ''}lie outside their trial",
+            "Trials of equal length, recorded throughout, were needed",
+            "Pass ragged=True and use the mask, or cut the trials to one length",
+        )
+    counts[~mask] = 0
+    return xr.DataArray(
+        counts,
+        dims=("trial", "time", "unit"),
+        coords={
+            "trial": np.arange(len(ranges)),
+            "time": ("time", offsets[1:], time_attrs("end of the bin since the trial's start")),
+            "unit": table.unit,
+            "start": ("trial", ranges[:, 0], {"units": "s", "long_name": "start of the trial"}),
+            "mask": (("trial", "time"), mask, {"long_name": "True where the bin was recorded"}),
+        },
+        name="counts",
+        attrs=_attrs(width),
+    )
+
+
+def _merge(stretches: NDArray[np.float64]) -> NDArray[np.float64]:
+    ordered = stretches[np.argsort(stretches[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(ordered[:, 1])
+    first = np.concatenate([[True], ordered[1:, 0] > reach[:-1] + EDGE_SLACK])
+    last = np.concatenate([np.flatnonzero(first)[1:], [len(ordered)]]) - 1
+    return np.stack([ordered[first, 0], reach[last]], axis=1)
+
+
+def time_attrs(long_name: str) -> dict[str, str]:
+    """Attrs of a time axis whose stamps are the ends of bins."""
+    return {"units": "s", "long_name": long_name, "convention": TIME_CONVENTION}
+
+
+def _attrs(width: float, outside: int | None = None) -> dict[str, Any]:
+    attrs: dict[str, Any] = {"units": "1", "long_name": "spikes per bin", "bin_size": width}
+    attrs["convention"] = TIME_CONVENTION
+    return attrs if outside is None else {**attrs, "spikes_outside": outside}

@@ -1,0 +1,366 @@
+"""Sets of DNA, RNA or protein sequences: bytes that stay on disk until a model asks for them."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, overload
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
+from neurornn.data.alphabets import ALPHABETS, Alphabet
+
+#: Code of a position beyond the end of a shorter sequence.
+PADDING = 255
+
+
+class SequenceSet:
+    """Named sequences in one byte buffer, sliced without copying.
+
+    Positions are 0-based and half-open. Lower case (soft-masked) letters are kept in the buffer
+    and read as upper case; letters outside IUPAC raise as soon as they are coded.
+
+    Parameters
+    ----------
+    buffer : (byte,), uint8, or a path
+        ASCII letters of all sequences, without line breaks. A path is memory-mapped, so that a
+        genome costs no memory until it is read.
+    starts, stops : (sequence,)
+        Where each sequence lies in the buffer, half-open.
+    names : one for each sequence.
+    alphabet : ``"dna"``, ``"rna"`` or ``"protein"``.
+    labels : name -> (sequence,), what is to be predicted.
+    groups : name -> (sequence,), what must not be split between train and test: species, family.
+
+    Examples
+    --------
+    >>> genes = SequenceSet.from_sequences(["a", "b"], ["ACGTN", "ttga"])
+    >>> genes[1], genes.reverse_complement()[1], genes.lengths.tolist()
+    ('ttga', 'tcaa', [5, 4])
+    >>> genes.slice(0, 4).codes().tolist()
+    [[0, 1, 2, 3], [3, 3, 2, 0]]
+    """
+
+    def __init__(
+        self,
+        buffer: NDArray[np.uint8] | str | os.PathLike[str],
+        starts: ArrayLike,
+        stops: ArrayLike,
+        names: Sequence[str],
+        alphabet: str = "dna",
+        *,
+        labels: Mapping[str, ArrayLike] | None = None,
+        groups: Mapping[str, ArrayLike] | None = None,
+    ) -> None:
+        if isinstance(buffer, str | os.PathLike):
+            buffer = np.memmap(buffer, dtype=np.uint8, mode="r")
+        if buffer.dtype != np.uint8 or buffer.ndim != 1:
+            raise KindError(
+                f"buffer is {buffer.ndim}-D of {buffer.dtype}",
+                "A 1-D array of uint8, one ASCII letter per byte, was needed",
+                "Use SequenceSet.from_sequences(names, sequences) for strings",
+            )
+        if alphabet not in ALPHABETS:
+            raise NameUnknownError(
+                f"alphabet is {alphabet!r}",
+                "A known alphabet was needed",
+                nearest(alphabet, ALPHABETS),
+            )
+        self.buffer = buffer
+        self.starts = np.asarray(starts, dtype=np.int64).reshape(-1)
+        self.stops = np.asarray(stops, dtype=np.int64).reshape(-1)
+        self.names = np.asarray(names, dtype=str).reshape(-1)
+        self.alphabet = alphabet
+        n = len(self.names)
+        inside = self.starts.shape == self.stops.shape == (n,) and bool(
+            np.all((self.starts >= 0) & (self.starts <= self.stops) & (self.stops <= len(buffer)))
+        )
+        if not inside:
+            raise ShapeError(
+                f"{n} names, {len(self.starts)} starts and {len(self.stops)} stops came for a "
+                f"buffer of {len(buffer)} bytes",
+                "One start and one stop inside the buffer for each name were needed",
+                "Check the index of the file: 0-based, half-open, in bytes",
+            )
+        self.labels = _columns(labels, n, "labels")
+        self.groups = _columns(groups, n, "groups")
+
+    @classmethod
+    def from_sequences(
+        cls,
+        names: Sequence[str],
+        sequences: Sequence[str],
+        alphabet: str = "dna",
+        *,
+        labels: Mapping[str, ArrayLike] | None = None,
+        groups: Mapping[str, ArrayLike] | None = None,
+    ) -> "SequenceSet":
+        """Make a set from strings; every letter is checked here.
+
+        Parameters
+        ----------
+        names, sequences : as many of each.
+        alphabet : ``"dna"``, ``"rna"`` or ``"protein"``.
+        labels, groups : name -> (sequence,).
+        """
+        if isinstance(sequences, str) or isinstance(names, str):
+            raise KindError(
+                "One string came for names or sequences",
+                "A list of names and a list of sequences were needed",
+                "Pass [name] and [sequence] for a single one",
+            )
+        try:
+            raw = [str(s).encode("ascii") for s in sequences]
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"A sequence holds {error.object[error.start]!r}",
+                "ASCII letters were needed",
+                "Was the file read with the wrong encoding or the wrong column?",
+            ) from None
+        edges = np.concatenate([[0], np.cumsum([len(s) for s in raw])]).astype(np.int64)
+        buffer = np.frombuffer(b"".join(raw), dtype=np.uint8)
+        new = cls(buffer, edges[:-1], edges[1:], names, alphabet, labels=labels, groups=groups)
+        new.flat_codes()
+        return new
+
+    @property
+    def _kind(self) -> Alphabet:
+        return ALPHABETS[self.alphabet]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(sequence,), bp or aa."""
+        return self.stops - self.starts
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        unit = "aa" if self.alphabet == "protein" else "bp"
+        n = self.lengths
+        span = (
+            ""
+            if not len(n)
+            else f" of {n.min()}" + (f" to {n.max()}" if n.min() < n.max() else "")
+        )
+        extra = [
+            f"{k} {', '.join(v)}"
+            for k, v in (("labels", self.labels), ("groups", self.groups))
+            if v
+        ]
+        return (
+            f"SequenceSet({len(n)} {self.alphabet} sequences{span} {unit}"
+            + "".join(f"; {e}" for e in extra)
+            + ")"
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[k] for k in range(len(self)))
+
+    @overload
+    def __getitem__(self, key: int | str | np.integer) -> str: ...
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | NDArray[Any]) -> "SequenceSet": ...
+    def __getitem__(self, key: Any) -> "str | SequenceSet":
+        """Return one sequence as a string (number or name), or a subset, its letters uncopied."""
+        if isinstance(key, str):
+            found = np.flatnonzero(self.names == key)
+            if not len(found):
+                raise NameUnknownError(
+                    f"There is no sequence {key!r} among {len(self)}",
+                    "The name of one of them was needed",
+                    nearest(key, self.names[:10000].tolist()),
+                )
+            key = int(found[0])
+        if isinstance(key, int | np.integer):
+            return bytes(self.buffer[self.starts[key] : self.stops[key]]).decode("ascii")
+        rows = np.arange(len(self))[key]
+        return self._with(self.buffer, self.starts[rows], self.stops[rows], rows)
+
+    def _with(
+        self,
+        buffer: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        stops: NDArray[np.int64],
+        rows: NDArray[np.int64] | None = None,
+    ) -> "SequenceSet":
+        pick: Any = slice(None) if rows is None else rows
+        return SequenceSet(
+            buffer,
+            starts,
+            stops,
+            self.names[pick],
+            self.alphabet,
+            labels={k: v[pick] for k, v in self.labels.items()},
+            groups={k: v[pick] for k, v in self.groups.items()},
+        )
+
+    def slice(self, start: int, stop: int) -> "SequenceSet":
+        """Return positions ``start`` to ``stop`` (0-based, half-open) of every sequence, uncopied.
+
+        Raises
+        ------
+        ShapeError
+            A sequence is shorter than `stop`; nothing is cut silently.
+        """
+        if not 0 <= start <= stop or (len(self) and stop > self.lengths.min()):
+            shortest = int(self.lengths.min()) if len(self) else 0
+            raise ShapeError(
+                f"Positions {start} to {stop} came; the shortest sequence has {shortest}",
+                "A half-open range inside every sequence was needed",
+                "Select longer sequences first: sequences[sequences.lengths >= stop]",
+            )
+        return self._with(self.buffer, self.starts + start, self.starts + stop)
+
+    def letters(self, indices: Any = None, *, pad: bool = False) -> NDArray[np.uint8]:
+        """Return the ASCII bytes as stored, (sequence, position).
+
+        Parameters
+        ----------
+        indices : which sequences; all by default.
+        pad : bool
+            Fill shorter sequences with 0 at their end; otherwise they must be equally long.
+        """
+        chosen = self if indices is None else self[np.atleast_1d(np.arange(len(self))[indices])]
+        n, size = len(chosen), chosen.lengths
+        width = int(size.max()) if n else 0
+        if n and size.min() < width and not pad:
+            raise ShapeError(
+                f"The sequences are {size.min()} to {width} long",
+                "Sequences of one length were needed for an array (sequence, position)",
+                "Cut them with .slice(start, stop), or pass pad=True and use .lengths",
+            )
+        if n and size.min() == width and np.all(np.diff(chosen.starts) == width):
+            return chosen.buffer[chosen.starts[0] : chosen.stops[-1]].reshape(n, width)
+        out = np.zeros((n, width), dtype=np.uint8)
+        for k in range(n):
+            out[k, : size[k]] = chosen.buffer[chosen.starts[k] : chosen.stops[k]]
+        return out
+
+    def flat(self) -> NDArray[np.uint8]:
+        """Return all bytes one sequence after the other, (byte,); a view where they lie so."""
+        if not len(self):
+            return np.empty(0, dtype=np.uint8)
+        if np.array_equal(self.starts[1:], self.stops[:-1]):
+            return self.buffer[self.starts[0] : self.stops[-1]]
+        return np.concatenate(
+            [self.buffer[a:b] for a, b in zip(self.starts, self.stops, strict=True)]
+        )
+
+    def codes(self, indices: Any = None, *, pad: bool = False) -> NDArray[np.uint8]:
+        """Return letters as numbers, (sequence, position).
+
+        0 to 3 are ACGT (ACGU), 0 to 19 the amino acids in the order of their letters; ambiguous
+        letters follow (``ALPHABETS[...].order``), positions beyond the end are 255.
+
+        Parameters
+        ----------
+        indices, pad : as in `letters`.
+        """
+        raw = self.letters(indices, pad=pad)
+        names = self.names if indices is None else np.atleast_1d(self.names[indices])
+
+        def locate(offset: int) -> str:
+            row, position = divmod(offset, raw.shape[1])
+            return f" in {names[row]}, position {position}"
+
+        return self._kind.code(raw.reshape(-1), locate, pad=pad).reshape(raw.shape)
+
+    def flat_codes(self) -> NDArray[np.uint8]:
+        """Return the numbers of all letters one after the other, (letter,), as in `codes`."""
+
+        def locate(offset: int) -> str:
+            ends = np.cumsum(self.lengths)
+            row = int(np.searchsorted(ends, offset, side="right"))
+            return f" in {self.names[row]}, position {offset - int(ends[row] - self.lengths[row])}"
+
+        return self._kind.code(self.flat(), locate)
+
+    def one_hot(
+        self,
+        indices: Any = None,
+        dtype: DTypeLike = np.float32,
+        *,
+        ambiguous: Literal["zeros", "fractions"] = "zeros",
+        pad: bool = False,
+    ) -> xr.DataArray:
+        """Return the one-hot array a model takes.
+
+        Parameters
+        ----------
+        indices : which sequences; all by default.
+        dtype : of the array.
+        ambiguous : ``"zeros"`` leaves N and the other ambiguous letters empty (the input says
+            "unknown"); ``"fractions"`` shares 1 among the bases they stand for: N gives 0.25 each.
+        pad : bool
+            Accept unequal lengths; positions beyond the end are zeros, see ``length``.
+
+        Returns
+        -------
+        DataArray (sequence, base, position)
+            Bases in the order ACGT (ACGU; amino acids by letter).
+        """
+        if ambiguous not in ("zeros", "fractions"):
+            raise NameUnknownError(
+                f"ambiguous is {ambiguous!r}",
+                "A known manner was needed",
+                nearest(str(ambiguous), ["zeros", "fractions"]),
+            )
+        kind = np.dtype(dtype)
+        if ambiguous == "fractions" and kind.kind != "f":
+            raise KindError(
+                f"dtype is {kind} with ambiguous='fractions'",
+                "A floating type was needed: N is 0.25 of each base",
+                "Pass dtype=np.float32",
+            )
+        rows = np.atleast_1d(np.arange(len(self))[slice(None) if indices is None else indices])
+        codes = self.codes(rows, pad=pad)
+        out = np.empty((len(codes), len(self._kind.bases), codes.shape[1]), dtype=kind)
+        for base, row in enumerate(self._kind.one_hot_rows(ambiguous == "fractions")):
+            if ambiguous == "zeros":
+                np.equal(codes, base, out=out[:, base], casting="unsafe")
+            else:
+                np.take(row.astype(kind), codes, out=out[:, base], mode="clip")
+        return xr.DataArray(
+            out,
+            dims=("sequence", "base", "position"),
+            coords={
+                "sequence": self.names[rows],
+                "base": list(self._kind.bases),
+                "length": ("sequence", self.lengths[rows], {"units": self._kind.units}),
+            },
+            name="one_hot",
+            attrs={
+                "units": "1",
+                "alphabet": self.alphabet,
+                "ambiguous": ambiguous,
+                "convention": "position is 0-based, half-open",
+            },
+        )
+
+    def reverse_complement(self) -> "SequenceSet":
+        """Return the other strand, IUPAC letters and case included; twice gives the set again."""
+        table = self._kind.complement
+        if table is None:
+            raise KindError(
+                "reverse_complement was asked of proteins",
+                "DNA or RNA was needed",
+                "Use the nucleotide sequences",
+            )
+        edges = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
+        # All sequences turned in one go: the whole text backwards holds them in backward order.
+        turned = np.take(table, self.flat()[::-1])
+        return self._with(turned, edges[-1] - edges[1:], edges[-1] - edges[:-1])
+
+
+def _columns(table: Mapping[str, ArrayLike] | None, n: int, what: str) -> dict[str, NDArray[Any]]:
+    columns = {str(k): np.asarray(v) for k, v in (table or {}).items()}
+    for name, column in columns.items():
+        if column.shape[:1] != (n,):
+            raise ShapeError(
+                f"{what}[{name!r}] has shape {column.shape} for {n} sequences",
+                "One value for each sequence was needed",
+                "Select the same rows of both",
+            )
+    return columns
