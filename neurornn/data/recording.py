@@ -132,7 +132,10 @@ def from_spikes(
     """
     table = add_spikes(xr.Dataset(attrs=dict(attrs or {})), spike_times, unit=unit)
     times = table["spike_times"].values
-    first = min(0.0, float(times.min())) if len(times) else 0.0
+    first = 0.0
+    if len(times) and times.min() <= 0:
+        # Ranges are (start, stop]: the start lies just before the first spike, to keep it.
+        first = float(np.nextafter(times.min(), -np.inf))
     last = float(times.max()) if len(times) else first
     return set_intervals(
         table, [first if t_start is None else t_start], [last if t_stop is None else t_stop]

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurornn._core.errors import DataError, KindError, ShapeError, UnitError, UnitWarning
+from neurornn.data import bin_spikes, from_spikes, from_traces, restrict, set_intervals
+from neurornn.data.recording import add_spikes
+
+TIMES = st.lists(
+    st.floats(0, 20, allow_nan=False).map(lambda t: round(t, 6)), min_size=1, max_size=60
+)
+
+
+@given(st.lists(TIMES, min_size=1, max_size=4), st.sampled_from([0.01, 0.1, 0.3, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_no_spike_of_a_list_is_lost_or_counted_twice(trains, bin_size):
+    counts = bin_spikes(trains, bin_size)
+    assert counts.values.sum(axis=0).tolist() == [len(t) for t in trains]
+    assert counts.attrs["spikes_outside"] == 0
+
+
+@given(TIMES, st.sampled_from([0.013, 0.1, 0.7]), st.floats(0, 5), st.floats(6, 15))
+@settings(max_examples=60, deadline=None)
+def test_counts_equal_the_definition_bin_by_bin(train, bin_size, t_start, t_stop):
+    counts = bin_spikes([train], bin_size, t_start=t_start, t_stop=t_stop)
+    ends = counts["time"].values
+    spikes = np.array(train)
+    for k, end in enumerate(ends):
+        # The slack of half a nanosecond is the package's own; spikes are on a 1 us grid.
+        low, high = end - bin_size + 5e-10, end + 5e-10
+        near = np.min(np.abs(np.concatenate([spikes - low, spikes - high])))
+        if near > 1e-9:
+            assert counts.values[k, 0] == np.sum((spikes > low) & (spikes <= high))
+    assert np.all(ends <= t_stop + 1e-5)
+
+
+def test_a_spike_on_an_edge_belongs_to_the_bin_that_ends_there():
+    # 3 * 0.1 is above 0.3 and 7 * 0.1 above 0.7 in floats: the edge must still catch its spike.
+    counts = bin_spikes([[0.1, 0.3, 0.7, 1.0]], 0.1)
+    assert np.flatnonzero(counts.values[:, 0]).tolist() == [0, 2, 6, 9]
+    assert counts["time"].values[[0, 2]] == pytest.approx([0.1, 0.3])
+
+
+def test_a_gap_is_an_absent_bin_and_partial_bins_are_dropped():
+    rec = from_spikes([[0.5, 1.04, 3.0, 5.5]], t_start=0, t_stop=6)
+    rec = set_intervals(rec, [0.0, 5.0], [1.05, 6.0])
+    counts = bin_spikes(rec, 0.1)
+    # 1.05 s hold ten whole bins; the spike at 1.04 is in the partial one, that at 3 in the gap.
+    assert counts["time"].values == pytest.approx(
+        [*np.arange(1, 11) / 10, *(5 + np.arange(1, 11) / 10)]
+    )
+    assert counts.values.sum() == 2
+    assert counts.attrs["spikes_outside"] == 2
+
+
+def test_frames_set_the_bins_and_missing_frames_catch_no_spike():
+    time = np.concatenate([np.arange(1, 11), np.arange(31, 41)]) / 10
+    counts = bin_spikes([[0.05, 0.95, 1.5, 2.95, 3.05]], time=time)
+    assert counts["time"].values.tolist() == time.tolist()
+    assert counts.attrs["bin_size"] == pytest.approx(0.1)
+    assert np.flatnonzero(counts.values[:, 0]).tolist() == [0, 9, 10]
+    assert counts.attrs["spikes_outside"] == 2
+
+
+def test_jittered_frames_still_share_out_every_spike():
+    rng = np.random.default_rng(1)
+    time = np.cumsum(0.1 + 0.005 * rng.normal(size=500))
+    spikes = rng.uniform(0.2, time[-1], 3000)
+    assert bin_spikes([spikes], time=time).values.sum() == 3000
+
+
+def test_shuffling_units_only_permutes_the_columns():
+    rng = np.random.default_rng(2)
+    trains = [rng.uniform(0, 10, n) for n in (5, 50, 500)]
+    order = [2, 0, 1]
+    straight = bin_spikes(trains, 0.2, t_stop=10).values
+    shuffled = bin_spikes([trains[k] for k in order], 0.2, t_stop=10).values
+    assert np.array_equal(straight[:, order], shuffled)
+
+
+def test_trials_have_their_own_clock_and_may_overlap():
+    counts = bin_spikes([[1.05, 1.95, 2.05]], 0.1, trials=[[1.0, 2.0], [1.5, 2.5]])
+    assert counts.dims == ("trial", "time", "unit")
+    assert counts["time"].values == pytest.approx(np.arange(1, 11) / 10)
+    assert [np.flatnonzero(c).tolist() for c in counts.values[..., 0]] == [[0, 9], [4, 5]]
+    assert counts["mask"].values.all()
+
+
+def test_ragged_trials_are_refused_or_masked():
+    trials = [[0.0, 1.0], [2.0, 2.5]]
+    with pytest.raises(ShapeError, match="ragged=True"):
+        bin_spikes([[0.5]], 0.1, trials=trials)
+    counts = bin_spikes([[0.5]], 0.1, trials=trials, ragged=True)
+    assert counts["mask"].values.sum(axis=1).tolist() == [10, 5]
+
+
+def test_bins_of_a_trial_that_were_not_recorded_are_masked():
+    rec = from_spikes([[0.5, 1.5]], t_start=0, t_stop=1.2)
+    counts = bin_spikes(rec, 0.1, trials=[[0.0, 2.0]], ragged=True)
+    assert counts["mask"].values[0].sum() == 12
+    assert counts.values[0, 12:].sum() == 0
+    # Two stretches that touch are one: no bin between them is missing.
+    joined = set_intervals(rec, [0.0, 0.6], [0.6, 1.2])
+    assert bin_spikes(joined, 0.1, trials=[[0.3, 0.9]])["mask"].values.all()
+
+
+def test_trials_true_takes_the_intervals():
+    rec = set_intervals(from_spikes([[0.5, 2.5]], t_stop=4), [0.0, 2.0], [1.0, 3.0])
+    assert bin_spikes(rec, 0.5, trials=True).values[..., 0].tolist() == [[1, 0], [1, 0]]
+
+
+def test_cut_then_bin_equals_bin_then_cut():
+    rng = np.random.default_rng(3)
+    rec = from_spikes([rng.uniform(0, 10, 300)], t_start=0, t_stop=10)
+    whole = bin_spikes(rec, 0.1)
+    part = bin_spikes(restrict(rec, 2.0, 7.0), 0.1)
+    assert np.array_equal(part.values, whole.values[20:70])
+
+
+def test_counts_go_onto_the_frames_of_a_recording_with_both():
+    rec = add_spikes(from_traces(np.random.default_rng(0).normal(size=(50, 1)), sampling_rate=10),
+                     [[0.05, 4.95]])  # fmt: skip
+    counts = bin_spikes(rec, time=rec["time"])
+    assert counts.sizes["time"] == 50
+    assert counts.values[[0, 49], 0].tolist() == [1, 1]
+
+
+def test_a_million_spikes_take_well_under_a_second():
+    import time
+
+    rng = np.random.default_rng(4)
+    rec = from_spikes([rng.uniform(0, 1000, 10_000) for _ in range(100)], t_start=0, t_stop=1000)
+    best = np.inf
+    for _ in range(3):
+        begin = time.perf_counter()
+        bin_spikes(rec, 0.02)
+        best = min(best, time.perf_counter() - begin)
+    # About 0.15 s on an idle core; 1 s leaves room for a busy machine, a loop would take 10 s.
+    assert best < 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: bin_spikes([[0.1]]), UnitError, "bin_size"),
+        (lambda: bin_spikes([[0.1]], 0.0), DataError, "bin_size"),
+        (lambda: bin_spikes(np.array([0.1, 0.2]), 0.1), KindError, r"\[times\]"),
+        (lambda: bin_spikes([], 0.1), DataError, "unit"),
+        (lambda: bin_spikes([[np.nan]], 0.1), DataError, "finite"),
+        (lambda: bin_spikes([[0.1]], time=np.arange(10) * 33.0), UnitError, "ms"),
+        (lambda: bin_spikes([[0.1]], 0.5, time=np.arange(1, 9) / 10), UnitError, "2 %"),
+        (lambda: bin_spikes([[0.1]], 0.5, t_stop=0.2), DataError, "smaller bins"),
+        (lambda: bin_spikes([[0.1]], 0.1, trials=[[2.0, 1.0]]), DataError, "start"),
+        (lambda: bin_spikes([[0.1]], 0.1, trials=[1.0, 2.0]), ShapeError, r"\(trial, 2\)"),
+        (lambda: bin_spikes([[0.1]], 0.1, trials=True), DataError, "intervals"),
+        (lambda: bin_spikes(xr.Dataset({"x": ("time", [1.0])}), 0.1), KeyError, "spike_times"),
+    ],
+)  # fmt: skip
+def test_mistakes_say_what_to_do(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_a_bin_in_milliseconds_is_pointed_out():
+    with pytest.warns(UnitWarning, match="ms"):
+        bin_spikes([[10.0, 50.0]], 20)
