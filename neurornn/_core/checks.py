@@ -197,7 +197,7 @@ def as_traces(
         labels = np.arange(array.shape[1])
         if array.shape[0] < array.shape[1] and array.shape[0] < 500:
             raise ShapeError(
-                f"{name} has shape {array.shape}: {array.shape[0]} frames of {array.shape[1]} units",
+                f"{name} has {array.shape[0]} frames of {array.shape[1]} units",
                 "Time along the first axis, (time, unit), was needed",
                 f"If the axes are (unit, time), pass {name}.T; otherwise pass a DataArray with "
                 "named dims",

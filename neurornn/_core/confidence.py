@@ -243,6 +243,50 @@ def binomial_interval(
     return float(low), float(high)
 
 
+def scale_interval(
+    sd: ArrayLike, dof: ArrayLike, confidence_level: float = 0.95
+) -> NDArray[np.float64]:
+    """Interval of a noise standard deviation from its residual degrees of freedom.
+
+    Parameters
+    ----------
+    sd : any shape, the root of the residual mean square.
+    dof : degrees of freedom of that mean square, same shape.
+
+    Returns
+    -------
+    array, the shape of `sd` plus 2
+    """
+    sd, dof = np.asarray(sd, dtype=float), np.asarray(dof, dtype=float)
+    tail = (1 - confidence_level) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low = sd * np.sqrt(dof / stats.chi2.ppf(1 - tail, dof))
+        high = sd * np.sqrt(dof / stats.chi2.ppf(tail, dof))
+    return np.stack([low, high], axis=-1)
+
+
+def rate_interval(
+    n_events: ArrayLike, exposure: ArrayLike, confidence_level: float = 0.95
+) -> NDArray[np.float64]:
+    """Exact Poisson interval of a rate (Garwood 1936, Biometrika 28:437).
+
+    Parameters
+    ----------
+    n_events : counts, any shape.
+    exposure : s, same shape.
+
+    Returns
+    -------
+    array, the shape of `n_events` plus 2, Hz
+    """
+    n, seconds = np.asarray(n_events, dtype=float), np.asarray(exposure, dtype=float)
+    tail = (1 - confidence_level) / 2
+    low = np.where(n > 0, stats.chi2.ppf(tail, 2 * np.maximum(n, 1)) / 2, 0.0)
+    high = stats.chi2.ppf(1 - tail, 2 * n + 2) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.stack([low / seconds, high / seconds], axis=-1)
+
+
 def conformal_halfwidth(residuals: ArrayLike, confidence_level: float = 0.9) -> float:
     """Half-width that covers a new value with the stated probability, whatever the noise.
 

@@ -69,8 +69,10 @@ def run_chunks(
     if store is not None:
         results = store.finished()
     todo = [k for k in range(len(chunks)) if k not in results]
-    with _Bar(len(chunks), len(results), progress, label) as tick:
-        for k, result in _execute(function, [(k, chunks[k]) for k in todo], shared, n_jobs, client):
+    with progress_bar(len(chunks), len(results), progress, label) as tick:
+        for k, result in _execute(
+            function, [(k, chunks[k]) for k in todo], shared, n_jobs, client
+        ):
             results[k] = dict(result)
             if store is not None:
                 store.write(k, results[k])
@@ -107,7 +109,9 @@ def _execute(
         )
 
 
-def _call(function: Callable[..., Chunk], chunk: tuple[Any, ...], shared: tuple[Any, ...]) -> Chunk:
+def _call(
+    function: Callable[..., Chunk], chunk: tuple[Any, ...], shared: tuple[Any, ...]
+) -> Chunk:
     with threadpool_limits(1):
         return function(*chunk, *shared)
 
@@ -160,7 +164,7 @@ class _Store:
             np.savez(handle, **result)
 
 
-class _Bar:
+class progress_bar:
     """A progress bar where there is a terminal, a callback where one was given."""
 
     def __init__(

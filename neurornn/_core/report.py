@@ -38,7 +38,9 @@ class Table:
             return "  ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
 
         body = [join(self.columns), line, *map(join, rows)] if self.columns else []
-        return "\n".join([self.title, *self.head, "", *body, *([""] if self.notes else []), *self.notes])
+        return "\n".join(
+            [self.title, *self.head, "", *body, *([""] if self.notes else []), *self.notes]
+        )
 
     def to_html(self) -> str:
         """The same as an HTML fragment."""
@@ -93,12 +95,15 @@ def parameters_table(
     if "status" in parameters:
         codes = [str(s) for s in np.atleast_1d(parameters["status"].values).ravel()]
     told = [f"{code}: {text}" for code, text in remedies(codes).items()]
-    reasons = []
+    missing: dict[str, list[str]] = {}
     for n in names:
         reason = str(parameters[f"{n}_ci"].attrs.get("reason", ""))
         if reason and np.isnan(parameters[f"{n}_ci"].values).any():
-            reasons.append(f"{n}: interval missing where {reason}")
-    return Table(title=title, columns=columns, rows=rows, head=[*head, *told], notes=[*reasons, *notes])
+            missing.setdefault(reason, []).append(n)
+    reasons = [f"no interval of {', '.join(of)}: {why}" for why, of in missing.items()]
+    return Table(
+        title=title, columns=columns, rows=rows, head=[*head, *told], notes=[*reasons, *notes]
+    )
 
 
 def _wide_rows(

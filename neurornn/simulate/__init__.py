@@ -1,7 +1,7 @@
 """Systems with a known truth: calcium, rate networks, sequences; spikes, tasks and more follow.
 
-Every simulator returns an `xarray.Dataset` that holds what an experimenter would record and, beside
-it, the truth.
+Every simulator returns an `xarray.Dataset` that holds what an experimenter would record and,
+beside it, the truth.
 """
 
 import lazy_loader

@@ -13,9 +13,7 @@ from neurornn._core.rng import RNG, generator
 from neurornn.data.recording import add_spikes, from_traces, join_trials
 
 
-def calcium_kernel(
-    lag: ArrayLike, tau_decay: float, tau_rise: float = 0.0
-) -> NDArray[np.float64]:
+def calcium_kernel(lag: ArrayLike, tau_decay: float, tau_rise: float = 0.0) -> NDArray[np.float64]:
     """Fluorescence after one spike at lag 0, with a peak of 1.
 
     Parameters
@@ -98,8 +96,8 @@ def simulate_calcium(
     Notes
     -----
     ``c(t) = sum_j A_j k(t - t_j)`` with `calcium_kernel` k; frame k samples it at its end stamp.
-    Before the trial the cell has already been firing for eight decay times, so that the first frame
-    is not special.
+    Before the trial the cell has already been firing for eight decay times, so that the first
+    frame is not special.
     """
     rng = generator(rng)
     taus = _per_unit(tau_decay, n_units, "tau_decay")

@@ -58,6 +58,9 @@ def simulate_dna_memory(
             "signal": (("sequence", "position"), signal, {"units": "1"}),
             "length_constant_true": ((), length_constant, {"units": "bp"}),
         },
-        coords={"base": list(BASES), "position": ("position", np.arange(n_positions), {"units": "bp"})},
+        coords={
+            "base": list(BASES),
+            "position": ("position", np.arange(n_positions), {"units": "bp"}),
+        },
         attrs={"source": "simulated by neurornn.simulate.simulate_dna_memory"},
     )

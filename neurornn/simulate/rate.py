@@ -88,7 +88,11 @@ def simulate_rate_network(
         states[k] = h
     observed = states + noise_sd * rng.standard_normal(states.shape)
     recording = from_traces(observed, time=(np.arange(n_steps) + 1) * dt, name="rates")
-    recording["stimulus"] = (("time", "channel"), stimulus, {"units": "1", "sampling_rate": 1 / dt})
+    recording["stimulus"] = (
+        ("time", "channel"),
+        stimulus,
+        {"units": "1", "sampling_rate": 1 / dt},
+    )
     recording["states"] = (("time", "unit"), states, {"units": "1", "sampling_rate": 1 / dt})
     recording["tau_true"] = ("unit", taus, {"units": "s"})
     recording["weights_true"] = (("unit", "unit_"), weights, {"units": "1"})

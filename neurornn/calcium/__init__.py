@@ -1,0 +1,11 @@
+"""Time constants, events and rates from fluorescence.
+
+This room never imports torch.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={"kinetics": ["Kinetics"]},
+)

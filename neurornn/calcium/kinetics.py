@@ -1,0 +1,501 @@
+"""The estimator of decay constants, events and rates from fluorescence alone."""
+
+import os
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from neurornn._core.checks import Traces, as_traces, check_positive
+from neurornn._core.confidence import (
+    Estimate,
+    bootstrap_interval,
+    rate_interval,
+    scale_interval,
+    to_dataset,
+)
+from neurornn._core.errors import DataError
+from neurornn._core.files import fingerprint
+from neurornn._core.jobs import chunk_slices, run_chunks
+from neurornn._core.report import Reported, Table, parameters_table
+from neurornn._core.rng import derived_seed
+from neurornn._core.status import Status
+from neurornn._core.units import format_number
+from neurornn._kernels.leaky import leaky_filter
+from neurornn.calcium.decay_fit import Settings, fit_trace
+from neurornn.data.binning import bin_spikes
+from neurornn.data.intervals import support
+from neurornn.data.recording import TIME_CONVENTION, set_intervals
+from neurornn.io.saved import Saved
+
+_METHOD = "exact L0 events, sizes and baseline eliminated, profile likelihood"
+_NO_RISE = "the rise is held at 0: a trace with a slow rise gets several small events instead"
+
+
+class Kinetics(Reported, Saved, BaseEstimator):
+    """Decay constant, events and rate of every cell from fluorescence alone, with intervals.
+
+    Parameters
+    ----------
+    penalty : noise sd
+        How far an event must stand out of the noise to be counted; about 4 leaves a false event in
+        a few of ten thousand frames.
+    tau_bounds : (lower, upper), s
+        Where tau_decay is searched.
+    knot_spacing : s
+        The baseline is piecewise linear with knots about this far apart; None for a constant.
+    confidence_level : of every interval.
+    n_jobs : processes; -1 for one per core.
+    chunk_size : cells per chunk.
+    progress : show a progress bar in a terminal, or a callable ``(done, total)``.
+
+    Attributes
+    ----------
+    parameters_ : Dataset over ``unit``
+        ``tau_decay`` (s), ``tau_rise`` (s), ``amplitude``, ``noise_sd``, ``baseline`` (unit of the
+        trace), ``snr``, ``event_rate`` (Hz), each with ``_ci``; ``status``; ``covariance``.
+    events_ : Dataset over ``event``
+        ``event_time`` (s), ``event_size`` (unit of the trace), ``event_unit``, ``event_frame``.
+    calcium_ : DataArray (time, unit), the denoised trace without its baseline.
+    baseline_ : DataArray (time, unit).
+
+    Notes
+    -----
+    Model: ``y_k = b_k + c_k + noise``, ``c_k = exp(-dt / tau) c_{k-1} + a_k``, ``a_k >= 0`` and
+    mostly 0. An event found in frame k lies in ``((k - 1)·dt, k·dt]``; its time is given as the
+    middle of that interval and its size as that of a transient that started there. The rise is
+    taken as instant. Reliable from a signal-to-noise ratio of 5 (peak of one event over noise sd).
+
+    References
+    ----------
+    Jewell et al. 2020, Biostatistics 21:709, doi:10.1093/biostatistics/kxy083 (exact L0);
+    Golub & Pereyra 1973, SIAM J. Numer. Anal. 10:413, doi:10.1137/0710036 (variable projection);
+    Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496 (profile intervals).
+
+    Examples
+    --------
+    >>> import neurornn as nr
+    >>> rec = nr.simulate.simulate_calcium(1, 200.0, 30.0, tau_decay=0.5, snr=10, rng=0)
+    >>> kin = nr.calcium.Kinetics().fit(rec["dff"])
+    >>> bool(abs(kin.parameters_["tau_decay"][0] - 0.5) < 0.02)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        penalty: float = 4.0,
+        tau_bounds: tuple[float, float] = (0.005, 20.0),
+        knot_spacing: float | None = 60.0,
+        confidence_level: float = 0.95,
+        n_jobs: int = 1,
+        chunk_size: int = 8,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> None:
+        self.penalty = penalty
+        self.tau_bounds = tau_bounds
+        self.knot_spacing = knot_spacing
+        self.confidence_level = confidence_level
+        self.n_jobs = n_jobs
+        self.chunk_size = chunk_size
+        self.progress = progress
+
+    def fit(
+        self,
+        X: Any,
+        y: None = None,
+        *,
+        sampling_rate: float | None = None,
+        partial: str | os.PathLike[str] | None = None,
+        client: Any = None,
+    ) -> Self:
+        """Fit every cell.
+
+        Parameters
+        ----------
+        X : DataArray (time, unit), for example ``recording["dff"]``, or array (time, unit)
+            dF/F or fluorescence; NaN marks a missing frame; a gap in the time axis starts afresh.
+        y : ignored.
+        sampling_rate : Hz, needed for a plain array.
+        partial : folder for finished chunks: a killed run that is repeated with the same folder
+            continues where it stopped and ends with the same numbers.
+        client : ``dask.distributed.Client`` to run the chunks on.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        KindError, ShapeError, UnitError, DataError
+            Each says what came, what was needed and what to do.
+        """
+        traces = as_traces(X, sampling_rate=sampling_rate, min_frames=20)
+        settings = self._settings(traces)
+        slices = chunk_slices(traces.values.shape[1], self.chunk_size)
+        chunks = [(np.ascontiguousarray(traces.values[:, s]), s.start) for s in slices]
+        shared = (traces.time, traces.blocks, settings)
+        key = None
+        if partial is not None:
+            key = fingerprint(traces.values, traces.time, tuple(settings), self.chunk_size)
+        results = run_chunks(
+            _fit_cells,
+            chunks,
+            shared=shared,
+            n_jobs=self.n_jobs,
+            client=client,
+            progress=self.progress,
+            label="cells",
+            partial=partial,
+            key=key,
+        )
+        self._collect(results, traces, X)
+        return self
+
+    def _settings(self, traces: Traces) -> Settings:
+        low, high = (check_positive(b, "tau_bounds", "s") for b in self.tau_bounds)
+        if low >= high:
+            raise DataError(
+                f"tau_bounds is {self.tau_bounds}",
+                "A lower and a larger upper bound in s were needed",
+                "Pass for example tau_bounds=(0.005, 20.0)",
+            )
+        spacing = np.inf
+        if self.knot_spacing is not None:
+            spacing = check_positive(self.knot_spacing, "knot_spacing", "s")
+        return Settings(
+            dt=1 / traces.sampling_rate,
+            penalty=check_positive(self.penalty, "penalty"),
+            tau_bounds=(low, high),
+            knot_spacing=spacing,
+            confidence_level=float(self.confidence_level),
+        )
+
+    def _collect(
+        self, results: list[dict[str, NDArray[Any]]], traces: Traces, source: Any
+    ) -> None:
+        def column(name: str) -> NDArray[Any]:
+            return np.concatenate([r[name] for r in results], axis=0)
+
+        attrs = dict(source.attrs) if isinstance(source, xr.DataArray) else {}
+        units = str(attrs.get("units", "1"))
+        coords = {"unit": ("unit", traces.unit)}
+        dims = ("unit",)
+        common: dict[str, Any] = {"method": _METHOD, "dims": dims}
+        reason = "the status is not ok"
+        n_units, level = len(traces.unit), float(self.confidence_level)
+        seconds = np.sum(~np.isnan(traces.values), axis=0) / traces.sampling_rate
+        estimates = [
+            Estimate(
+                name="tau_decay",
+                value=column("tau"),
+                ci=column("tau_ci"),
+                units="s",
+                long_name="time constant of the decay",
+                reason=reason,
+                **common,
+            ),
+            Estimate(
+                name="tau_rise",
+                value=np.full(n_units, np.nan),
+                units="s",
+                long_name="time constant of the rise",
+                reason=_NO_RISE,
+                **common,
+            ),
+            Estimate(
+                name="amplitude",
+                value=column("amplitude"),
+                ci=column("amplitude_ci"),
+                units=units,
+                long_name="median size of an event",
+                reason="there are fewer than 3 events",
+                **common,
+            ),
+            Estimate(
+                name="noise_sd",
+                value=column("noise_sd"),
+                ci=scale_interval(column("noise_sd"), column("dof"), level),
+                units=units,
+                long_name="standard deviation of the noise of one frame",
+                **common,
+            ),
+            Estimate(
+                name="baseline",
+                value=column("mean_baseline"),
+                units=units,
+                long_name="mean of the baseline over the recording",
+                **common,
+            ),
+            Estimate(
+                name="snr",
+                value=column("amplitude") / column("noise_sd"),
+                ci=column("amplitude_ci") / column("noise_sd")[:, None],
+                units="1",
+                long_name="amplitude over noise_sd",
+                **common,
+            ),
+            Estimate(
+                name="event_rate",
+                value=column("n_events") / np.where(seconds > 0, seconds, np.nan),
+                ci=rate_interval(column("n_events"), seconds, level),
+                units="Hz",
+                long_name="events per second of recorded time",
+                **common,
+            ),
+        ]
+        self.parameters_ = to_dataset(
+            estimates,
+            confidence_level=self.confidence_level,
+            coords=coords,
+            status=column("status"),
+            status_dims=dims,
+            covariance=column("tau_variance")[:, None, None],
+            covariance_names=["tau_decay"],
+            covariance_dims=dims,
+        )
+        frame = column("event_frame")
+        middle = 0.5 / traces.sampling_rate
+        tau = column("tau")[column("event_unit")]
+        self.events_ = xr.Dataset(
+            {
+                "event_time": ("event", traces.time[frame] - middle, {"units": "s"}),
+                "event_size": (
+                    "event",
+                    column("event_size") * np.exp(middle / tau),
+                    {"units": units},
+                ),
+                "event_unit": ("event", column("event_unit")),
+                "event_frame": ("event", frame),
+            },
+            coords=coords,
+            attrs={"convention": TIME_CONVENTION + "; an event is put in its middle"},
+        )
+        clock = {"time": ("time", traces.time, {"units": "s", "convention": TIME_CONVENTION})}
+        own = {"units": units, "sampling_rate": traces.sampling_rate}
+        self.calcium_, self.baseline_ = (
+            xr.DataArray(
+                np.concatenate([r[name] for r in results], axis=1),
+                dims=("time", "unit"),
+                coords={**clock, **coords},
+                attrs=own,
+                name=name,
+            )
+            for name in ("calcium", "baseline_trace")
+        )
+        self.sampling_rate_ = traces.sampling_rate
+        self.indicator_ = attrs.get("indicator")
+        self.n_features_in_ = n_units
+
+    @property
+    def status_(self) -> xr.DataArray:
+        """Status of every cell, (unit,)."""
+        check_is_fitted(self, "parameters_")
+        return self.parameters_["status"]
+
+    def predict_rate(
+        self, bin_size: float = 0.04, *, time: ArrayLike | None = None
+    ) -> xr.DataArray:
+        """Event rate in bins, each event counted by its size over the cell's amplitude.
+
+        Parameters
+        ----------
+        bin_size : s.
+        time : (time,), s
+            Ends of the bins; by default equal bins inside each recorded stretch.
+
+        Returns
+        -------
+        DataArray (time, unit), Hz
+            Bin k stands for ``((k - 1)·dt, k·dt]``. A cell without events has rate 0, one whose
+            trace could not be used NaN.
+        """
+        check_is_fitted(self, "parameters_")
+        weights = (
+            self.events_["event_size"].values
+            / np.where(
+                self.parameters_["amplitude"].values > 0,
+                self.parameters_["amplitude"].values,
+                np.nan,
+            )[self.events_["event_unit"].values]
+        )
+        events = set_intervals(
+            xr.Dataset(
+                {
+                    "spike_times": ("spike", self.events_["event_time"].values),
+                    "spike_unit": ("spike", self.events_["event_unit"].values),
+                },
+                coords={"unit": self.parameters_["unit"].values},
+            ),
+            *support(xr.Dataset({"calcium": self.calcium_})).T,
+        )
+        where = {"bin_size": bin_size} if time is None else {"time": time}
+        counts = bin_spikes(events, weights=weights, **where)
+        width = counts.attrs["bin_size"]
+        usable = ~self.parameters_["status"].isin([str(Status.NO_DATA), str(Status.CONSTANT)])
+        rate = (counts / width).where(xr.DataArray(usable.values, dims="unit"))
+        kept = {k: counts.attrs[k] for k in ("bin_size", "convention")}
+        return rate.rename("rate").assign_attrs(units="Hz", long_name="event rate", **kept)
+
+    def denoised(self) -> xr.DataArray:
+        """Return the fitted trace, calcium plus baseline, (time, unit)."""
+        check_is_fitted(self, "parameters_")
+        out = self.calcium_ + self.baseline_
+        return out.assign_attrs(self.calcium_.attrs).rename("denoised")
+
+    def report(self, *, truth: ArrayLike | None = None) -> str:
+        """Return the table of cells as text.
+
+        Parameters
+        ----------
+        truth : (unit,), s
+            Known time constants, printed in a column of their own.
+        """
+        return self._report_table(truth).to_text()
+
+    def _report_table(self, truth: ArrayLike | None = None) -> Table:
+        check_is_fitted(self, "parameters_")
+        table = self.parameters_
+        ok = int((table["status"] == str(Status.OK)).sum())
+        tau = table["tau_decay"].where(table["status"] == str(Status.OK))
+        head = [
+            f"{ok} of {table.sizes['unit']} cells ok; "
+            f"{self.sampling_rate_:.4g} Hz; intervals {100 * self.confidence_level:g} %"
+        ]
+        if ok:
+            head.append(f"median tau_decay of the ok cells {format_number(float(tau.median()))} s")
+        shown = table.drop_vars(
+            ["tau_rise", "tau_rise_ci", "baseline", "baseline_ci", "covariance"]
+        )
+        extra = None
+        if truth is not None:
+            extra = xr.Dataset({"truth": ("unit", np.asarray(truth, float), {"units": "s"})})
+        return parameters_table(
+            shown,
+            "Kinetics: decay constants from fluorescence",
+            head=head,
+            extra=extra,
+            notes=[f"tau_rise: {_NO_RISE}"],
+        )
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        if not hasattr(self, "parameters_"):
+            return text
+        return f"{text}: {self._report_table().head[0]}"
+
+    def _methods_sentence(self) -> str:
+        low, high = self.tau_bounds
+        return (
+            "Decay time constants were estimated from fluorescence with neurornn's Kinetics: "
+            f"events by exact L0 segmentation (penalty {self.penalty:g} noise s.d.), event sizes "
+            f"and a piecewise-linear baseline eliminated by variable projection, tau searched in "
+            f"[{low:g}, {high:g}] s, and {100 * self.confidence_level:g} % intervals from the "
+            "profile likelihood, widened where the decays were misspecified"
+        )
+
+    def _citations(self) -> list[str]:
+        return [
+            "Jewell et al. 2020, Biostatistics 21:709, doi:10.1093/biostatistics/kxy083",
+            "Golub & Pereyra 1973, SIAM J. Numer. Anal. 10:413, doi:10.1137/0710036",
+            "Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496",
+        ]
+
+    def _to_saved(self) -> dict[str, Any]:
+        check_is_fitted(self, "parameters_")
+        settings = {**self.get_params(), "progress": False}
+        return {
+            "settings": {
+                "init": settings,
+                "sampling_rate": self.sampling_rate_,
+                "indicator": self.indicator_,
+            },
+            "tables": {
+                "parameters": self.parameters_,
+                "events": self.events_,
+                "traces": xr.Dataset({"calcium": self.calcium_, "baseline": self.baseline_}),
+            },
+            "weights": None,
+        }
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Self:
+        init = dict(content.settings["init"])
+        init["tau_bounds"] = tuple(init["tau_bounds"])
+        self = cls(**init)
+        self.parameters_ = content.tables["parameters"]
+        self.events_ = content.tables["events"]
+        self.calcium_ = content.tables["traces"]["calcium"]
+        self.baseline_ = content.tables["traces"]["baseline"].rename("baseline_trace")
+        self.sampling_rate_ = content.settings["sampling_rate"]
+        self.indicator_ = content.settings["indicator"]
+        self.n_features_in_ = self.parameters_.sizes["unit"]
+        return self
+
+
+def _fit_cells(
+    values: NDArray[np.float64],
+    first_unit: int,
+    time: NDArray[np.float64],
+    blocks: NDArray[np.int64],
+    settings: Settings,
+) -> dict[str, NDArray[Any]]:
+    """Fit the cells of one chunk; everything that comes back is an array."""
+    columns = "status tau tau_ci tau_variance noise_sd dof mean_baseline"
+    columns += " amplitude amplitude_ci n_events"
+    rows: dict[str, list[Any]] = {k: [] for k in columns.split()}
+    events: dict[str, list[NDArray[Any]]] = {
+        k: [] for k in ("event_frame", "event_size", "event_unit")
+    }
+    calcium, baseline = np.zeros_like(values), np.zeros_like(values)
+    for k in range(values.shape[1]):
+        fit = fit_trace(values[:, k], time, blocks, settings)
+        sizes = fit.sizes[fit.is_event]
+        rows["status"].append(str(fit.status))
+        rows["tau"].append(fit.tau)
+        rows["tau_ci"].append(fit.tau_ci)
+        rows["tau_variance"].append(fit.tau_variance)
+        rows["noise_sd"].append(fit.noise_sd)
+        rows["dof"].append(fit.dof)
+        rows["mean_baseline"].append(float(np.mean(fit.baseline)))
+        rows["amplitude"].append(float(np.median(sizes)) if len(sizes) else np.nan)
+        rows["amplitude_ci"].append(
+            bootstrap_interval(
+                sizes,
+                np.median,
+                confidence_level=settings.confidence_level,
+                n_resamples=400,
+                rng=derived_seed(0, first_unit + k),
+            )
+        )
+        rows["n_events"].append(len(sizes))
+        events["event_frame"].append(fit.starts[fit.is_event])
+        events["event_size"].append(sizes)
+        events["event_unit"].append(np.full(len(sizes), first_unit + k, np.int64))
+        calcium[:, k] = _trace_of(fit.starts, fit.sizes, fit.tau, blocks, len(values), settings.dt)
+        baseline[:, k] = fit.baseline
+    out: dict[str, NDArray[Any]] = {n: np.asarray(v) for n, v in rows.items()}
+    out.update({n: np.concatenate(v) for n, v in events.items()})
+    out["calcium"], out["baseline_trace"] = calcium, baseline
+    return out
+
+
+def _trace_of(
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.float64],
+    tau: float,
+    blocks: NDArray[np.int64],
+    n: int,
+    dt: float,
+) -> NDArray[np.float64]:
+    if not len(starts):
+        return np.zeros(n)
+    drive = np.zeros((n, 1))
+    drive[starts, 0] = sizes
+    gamma = np.array([np.exp(-dt / tau)])
+    parts = [leaky_filter(drive[a:b], gamma, np.zeros(1)) for a, b in blocks]
+    return np.concatenate(parts)[:, 0]

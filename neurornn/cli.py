@@ -1,0 +1,311 @@
+"""The command line: parse, call, print."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+#: What the demo says about each bundled sample's cells.
+DEMO_SAMPLE = "sample_calcium"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit status.
+
+    Parameters
+    ----------
+    argv : arguments; by default those of the process.
+    """
+    parser, commands = _parser()
+    settings = parser.parse_args(argv)
+    name = settings.command
+    if name is None:
+        parser.print_help()
+        return 2
+    from neurornn._core.errors import ThreePartError
+
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    warnings.filterwarnings("default", module="neurornn")
+    try:
+        text = commands[name](settings[name])
+    except ThreePartError as error:
+        print(f"neurornn {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. The same command continues where it was stopped.", file=sys.stderr)
+        return 130
+    print(text)
+    return 0
+
+
+def _parser() -> tuple[Any, dict[str, Any]]:
+    from jsonargparse import ActionYesNo, ArgumentParser
+
+    from neurornn import __version__
+
+    parser = ArgumentParser(
+        prog="neurornn",
+        description="Time constants in seconds from recordings, with error bars.",
+        version=__version__,
+    )
+    subcommands = parser.add_subcommands(required=False, dest="command")
+
+    demo = ArgumentParser(description="Fit the bundled recording; table, figures, saved files.")
+    demo.add_argument("--out", type=str, default="demo", help="folder for figures and files")
+    subcommands.add_subcommand("demo", demo, help="fit the bundled recording")
+
+    info = ArgumentParser(description="Say what a file holds.")
+    info.add_argument("file", type=str)
+    info.add_argument("--sampling_rate", type=float | None, default=None, help="Hz")
+    subcommands.add_subcommand("info", info, help="say what a file holds")
+
+    kinetics = ArgumentParser(description="Decay constants, events and rates from fluorescence.")
+    kinetics.add_argument("file", type=str)
+    kinetics.add_argument("--variable", type=str | None, default=None, help="for example dff")
+    kinetics.add_argument("--sampling_rate", type=float | None, default=None, help="Hz")
+    kinetics.add_argument("--out", type=str | None, default=None, help="file .nc or folder")
+    kinetics.add_argument("--csv", type=str | None, default=None, help="table as CSV")
+    kinetics.add_argument("--figures", type=str | None, default=None, help="folder")
+    kinetics.add_argument("--penalty", type=float, default=4.0, help="noise sd")
+    kinetics.add_argument(
+        "--tau_bounds", type=tuple[float, float], default=(0.005, 20.0), help="s"
+    )
+    kinetics.add_argument("--n_jobs", type=int, default=1)
+    kinetics.add_argument("--chunk_size", type=int, default=8)
+    kinetics.add_argument("--progress", action=ActionYesNo, default=True)
+    subcommands.add_subcommand("kinetics", kinetics, help="decay constants from fluorescence")
+
+    fit = ArgumentParser(description="Fit a model; the keys of the file are the Python names.")
+    fit.add_argument("config", type=str, help="YAML file with data, windows, model, fit, out")
+    subcommands.add_subcommand("fit", fit, help="fit a model described in a file")
+
+    datasets = ArgumentParser(description="List the data sets that nr.fetch knows.")
+    datasets.add_argument("name", type=str | None, default=None, nargs="?", help="show one card")
+    subcommands.add_subcommand("datasets", datasets, help="list known data sets")
+
+    return parser, {
+        "demo": _demo,
+        "info": _info,
+        "kinetics": _kinetics,
+        "fit": _fit,
+        "datasets": _datasets,
+    }
+
+
+def _info(a: Any) -> str:
+    import neurornn as nr
+
+    recording = nr.open(a.file, sampling_rate=a.sampling_rate)
+    return nr.data.describe(recording, Path(a.file).name).to_text()
+
+
+def _variable(recording: Any, name: str | None) -> Any:
+    """Return the trace to fit: the one named, or the first of dff and fluorescence."""
+    from neurornn._core.errors import NameUnknownError, nearest
+
+    known = [str(n) for n, v in recording.data_vars.items() if "time" in v.dims]
+    name = name or next((n for n in ("dff", "fluorescence") if n in known), None)
+    if name not in known:
+        raise NameUnknownError(
+            f"There is no sampled variable {name or 'dff'!r} in the file",
+            "A trace (time, unit) was needed",
+            nearest(str(name), known),
+        )
+    return recording[name]
+
+
+def _kinetics(a: Any) -> str:
+    import shutil
+
+    import neurornn as nr
+
+    recording = nr.open(a.file, sampling_rate=a.sampling_rate)
+    trace = _variable(recording, a.variable)
+    partial = f"{a.out}.partial" if a.out else None
+    estimator = nr.calcium.Kinetics(
+        penalty=a.penalty,
+        tau_bounds=tuple(a.tau_bounds),
+        n_jobs=a.n_jobs,
+        chunk_size=a.chunk_size,
+        progress=a.progress,
+    ).fit(trace, partial=partial)
+    said = [estimator.report()]
+    if a.out:
+        estimator.save(a.out)
+        shutil.rmtree(str(partial), ignore_errors=True)
+        said.append(f"\nsaved: {a.out}")
+    if a.csv:
+        table = estimator.parameters_
+        nr.io.write_csv(table.drop_dims(["parameter", "parameter_"]), a.csv)
+        said.append(f"table: {a.csv}")
+    if a.figures:
+        said += [f"figure: {p}" for p in kinetics_figures(estimator, trace, a.figures)]
+    return "\n".join(said)
+
+
+def kinetics_figures(estimator: Any, trace: Any, folder: str, truth: Any = None) -> list[Path]:
+    """Write the pictures of a kinetics fit: all time constants, and the traces of up to six cells.
+
+    Parameters
+    ----------
+    estimator : fitted ``Kinetics``.
+    trace : DataArray (time, unit) that it was fitted to.
+    folder : where the PNG files go.
+    truth : (unit,), s, known time constants.
+
+    Returns
+    -------
+    paths of the files
+    """
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    import neurornn as nr
+    from neurornn._core.files import atomic_path
+
+    paths = []
+
+    def write(name: str, figure: Any) -> None:
+        path = Path(folder) / name
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=120, format="png")
+        plt.close(figure)
+        paths.append(path)
+
+    if np.isfinite(estimator.parameters_["tau_decay"]).any():
+        ax = nr.plot.timescales(estimator.parameters_, truth=truth)
+        write("tau_decay.png", ax.figure)
+    labels = estimator.parameters_["unit"].values
+    trace = trace if "unit" in trace.dims else trace.expand_dims("unit", axis=1)
+    trace = trace.assign_coords(unit=labels)
+    shown = labels[np.linspace(0, len(labels) - 1, min(6, len(labels))).round().astype(int)]
+    figure, axes = plt.subplots(
+        len(shown), 1, figsize=(10, 2.4 * len(shown)), layout="constrained", squeeze=False
+    )
+    denoised = estimator.denoised()
+    start = float(trace["time"][0])
+    for ax, label in zip(axes[:, 0], shown, strict=True):
+        row = estimator.parameters_.sel(unit=label)
+        low, high = row["tau_decay_ci"].values
+        nr.plot.trace(
+            trace,
+            fit=denoised,
+            events=estimator.events_,
+            unit=label,
+            t_start=start,
+            t_stop=start + min(60.0, float(trace["time"][-1]) - start),
+            title=f"unit {label}: tau {float(row['tau_decay']):.3g} s [{low:.3g}, {high:.3g}], "
+            f"{row['status'].item()}",
+            ax=ax,
+        )
+    write("traces.png", figure)
+    return paths
+
+
+def _demo(a: Any) -> str:
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    import neurornn as nr
+    from neurornn._core.files import atomic_path
+
+    out = Path(a.out)
+    recording = nr.open(nr.fetch(DEMO_SAMPLE))
+    truth = recording["tau_decay_true"]
+    estimator = nr.calcium.Kinetics().fit(recording["dff"])
+    shown = estimator.report(truth=truth)
+    estimator.save(out / "kinetics.nc")
+    nr.io.write_csv(
+        estimator.parameters_.drop_dims(["parameter", "parameter_"]), out / "kinetics.csv"
+    )
+    figures = kinetics_figures(estimator, recording["dff"], str(out), truth=truth.values)
+
+    one = recording.isel(unit=[1])
+    keep = np.flatnonzero(recording["spike_unit"].values == 1)
+    one = nr.data.add_spikes(one, [recording["spike_times"].values[keep]])
+    dt = 1 / nr.data.sampling_rate_of(one["dff"])
+    model = nr.models.LeakyRNN(
+        n_input=1, n_hidden=1, n_output=1, nonlinearity="linear", dt=dt, tau=1.0
+    )
+    given = nr.data.windows(one, inputs="spikes", targets="dff", duration=20.0)
+    result = nr.fit(model, given, rng=0)
+    result.save(out / "rnn")
+    ax = nr.plot.history(result.history)
+    with atomic_path(out / "history.png") as path:
+        ax.figure.savefig(path, dpi=120, format="png")
+    plt.close(ax.figure)
+    unit = one["unit"].values[0]
+    return "\n".join(
+        [
+            shown,
+            "",
+            f"The same from the weight of a one-unit RNN that is given the spikes of unit {unit} "
+            f"(truth {float(truth[1]):.3g} s):",
+            "",
+            result.report(),
+            "",
+            f"In {out}: kinetics.nc, kinetics.csv, rnn/, "
+            + ", ".join([*(p.name for p in figures), "history.png"]),
+        ]
+    )
+
+
+def _fit(a: Any) -> str:
+    import yaml
+
+    import neurornn as nr
+    from neurornn._core.errors import FileFormatError, FileMissingError, NameUnknownError, nearest
+
+    path = Path(a.config)
+    if not path.is_file():
+        raise FileMissingError(
+            f"There is no file {path}", "A YAML file was needed", "Check the path"
+        )
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FileFormatError(
+            f"{path.name} is not YAML: {error}", "A YAML file was needed", "Correct that line"
+        ) from None
+    needed = ("data", "windows", "model")
+    found = list(config) if isinstance(config, dict) else []
+    if any(k not in found for k in needed):
+        raise FileFormatError(
+            f"{path.name} has the keys {', '.join(map(str, found)) or 'none'}",
+            f"The keys {', '.join(needed)}, and optionally fit and out, were needed",
+            "See the example in the command-line page of the documentation",
+        )
+    recording = nr.open(path.parent / config["data"].pop("file"), **config["data"])
+    cut = nr.data.windows(recording, **config["windows"])
+    name = config["model"].pop("name", "LeakyRNN")
+    known = ("LeakyRNN", "VanillaRNN", "LinearStateSpace", "Memoryless")
+    if name not in known:
+        raise NameUnknownError(
+            f"model.name is {name!r}", "The name of a model was needed", nearest(name, known)
+        )
+    train, validation = cut[:2] if isinstance(cut, tuple) else (cut, None)
+    settings = {
+        "n_input": train.sizes["input"],
+        "n_output": train.sizes["output"],
+        "dt": train.attrs["dt"],
+        **config["model"],
+    }
+    result = nr.fit(
+        getattr(nr.models, name)(**settings), train, validation=validation, **config.get("fit", {})
+    )
+    said = result.report()
+    if config.get("out"):
+        result.save(path.parent / config["out"])
+        said += f"\n\nsaved: {config['out']}"
+    return said
+
+
+def _datasets(a: Any) -> str:
+    import neurornn as nr
+
+    if a.name is None:
+        return nr.io.list_datasets().to_text()
+    card = nr.io.read_card(a.name)
+    told = ("title", "source", "licence", "doi", "cite", "species", "units", "note")
+    return "\n".join([card.name, *(f"{k}: {getattr(card, k)}" for k in told if getattr(card, k))])

@@ -1,0 +1,102 @@
+"""The plain accounts a recurrent network has to beat: memoryless, and linear with memory."""
+
+import torch
+from torch import Tensor, nn
+
+from neurornn._core.rng import RNG, seed_of
+from neurornn.models.base import RecurrentModel, random_weights
+
+
+class Memoryless(RecurrentModel):
+    """Linear map of the present input; it has no state.
+
+    Parameters
+    ----------
+    n_input, n_output : sizes.
+    dt : s, length of a step.
+    time_unit : ``"s"`` or ``"bp"``.
+
+    Notes
+    -----
+    ``y_k = D x_k + d``. Whatever it explains needs no memory.
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        n_output: int,
+        *,
+        dt: float,
+        time_unit: str = "s",
+        n_hidden: int = 0,
+        rng: RNG = 0,
+    ) -> None:
+        super().__init__(n_input, 0, n_output, dt=dt, time_unit=time_unit)
+        del rng, n_hidden
+        self.direct_weight = nn.Parameter(torch.zeros(self.n_output, self.n_input))
+        self.output_bias = nn.Parameter(torch.zeros(self.n_output))
+
+    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """No state: empty tensors."""
+        return inputs.new_zeros(*inputs.shape[:2], 0), state
+
+    def read(self, states: Tensor, inputs: Tensor) -> Tensor:
+        """Linear map of the inputs."""
+        return nn.functional.linear(inputs, self.direct_weight, self.output_bias)
+
+
+class LinearStateSpace(RecurrentModel):
+    """Linear dynamics driven by the input, with a direct path.
+
+    Parameters
+    ----------
+    n_input, n_hidden, n_output : sizes.
+    dt : s, length of a step.
+    time_unit : ``"s"`` or ``"bp"``.
+    rng : for the initial weights.
+
+    Notes
+    -----
+    ``h_k = A h_{k-1} + B x_k``, ``y_k = C h_k + D x_k + d``. With the past output as input it is a
+    linear predictor in innovation form; its memory is read from the eigenvalues of A.
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        n_hidden: int,
+        n_output: int,
+        *,
+        dt: float,
+        time_unit: str = "s",
+        rng: RNG = 0,
+    ) -> None:
+        super().__init__(n_input, n_hidden, n_output, dt=dt, time_unit=time_unit)
+        draw = torch.Generator().manual_seed(seed_of(rng))
+        # Start from decays spread between a step and a hundred steps, uncoupled.
+        decay = torch.exp(-1 / torch.logspace(0, 2, max(self.n_hidden, 1)))[: self.n_hidden]
+        self.transition = nn.Parameter(torch.diag(decay))
+        self.input_weight = nn.Parameter(random_weights(self.n_hidden, self.n_input, 0.3, draw))
+        self.output_weight = nn.Parameter(random_weights(self.n_output, self.n_hidden, 0.3, draw))
+        self.direct_weight = nn.Parameter(torch.zeros(self.n_output, self.n_input))
+        self.output_bias = nn.Parameter(torch.zeros(self.n_output))
+
+    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Run over time."""
+        drive = nn.functional.linear(inputs, self.input_weight)
+        steps = []
+        for u in drive.unbind(1):
+            state = u + state @ self.transition.T
+            steps.append(state)
+        return torch.stack(steps, 1), state
+
+    def read(self, states: Tensor, inputs: Tensor) -> Tensor:
+        """Read-out of states and inputs."""
+        through = nn.functional.linear(states, self.output_weight, self.output_bias)
+        return through + nn.functional.linear(inputs, self.direct_weight)
+
+    def time_constants(self) -> Tensor:
+        """Decay time of each mode, in the time unit: ``-dt / log|eigenvalue|``, or inf."""
+        size = torch.linalg.eigvals(self.transition.detach().double()).abs()
+        tau = -self.dt / torch.log(size)
+        return torch.where(size < 1, tau, torch.inf)

@@ -1,0 +1,169 @@
+"""What all models share: shapes, settings, and the way they are called."""
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from neurornn._core.checks import check_positive
+from neurornn._core.errors import DataError, KindError, ShapeError, nearest
+
+NONLINEARITIES = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "softplus": nn.functional.softplus,
+    "sigmoid": torch.sigmoid,
+    "linear": lambda x: x,
+}
+
+
+class ModelOutput(NamedTuple):
+    """What a model returns.
+
+    Attributes
+    ----------
+    output : (trial, time, output)
+    states : (trial, time, hidden)
+    """
+
+    output: Tensor
+    states: Tensor
+
+
+class PhysicalParameter(NamedTuple):
+    """A physical parameter: its name, the unbounded parameter behind it, and how to print it."""
+
+    name: str
+    unbounded: str
+    units: str
+    long_name: str
+
+
+class RecurrentModel(nn.Module):
+    """Base of the models; a subclass implements `scan` and `read`.
+
+    Parameters
+    ----------
+    n_input, n_hidden, n_output : sizes.
+    dt : length of a step, in `time_unit`.
+    time_unit : ``"s"``, or ``"bp"`` for a model that runs along a sequence.
+    """
+
+    def __init__(
+        self, n_input: int, n_hidden: int, n_output: int, *, dt: float, time_unit: str = "s"
+    ) -> None:
+        super().__init__()
+        for name, size in (("n_input", n_input), ("n_hidden", n_hidden), ("n_output", n_output)):
+            if int(size) != size or size < (0 if name == "n_hidden" else 1):
+                raise DataError(
+                    f"{name} is {size}",
+                    "A whole number of at least 1 was needed",
+                    "Check the sizes",
+                )
+        self.n_input, self.n_hidden, self.n_output = int(n_input), int(n_hidden), int(n_output)
+        self.dt = check_positive(dt, "dt", time_unit)
+        self.time_unit = time_unit
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments that make an equal model, without its weights; plain values only."""
+        return {
+            "n_input": self.n_input,
+            "n_hidden": self.n_hidden,
+            "n_output": self.n_output,
+            "dt": self.dt,
+            "time_unit": self.time_unit,
+        }
+
+    @property
+    def physical_parameters(self) -> list[PhysicalParameter]:
+        """Parameters with a unit, in the order of the report."""
+        return []
+
+    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Run over time: (trial, time, input) and (trial, hidden) to all states and the last."""
+        raise TypeError(f"{type(self).__name__} does not define scan")
+
+    def read(self, states: Tensor, inputs: Tensor) -> Tensor:
+        """Read the output from states (trial, time, hidden) and inputs of the same steps."""
+        raise TypeError(f"{type(self).__name__} does not define read")
+
+    def start(self, n_trials: int) -> Tensor:
+        """State before the first step, (trial, hidden)."""
+        return next(self.parameters()).new_zeros(n_trials, self.n_hidden)
+
+    def forward(self, inputs: Any, state: Tensor | None = None) -> ModelOutput:
+        """Run the model.
+
+        Parameters
+        ----------
+        inputs : (trial, time, input); tensor, array or DataArray.
+        state : (trial, hidden)
+            State before the first step; by default the model's own start.
+
+        Returns
+        -------
+        ModelOutput with ``output (trial, time, output)`` and ``states (trial, time, hidden)``.
+
+        Raises
+        ------
+        ShapeError, KindError
+            Axes or sizes that do not fit.
+        """
+        x = self.as_inputs(inputs)
+        states, _ = self.scan(x, self.start(len(x)) if state is None else state)
+        return ModelOutput(self.read(states, x), states)
+
+    def as_inputs(self, inputs: Any) -> Tensor:
+        """Check inputs and bring them to a tensor of the model's dtype and device."""
+        if isinstance(inputs, xr.DataArray):
+            if {"trial", "time", "input"} <= set(map(str, inputs.dims)):
+                inputs = inputs.transpose("trial", "time", "input")
+            inputs = inputs.values
+        if not isinstance(inputs, Tensor):
+            try:
+                inputs = torch.as_tensor(np.asarray(inputs, dtype=np.float64))
+            except (TypeError, ValueError):
+                raise KindError(
+                    f"inputs is a {type(inputs).__name__} that is not an array of numbers",
+                    "An array (trial, time, input) was needed",
+                    "Cut windows with nr.data.windows",
+                ) from None
+        if inputs.ndim != 3 or inputs.shape[2] != self.n_input:
+            raise ShapeError(
+                f"inputs has shape {tuple(inputs.shape)}",
+                f"Shape (trial, time, input) with {self.n_input} inputs was needed",
+                "Add the missing axis (x[None]), select the channels, or build the model with "
+                "another n_input",
+            )
+        first = next(self.parameters())
+        return inputs.to(first.device, first.dtype)
+
+    def with_dt(self, dt: float) -> Self:
+        """Return the same model on another clock; physical parameters keep their values."""
+        settings = {**self.settings, "dt": dt}
+        twin = type(self)(**settings)
+        twin.load_state_dict(self.state_dict())
+        return twin.to(next(self.parameters()).dtype)
+
+    def extra_repr(self) -> str:
+        """Sizes and clock."""
+        return ", ".join(f"{k}={v!r}" for k, v in self.settings.items())
+
+
+def nonlinearity_named(name: str) -> Any:
+    """Return the function of a nonlinearity, or raise and offer the nearest name."""
+    if name not in NONLINEARITIES:
+        raise DataError(
+            f"nonlinearity is {name!r}",
+            "The name of a nonlinearity was needed",
+            nearest(name, NONLINEARITIES),
+        )
+    return NONLINEARITIES[name]
+
+
+def random_weights(rows: int, columns: int, scale: float, generator: torch.Generator) -> Tensor:
+    """Gaussian weights with the given scale over the root of the number of columns."""
+    return torch.randn(rows, columns, generator=generator) * scale / max(columns, 1) ** 0.5

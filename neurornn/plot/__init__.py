@@ -1,0 +1,14 @@
+"""Pictures of labelled tables: xarray in, an optional ax, the ax comes back.
+
+This room knows no model and never imports torch.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "curves": ["history", "trace"],
+        "estimates": ["league_scores", "timescales"],
+    },
+)

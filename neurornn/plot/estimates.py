@@ -1,0 +1,119 @@
+"""Estimates with their intervals: time constants, scores."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurornn._core.confidence import CI_BOUND
+from neurornn._core.errors import NameUnknownError, nearest
+from neurornn._core.report import parameter_names
+from neurornn._core.status import Status
+from neurornn.plot.style import DATA, EVENT, FIT, new_axes, unit_label
+
+
+def timescales(
+    parameters: xr.Dataset | Any,
+    *,
+    name: str | None = None,
+    truth: Any = None,
+    expected: tuple[float, float] | None = None,
+    ax: Any = None,
+) -> Any:
+    """Draw every time constant with its interval, sorted, on a logarithmic axis.
+
+    Parameters
+    ----------
+    parameters : Dataset (``result.parameters``, ``kinetics.parameters_``), or the result itself.
+    name : which quantity; by default the first of ``tau_decay``, ``tau``, ``time_constant``.
+    truth : one value per unit, or one for all, in the same unit; drawn as crosses.
+    expected : (lower, upper), a range to shade, for example the literature's.
+    ax : matplotlib axes; by default new ones.
+
+    Returns
+    -------
+    the axes
+    """
+    if not isinstance(parameters, xr.Dataset):
+        found = getattr(parameters, "parameters_", None)
+        parameters = parameters.parameters if found is None else found
+    names = parameter_names(parameters)
+    if name is None:
+        name = next((n for n in ("tau_decay", "tau", "time_constant") if n in names), None)
+    if name is None or name not in names:
+        raise NameUnknownError(
+            f"The table has no quantity {name!r}",
+            "The name of a quantity with an interval was needed",
+            nearest(str(name), names),
+        )
+    values = np.atleast_1d(parameters[name].values).ravel()
+    bounds = parameters[f"{name}_ci"].transpose(..., CI_BOUND).values.reshape(-1, 2)
+    usable = np.isfinite(values)
+    order = np.argsort(np.where(usable, values, np.inf))[: usable.sum()]
+    ax = new_axes(ax, (6, 3.4))
+    place = np.arange(len(order))
+    ok = np.ones(len(order), dtype=bool)
+    if "status" in parameters and parameters["status"].shape == parameters[name].shape:
+        ok = np.atleast_1d(parameters["status"].values).ravel()[order] == str(Status.OK)
+    if expected is not None:
+        ax.axhspan(*expected, color=EVENT, alpha=0.12, lw=0, label="expected")
+    for chosen, colour, label in ((ok, FIT, "ok"), (~ok, DATA, "other status")):
+        k = np.flatnonzero(chosen)
+        if not len(k):
+            continue
+        middle, span = values[order][k], bounds[order][k]
+        ax.plot(place[k], middle, "o", ms=4, color=colour, label=label)
+        known = np.isfinite(span).all(axis=1)
+        ax.vlines(place[k][known], span[known, 0], span[known, 1], color=colour, lw=1.5)
+    if truth is not None:
+        true = np.broadcast_to(np.asarray(truth, dtype=float), len(values))[order]
+        ax.plot(place, true, "x", color=EVENT, ms=6, label="truth")
+    ax.set_yscale("log")
+    ax.set(ylabel=unit_label(parameters[name], name))
+    dim = str(parameters[name].dims[0]) if parameters[name].dims else "value"
+    if len(order) <= 30:
+        labels = parameters[dim].values if dim in parameters.coords else np.arange(len(values))
+        ax.set_xticks(place, [str(v) for v in np.atleast_1d(labels)[order]])
+        ax.set_xlabel(dim)
+    else:
+        ax.set_xlabel(f"{dim}, sorted")
+    low, high = ax.get_ylim()
+    if high / low < 10:
+        from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+        # Less than a decade: label 1, 2, 3, 5 as plain numbers, or the axis may carry none.
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        ax.yaxis.set_major_formatter(ScalarFormatter())
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def league_scores(table: xr.Dataset, *, score: str = "r2", ax: Any = None) -> Any:
+    """Draw the scores of a league table with their intervals, one group per horizon.
+
+    Parameters
+    ----------
+    table : Dataset with ``<score> (account, horizon)`` and ``<score>_ci``.
+    score : name of the score.
+    ax : matplotlib axes; by default new ones.
+
+    Returns
+    -------
+    the axes
+    """
+    ax = new_axes(ax, (6, 3.2))
+    accounts, horizons = table["account"].values, table["horizon"].values
+    width = 0.8 / len(horizons)
+    for j, horizon in enumerate(horizons):
+        values = table[score].isel(horizon=j).values
+        bounds = table[f"{score}_ci"].isel(horizon=j).values
+        place = np.arange(len(accounts)) + (j - (len(horizons) - 1) / 2) * width
+        ax.bar(place, values, 0.92 * width, label=f"horizon {horizon}", alpha=0.55)
+        known = np.isfinite(bounds).all(axis=1)
+        ax.vlines(place[known], bounds[known, 0], bounds[known, 1], color="black", lw=1.2)
+    ax.axhline(0, color="black", lw=0.6)
+    ax.set_xticks(np.arange(len(accounts)), [str(a) for a in accounts])
+    ax.set(ylabel=str(table[score].attrs.get("long_name", score)))
+    ax.legend(frameon=False, fontsize="small")
+    return ax

@@ -1,0 +1,154 @@
+"""Training data in one form, whatever came: windows, arrays, or a variable of a recording."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
+from neurornn.data.recording import sampling_rate_of
+from neurornn.data.windowing import windows
+from neurornn.models.base import RecurrentModel
+
+#: Length of the windows, s, into which a variable of a recording is cut for a forecast.
+FORECAST_WINDOW = 20.0
+
+
+class TrainingData(NamedTuple):
+    """Inputs, targets and mask as tensors of one dtype.
+
+    Attributes
+    ----------
+    inputs : (trial, time, input)
+    targets : (trial, time, output)
+    mask : (trial, time, output), bool; False where a target does not count.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor
+
+    def to(self, dtype: torch.dtype, device: str = "cpu") -> "TrainingData":
+        """Return the same on another dtype and device."""
+        return TrainingData(
+            self.inputs.to(device, dtype), self.targets.to(device, dtype), self.mask.to(device)
+        )
+
+    def pick(self, trials: Tensor) -> "TrainingData":
+        """Return the trials named."""
+        return TrainingData(self.inputs[trials], self.targets[trials], self.mask[trials])
+
+
+def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> TrainingData:
+    """Check data for a model and bring them to tensors (float64).
+
+    Parameters
+    ----------
+    data : one of
+        Dataset as made by `nr.data.windows`; a pair ``(inputs, targets)`` or a triple with a mask,
+        each (trial, time, ...), as arrays, DataArrays or tensors; a DataArray (time, unit), which
+        is cut into windows that ask for the next frame.
+    model : gives the sizes and the clock.
+    name : what the data are called in messages.
+
+    Raises
+    ------
+    KindError, ShapeError, UnitError, DataError
+        Axes, sizes or clocks that do not fit; nothing to learn from.
+    """
+    if isinstance(data, xr.DataArray):
+        table = xr.Dataset({str(data.name or "series"): data})
+        length = min(FORECAST_WINDOW, data.sizes["time"] / sampling_rate_of(data))
+        data = windows(table, inputs=data, targets=data, duration=length, horizon=1)
+    mask: Any = None
+    if isinstance(data, xr.Dataset):
+        if "inputs" not in data or "targets" not in data:
+            raise KindError(
+                f"{name} is a Dataset with {', '.join(map(str, data.data_vars))}",
+                "Windows with inputs and targets were needed",
+                "Cut the recording with nr.data.windows(recording, inputs=..., targets=...)",
+            )
+        stated = data.attrs.get("dt")
+        if stated is not None and abs(float(stated) / model.dt - 1) > 0.01:
+            raise UnitError(
+                f"The windows have dt = {float(stated):g} s and the model {model.dt:g} s",
+                "One clock was needed, the same to 1 %",
+                f"Build the model with dt={float(stated):g}, or use model.with_dt",
+            )
+        inputs, targets, mask = data["inputs"], data["targets"], data.get("mask")
+    elif isinstance(data, tuple | list) and len(data) in (2, 3):
+        inputs, targets = data[0], data[1]
+        mask = data[2] if len(data) == 3 else None
+    else:
+        raise KindError(
+            f"{name} is a {type(data).__name__}",
+            "Windows, a pair (inputs, targets) or a DataArray (time, unit) were needed",
+            "Cut the recording with nr.data.windows",
+        )
+    x, y = _tensor(inputs, f"{name} inputs"), _tensor(targets, f"{name} targets")
+    if x.shape[2] != model.n_input or y.shape[2] != model.n_output:
+        raise ShapeError(
+            f"{name} has {x.shape[2]} inputs and {y.shape[2]} outputs",
+            f"{model.n_input} inputs and {model.n_output} outputs were needed by the model",
+            "Select the units (recording.isel(unit=[0])) or build the model with other sizes",
+        )
+    if x.shape[:2] != y.shape[:2]:
+        raise ShapeError(
+            f"{name} inputs have (trial, time) {tuple(x.shape[:2])}, targets {tuple(y.shape[:2])}",
+            "The same trials and steps were needed",
+            "Pad shorter trials and pass a mask",
+        )
+    seen = ~torch.isnan(y)
+    if mask is not None:
+        given = torch.as_tensor(np.asarray(getattr(mask, "values", mask)).astype(bool))
+        given = given[..., None] if given.ndim == 2 else given
+        try:
+            seen = seen & given.expand_as(y)
+        except RuntimeError:
+            raise ShapeError(
+                f"The mask has shape {tuple(given.shape)}",
+                f"A mask (trial, time) or (trial, time, output) of {tuple(y.shape)} was needed",
+                "Make it with nr.data.windows",
+            ) from None
+    if torch.isnan(x).any():
+        raise DataError(
+            f"{name} inputs hold {int(torch.isnan(x).sum())} NaN",
+            "Inputs without NaN were needed",
+            "Fill them and mask the frames; nr.data.windows does both",
+        )
+    if torch.isinf(x).any() or torch.isinf(y).any():
+        raise DataError(
+            f"{name} holds infinite values", "Finite values were needed", "Replace them by NaN"
+        )
+    if not bool(seen.any()):
+        raise DataError(
+            f"{name} has no target that counts",
+            "At least one target that is not masked and not NaN was needed",
+            "Check the mask and the warm-up",
+        )
+    return TrainingData(x, torch.nan_to_num(y), seen)
+
+
+def _tensor(values: Any, name: str) -> Tensor:
+    if isinstance(values, xr.DataArray):
+        order = [d for d in ("trial", "time", "input", "unit", "output") if d in values.dims]
+        values = values.transpose(*order, ...).values
+    try:
+        tensor = torch.as_tensor(
+            values.detach() if isinstance(values, Tensor) else np.asarray(values, dtype=np.float64)
+        ).double()
+    except (TypeError, ValueError):
+        raise KindError(
+            f"{name} are a {type(values).__name__} that is not an array of numbers",
+            "An array (trial, time, ...) was needed",
+            "Cut the recording with nr.data.windows",
+        ) from None
+    if tensor.ndim != 3 or tensor.numel() == 0:
+        raise ShapeError(
+            f"{name} have shape {tuple(tensor.shape)}",
+            "A non-empty array (trial, time, input or output) was needed",
+            "Add the missing axis: x[None] for one trial, x[..., None] for one channel",
+        )
+    return tensor

@@ -1,0 +1,75 @@
+"""Everything a fit needs to go on bit for bit: weights, optimiser, best weights, history."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurornn._core.errors import ResumeError
+from neurornn.io.saved import read_saved, write_saved
+
+NAME = "checkpoint"
+
+
+def write_checkpoint(folder: str | os.PathLike[str], key: str, state: dict[str, Any]) -> None:
+    """Write the state of a run atomically: nested dicts and lists of tensors and plain values."""
+    tensors: dict[str, np.ndarray] = {}
+    skeleton = _take_apart(state, "state", tensors)
+    write_saved(
+        Path(folder) / NAME,
+        kind="Checkpoint",
+        settings={"key": key, "state": skeleton},
+        tables={},
+        weights=tensors,
+    )
+
+
+def read_checkpoint(folder: str | os.PathLike[str], key: str) -> dict[str, Any] | None:
+    """Read the state of a run; None where there is none yet.
+
+    Raises
+    ------
+    ResumeError
+        The checkpoint belongs to other data, another model or other settings.
+    """
+    path = Path(folder) / NAME
+    if not path.exists():
+        return None
+    content = read_saved(path)
+    if content.settings["key"] != key:
+        raise ResumeError(
+            f"{path} belongs to a fit of other data, another model or other settings",
+            "The checkpoint of the same call was needed to resume",
+            "Pass another folder as checkpoint=, or delete this one",
+        )
+    return _put_together(content.settings["state"], content.weights)
+
+
+def _take_apart(item: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
+    if isinstance(item, torch.Tensor):
+        # A view can be strided and share memory; the file needs each array whole.
+        tensors[path] = np.array(item.detach().cpu().numpy(), order="C", copy=True)
+        return {"tensor": path}
+    if isinstance(item, dict):
+        pairs = [[k, _take_apart(v, f"{path}.{k}", tensors)] for k, v in item.items()]
+        return {"dict": pairs}
+    if isinstance(item, list | tuple):
+        return {"list": [_take_apart(v, f"{path}.{k}", tensors) for k, v in enumerate(item)]}
+    if isinstance(item, float):
+        # Hexadecimal keeps every bit, infinities and NaN included.
+        return {"float": item.hex()}
+    return item
+
+
+def _put_together(item: Any, tensors: dict[str, Any]) -> Any:
+    if not isinstance(item, dict):
+        return item
+    if "tensor" in item:
+        return torch.from_numpy(np.array(tensors[item["tensor"]]))
+    if "dict" in item:
+        return {k: _put_together(v, tensors) for k, v in item["dict"]}
+    if "float" in item:
+        return float.fromhex(item["float"])
+    return [_put_together(v, tensors) for v in item["list"]]

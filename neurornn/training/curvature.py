@@ -1,0 +1,183 @@
+"""Intervals of physical parameters from the curvature of the likelihood."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call, jvp, vmap
+
+from neurornn._core.confidence import normal_quantile
+from neurornn._core.status import Status
+from neurornn.models.base import PhysicalParameter, RecurrentModel
+from neurornn.models.leaky import plain_torch
+from neurornn.training.batches import TrainingData
+from neurornn.training.objectives import Objective
+
+#: Beyond so many weights the full Fisher matrix is not formed.
+MAX_PARAMETERS = 1500
+#: Share of a parameter's direction in the null space from which it counts as not identified.
+NULL_SHARE = 1e-3
+#: Eigenvalues of the scaled Fisher matrix below this fraction of the largest count as zero: the
+#: square of what survives of float64 in a product of Jacobians.
+NULL_EIGENVALUE = 1e-10
+
+
+class Intervals(NamedTuple):
+    """Intervals of one physical parameter.
+
+    Attributes
+    ----------
+    ci : (..., 2), in the unit of the parameter; NaN where there is none.
+    variance : (...), of the parameter itself (delta method).
+    status : (...), code per entry.
+    reason : why intervals are missing.
+    """
+
+    ci: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    status: NDArray[Any]
+    reason: str
+
+
+def physical_intervals(
+    model: RecurrentModel,
+    data: TrainingData,
+    objective: Objective,
+    variance: Tensor,
+    confidence_level: float = 0.95,
+) -> dict[str, Intervals]:
+    """Form an interval for every physical parameter, all other weights marginalised.
+
+    Parameters
+    ----------
+    model : fitted, float64.
+    data : the data of the fit.
+    objective : observation model.
+    variance : (output,), of the Gaussian noise; ones otherwise.
+    confidence_level : for example 0.95.
+
+    Returns
+    -------
+    dict of name -> Intervals
+
+    Notes
+    -----
+    The Fisher information ``J' W J`` of the outputs is formed by forward-mode derivatives; the
+    covariance of all weights is its pseudo-inverse. Directions without information belong to
+    weights that trade against one another (input against output scale, for one); a physical
+    parameter with a share in them is reported as not identifiable. Intervals are formed in the
+    unbounded twin and mapped. They are widened by the ratio of the empirical to the assumed
+    variance of the score over trials, where that exceeds 1 (White 1982, doi:10.2307/1912526).
+    """
+    wanted = model.physical_parameters
+    weights = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    n_weights = sum(p.numel() for p in weights.values())
+    if n_weights > MAX_PARAMETERS:
+        text = (
+            f"the model has {n_weights} weights, more than the {MAX_PARAMETERS} for which the "
+            "full Fisher matrix is formed"
+        )
+        return no_intervals(model, text)
+    fisher, meat = _fisher(model, weights, data, objective, variance)
+    scale = 1 / torch.sqrt(torch.clamp(fisher.diagonal(), min=1e-300))
+    used = fisher.diagonal() > 0
+    values, vectors = torch.linalg.eigh(fisher * scale[:, None] * scale[None, :])
+    good = values > NULL_EIGENVALUE * values[-1]
+    inverse = torch.where(good, 1 / torch.where(good, values, 1.0), 0.0)
+    covariance = (vectors * inverse) @ vectors.T * scale[:, None] * scale[None, :]
+    robust = covariance @ meat @ covariance
+    null = (vectors**2 * ~good).sum(1)
+    quantile = normal_quantile(confidence_level)
+    out, offset = {}, _offsets(weights)
+    for p in wanted:
+        if p.unbounded not in weights:
+            out[p.name] = _none(model, p, "the parameter was held fixed", Status.OK)
+            continue
+        twin = weights[p.unbounded]
+        where = slice(offset[p.unbounded], offset[p.unbounded] + twin.numel())
+        plain, wide = covariance.diagonal()[where], robust.diagonal()[where]
+        spread = torch.sqrt(torch.maximum(plain, wide)).reshape(twin.shape)
+        lost = ((null[where] > NULL_SHARE) | ~used[where]).reshape(twin.shape)
+        bounds = model.bounds
+        ends = torch.stack(
+            [bounds(twin - quantile * spread), bounds(twin + quantile * spread)], -1
+        )
+        with torch.enable_grad():
+            x = twin.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(bounds(x).sum(), x)
+        ends[lost] = torch.nan
+        status = np.where(lost.numpy(), str(Status.NOT_IDENTIFIABLE), str(Status.OK))
+        value = bounds(twin)
+        edge = (value < 1.01 * bounds.lower) | (value > 0.99 * bounds.upper)
+        status = np.where(edge.numpy(), str(Status.AT_BOUND), status)
+        ends[edge] = torch.nan
+        reason = ""
+        if bool(lost.any() | edge.any()):
+            reason = "the parameter trades against another one, or lies at its bound"
+        out[p.name] = Intervals(
+            ends.numpy(), ((slope * spread) ** 2).detach().numpy(), status, reason
+        )
+    return out
+
+
+def no_intervals(model: RecurrentModel, reason: str) -> dict[str, Intervals]:
+    """NaN for every physical parameter, with the reason."""
+    return {p.name: _none(model, p, reason) for p in model.physical_parameters}
+
+
+def _none(
+    model: RecurrentModel, p: PhysicalParameter, reason: str, status: Status = Status.OK
+) -> Intervals:
+    shape = tuple(getattr(model, p.name).shape)
+    return Intervals(
+        np.full((*shape, 2), np.nan), np.full(shape, np.nan), np.full(shape, str(status)), reason
+    )
+
+
+def _offsets(weights: dict[str, Tensor]) -> dict[str, int]:
+    offsets, k = {}, 0
+    for name, p in weights.items():
+        offsets[name] = k
+        k += p.numel()
+    return offsets
+
+
+def _fisher(
+    model: RecurrentModel,
+    weights: dict[str, Tensor],
+    data: TrainingData,
+    objective: Objective,
+    variance: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Fisher information of all weights, and the sum over trials of outer products of scores."""
+    n = sum(p.numel() for p in weights.values())
+    fisher, meat = torch.zeros(n, n).double(), torch.zeros(n, n).double()
+    offsets = _offsets(weights)
+
+    def unflatten(v: Tensor) -> dict[str, Tensor]:
+        return {
+            k: v[offsets[k] : offsets[k] + p.numel()].reshape(p.shape) for k, p in weights.items()
+        }
+
+    with plain_torch(), torch.no_grad():
+        for k in range(len(data.inputs)):
+            one = data.pick(torch.tensor([k]))
+            if not bool(one.mask.any()):
+                continue
+
+            def outputs(w: dict[str, Tensor], x: Tensor = one.inputs) -> Tensor:
+                return functional_call(model, w, (x,)).output
+
+            def push(v: Tensor, f: Any = outputs) -> Tensor:
+                return jvp(f, (weights,), (unflatten(v),))[1]
+
+            jacobian = vmap(push, chunk_size=64)(torch.eye(n).double())[:, one.mask]
+            output = outputs(weights)
+            info = (objective.information(output) / variance)[one.mask]
+            residual = ((one.targets - objective.mean(output)) / variance)[one.mask]
+            fisher += (jacobian * info) @ jacobian.T
+            score = jacobian @ residual
+            meat += torch.outer(score, score)
+    return fisher, meat

@@ -1,0 +1,136 @@
+"""What a fit returns: the model, its physical parameters with intervals, and how it went."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+import xarray as xr
+
+from neurornn import models
+from neurornn._core.report import Reported, Table, parameters_table
+from neurornn._core.status import Status
+from neurornn._core.units import format_number
+from neurornn.io.saved import Saved
+from neurornn.models.base import RecurrentModel
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FitResult(Reported, Saved):
+    """Result of `nr.fit`; made by the library only.
+
+    Attributes
+    ----------
+    model : the fitted copy of the model that was given.
+    parameters : Dataset
+        Physical parameters, each ``name`` beside ``name_ci``; for a leaky network ``tau (hidden)``
+        in the model's time unit, ``weight (hidden)`` = exp(-dt / tau), the share of the state that
+        is kept from step to step, ``memory (hidden)`` = tau / dt in frames, and ``noise_sd
+        (output)``.
+    history : Dataset over ``epoch``: ``loss``, ``validation_loss``.
+    status : how the fit ended; ``status.remedy`` says what to try.
+    settings : arguments of the fit.
+    provenance : versions, seed, fingerprint of the data.
+    """
+
+    model: RecurrentModel
+    parameters: xr.Dataset
+    history: xr.Dataset
+    status: Status
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def _report_table(self) -> Table:
+        loss = self.history["loss"].values
+        head = [
+            f"status: {self.status}. {self.status.remedy}",
+            f"{type(self.model).__name__} with "
+            f"{sum(p.numel() for p in self.model.parameters())} weights; "
+            f"{len(loss)} epochs of {self.settings['optimizer']}; "
+            f"loss {format_number(float(loss[-1]))}",
+        ]
+        return parameters_table(
+            self.parameters.drop_vars("covariance", errors="ignore"), "Fit", head=head
+        )
+
+    def __repr__(self) -> str:
+        parts = [f"FitResult({type(self.model).__name__}, status={self.status}"]
+        if "tau" in self.parameters:
+            tau = self.parameters["tau"].values
+            low, high = format_number(tau.min()), format_number(tau.max())
+            span = low if low == high else f"{low} to {high}"
+            parts.append(f"tau={span} {self.model.time_unit}")
+        return ", ".join(parts) + ")"
+
+    def _methods_sentence(self) -> str:
+        return (
+            f"A {type(self.model).__name__} (dt = {self.model.dt:g} {self.model.time_unit}) was "
+            f"fitted with neurornn by {self.settings['optimizer']} to a "
+            f"{self.settings['objective']} likelihood; intervals of time constants "
+            f"({100 * self.settings['confidence_level']:g} %) come from its Fisher information "
+            "with all other weights marginalised"
+        )
+
+    def _citations(self) -> list[str]:
+        return [
+            "Paszke et al. 2019, NeurIPS 32 (PyTorch)",
+            "White 1982, Econometrica 50:1, doi:10.2307/1912526",
+        ]
+
+    def _to_saved(self) -> dict[str, Any]:
+        return {
+            "settings": {
+                "model_class": type(self.model).__name__,
+                "model": self.model.settings,
+                "model_dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
+                "status": str(self.status),
+                "fit": dict(self.settings),
+                "provenance": dict(self.provenance),
+            },
+            "tables": {"parameters": self.parameters, "history": self.history},
+            "weights": {
+                k: np.ascontiguousarray(v.detach().cpu().numpy())
+                for k, v in self.model.state_dict().items()
+            },
+        }
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Self:
+        s = content.settings
+        model = model_from_settings(
+            s["model_class"], s["model"], content.weights, s["model_dtype"]
+        )
+        return cls(
+            model=model,
+            parameters=content.tables["parameters"],
+            history=content.tables["history"],
+            status=Status(s["status"]),
+            settings=s["fit"],
+            provenance=s["provenance"],
+        )
+
+
+#: Model classes that a file may name.
+MODEL_CLASSES = ("LeakyRNN", "VanillaRNN", "Memoryless", "LinearStateSpace")
+
+
+def model_from_settings(
+    class_name: str,
+    settings: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    dtype: str = "float32",
+) -> RecurrentModel:
+    """Build a model from the plain settings and arrays that a file or another process holds."""
+    from neurornn._core.errors import FileFormatError, nearest
+
+    if class_name not in MODEL_CLASSES:
+        raise FileFormatError(
+            f"The file names a model of class {class_name!r}",
+            "A class of this package was needed",
+            nearest(class_name, MODEL_CLASSES),
+        )
+    model = getattr(models, class_name)(**settings)
+    model = model.to(getattr(torch, dtype))
+    model.load_state_dict({k: torch.as_tensor(np.asarray(v)) for k, v in weights.items()})
+    return model.eval()
