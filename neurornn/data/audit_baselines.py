@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold
 from neurornn._core.confidence import Estimate
 from neurornn._core.units import format_number
 from neurornn.data.audit_ledger import WORDS, Ledger, Prediction
-from neurornn.data.audit_report import AuditStatus
+from neurornn.data.audit_report import NOTABLE, AuditStatus
 from neurornn.data.baselines import (
     Folds,
     Metric,
@@ -25,8 +25,6 @@ from neurornn.data.splitters import BlockedSplit, RandomSplit
 
 #: Rows a model baseline is fitted on at most; label baselines use every row.
 MAX_ROWS = 20_000
-#: A difference of R2 or accuracy that is worth a finding.
-NOTABLE = 0.05
 
 Groups = Mapping[str, NDArray[Any]]
 
@@ -131,9 +129,11 @@ def score_features(
             ("held_out",),
         )  # fmt: skip
     base = random.score(metrics[0])
+    # A score no better than a guess has nothing in it that could be inflated.
+    floor = 0.0 if task == "regression" else np.unique(y, return_counts=True)[1].max() / len(y)
     for name, result in results.items():
         drop = base - result.score(metrics[0])
-        if drop > NOTABLE:
+        if drop > NOTABLE and base > floor:
             ledger.finding(
                 f"From {what}, {WORDS[metrics[0]]} is {format_number(base)} under a random split "
                 f"and {format_number(base - drop)} when whole {name} are held out.",

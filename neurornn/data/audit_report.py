@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from neurornn._core.report import Reported, Table, parameter_names
 from neurornn._core.units import format_quantity
 
+#: A difference of R2 or accuracy that is worth a finding.
+NOTABLE = 0.05
+
 
 class AuditStatus(StrEnum):
     """What an audit found: a code for programs, `meaning` for people."""
@@ -28,7 +31,7 @@ class AuditStatus(StrEnum):
 
 _MEANINGS = {
     AuditStatus.CLEAN: "No copies, confounders or leaks were found by these checks.",
-    AuditStatus.COPIES: "Rows are copies of one another: a random split tests on training data.",
+    AuditStatus.COPIES: "Rows repeat one another, whole or in part: a random split tests on them.",
     AuditStatus.CONFOUNDED: "A label predicts the target: a pooled score measures the label.",
     AuditStatus.LEAKS: "A random split scores higher than an honest one: report the honest score.",
 }

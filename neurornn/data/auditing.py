@@ -127,7 +127,8 @@ def _honest(ledger: Ledger, ordered: bool, groups: list[str]) -> tuple[str, str]
         )
     if copied:
         return "clusters", (
-            "data.split_groups(X, report.clusters), because rows are copies of one another."
+            "data.split_groups(X, report.clusters), because rows repeat one another, whole or in "
+            "part."
         )
     text = "a random split will do as far as these checks see"
     if groups:

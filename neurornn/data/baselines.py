@@ -118,8 +118,8 @@ def _fit_predict(
     if y.ndim == 1 and y.dtype.kind != "f" and len(np.unique(y)) == 1:
         return np.repeat(y[:1], len(X_new))
     with threadpool_limits(1), warnings.catch_warnings():
-        # Collinear k-mer columns are expected here, and the ridge and the shrinkage settle them.
-        warnings.filterwarnings("ignore", message=".*(collinear|Ill-conditioned).*")
+        # Collinear k-mer columns and classes with one row are expected; shrinkage settles them.
+        warnings.filterwarnings("ignore", message=".*(collinear|Ill-conditioned|Only one sample)")
         return clone(estimator).fit(X, y).predict(X_new)
 
 

@@ -5,35 +5,16 @@ was recorded: a gap is an absent bin, never a row of zeros.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_bin_size, check_frame_times, check_spike_times, find_blocks
-from neurornn._core.errors import (
-    DataError,
-    KindError,
-    NameUnknownError,
-    ShapeError,
-    UnitError,
-    nearest,
-)
-from neurornn.data.intervals import intersect, support
-from neurornn.data.recording import TIME_CONVENTION
-
-#: Slack at a bin edge, s: an edge that went through a product must not lose the spike upon it.
-EDGE_SLACK = 5e-10
-
-
-class _Spikes(NamedTuple):
-    """Spikes in one order: `times` (spike,), s, sorted; `owner` (spike,), position of the unit."""
-
-    times: NDArray[np.float64]
-    owner: NDArray[np.int64]
-    unit: NDArray[Any]
-    stretches: NDArray[np.float64] | None
+from neurornn._core.checks import check_bin_size, check_frame_times, find_blocks
+from neurornn._core.errors import DataError, KindError, UnitError
+from neurornn.data.intervals import intersect
+from neurornn.data.spike_table import EDGE_SLACK, Spikes, as_spikes, count_attrs, time_attrs
+from neurornn.data.trial_binning import as_trials, count_trials
 
 
 def bin_spikes(
@@ -43,7 +24,7 @@ def bin_spikes(
     time: ArrayLike | None = None,
     t_start: float | None = None,
     t_stop: float | None = None,
-    trials: ArrayLike | bool | None = None,
+    trials: ArrayLike | xr.Dataset | bool | None = None,
     ragged: bool = False,
 ) -> xr.DataArray:
     """Count the spikes of each unit in bins.
@@ -62,8 +43,8 @@ def bin_spikes(
         a list, from 0 (or the bin of the first spike, where that is earlier) to the bin of the
         last spike.
     trials : (trial, 2), s
-        Count in each ``(start, stop]`` on its own clock; True takes the ``interval``s of the
-        recording. Trials may overlap.
+        Count in each ``(start, stop]`` on its own clock. True takes the ``interval``s of the
+        recording, a Dataset with ``start`` and ``stop`` its own. Trials may overlap.
 
     Other Parameters
     ----------------
@@ -89,7 +70,7 @@ def bin_spikes(
     >>> counts.values.tolist(), counts["time"].values.tolist()
     ([[1, 0], [1, 1]], [0.2, 0.4])
     """
-    table = _as_spikes(spikes)
+    table = as_spikes(spikes)
     if time is not None:
         if trials is not None:
             raise KindError(
@@ -111,44 +92,8 @@ def bin_spikes(
         )
     width = check_bin_size(bin_size)
     if trials is not None and trials is not False:
-        return _count_trials(table, _as_trials(trials, spikes), width, ragged)
+        return count_trials(table, as_trials(trials, spikes), width, ragged)
     return _count(table, _edges_of_stretches(table, width, t_start, t_stop), width)
-
-
-def _as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> _Spikes:
-    if isinstance(spikes, xr.Dataset):
-        if "spike_times" not in spikes:
-            raise NameUnknownError(
-                f"The recording holds {', '.join(map(str, spikes.data_vars)) or 'no variables'}",
-                "A recording with spike_times was needed",
-                nearest("spike_times", map(str, spikes.data_vars)),
-            )
-        times = check_spike_times(spikes["spike_times"].values)
-        owner = spikes["spike_unit"].values.astype(np.int64)
-        unit = (
-            spikes["unit"].values if "unit" in spikes.coords else np.arange(spikes.sizes["unit"])
-        )
-        clocked = "start" in spikes or "time" in spikes.coords
-        stretches = support(spikes) if clocked else None
-    else:
-        kind = getattr(spikes, "dtype", None)
-        if isinstance(spikes, str) or (kind is not None and kind != np.dtype(object)):
-            raise KindError(
-                f"spikes is one {type(spikes).__name__}",
-                "A recording, or a list with one 1-D array of times (s) per unit, was needed",
-                "Pass [times] for a single unit",
-            )
-        trains = [check_spike_times(t, f"spikes[{k}]") for k, t in enumerate(spikes)]
-        times = np.concatenate(trains) if trains else np.empty(0)
-        owner = np.repeat(np.arange(len(trains)), [len(t) for t in trains]).astype(np.int64)
-        unit = np.arange(len(trains))
-        stretches = None
-    if not len(unit):
-        raise DataError(
-            "No units came", "Spike times of at least one unit were needed", "Check the selection"
-        )
-    order = np.argsort(times, kind="stable")
-    return _Spikes(times[order], owner[order], unit, stretches)
 
 
 def _edges_of_frames(
@@ -173,7 +118,7 @@ def _edges_of_frames(
 
 
 def _edges_of_stretches(
-    table: _Spikes, width: float, t_start: float | None, t_stop: float | None
+    table: Spikes, width: float, t_start: float | None, t_stop: float | None
 ) -> list[NDArray[np.float64]]:
     if table.stretches is None:
         times = table.times
@@ -210,7 +155,7 @@ def _edges_of_stretches(
     ]
 
 
-def _count(table: _Spikes, edges: list[NDArray[np.float64]], width: float) -> xr.DataArray:
+def _count(table: Spikes, edges: list[NDArray[np.float64]], width: float) -> xr.DataArray:
     edges = [e for e in edges if len(e) > 1]
     flat = np.concatenate(edges) if edges else np.empty(0)
     # Bin j of the flat list lies between edges j and j + 1; between two stretches there is none.
@@ -228,101 +173,5 @@ def _count(table: _Spikes, edges: list[NDArray[np.float64]], width: float) -> xr
         dims=("time", "unit"),
         coords={"time": ("time", stamps, time_attrs("end of the bin")), "unit": table.unit},
         name="counts",
-        attrs=_attrs(width, int(np.sum(~hit))),
+        attrs=count_attrs(width, int(np.sum(~hit))),
     )
-
-
-def _as_trials(trials: ArrayLike | bool, spikes: Any) -> NDArray[np.float64]:
-    if trials is True:
-        if not (isinstance(spikes, xr.Dataset) and "start" in spikes and "stop" in spikes):
-            raise DataError(
-                "trials=True came for spikes without intervals",
-                "A recording whose interval axis holds the trials was needed",
-                "Pass trials as an array (trial, 2) in s, or set them with data.set_intervals",
-            )
-        return np.stack([spikes["start"].values, spikes["stop"].values], axis=1)
-    ranges = np.asarray(trials, dtype=np.float64)
-    if ranges.ndim != 2 or ranges.shape[1] != 2 or not len(ranges):
-        raise ShapeError(
-            f"trials has shape {ranges.shape}",
-            "An array (trial, 2) of starts and stops in s was needed",
-            "Stack them: np.stack([start, stop], axis=1)",
-        )
-    if not np.isfinite(ranges).all() or np.any(ranges[:, 1] <= ranges[:, 0]):
-        bad = int(np.argmin(np.isfinite(ranges).all(1) & (ranges[:, 1] > ranges[:, 0])))
-        raise DataError(
-            f"Trial {bad} runs from {ranges[bad, 0]:g} to {ranges[bad, 1]:g} s",
-            "Each trial must stop after it starts",
-            "Check the order of the columns: start, then stop",
-        )
-    return ranges
-
-
-def _count_trials(
-    table: _Spikes, ranges: NDArray[np.float64], width: float, ragged: bool
-) -> xr.DataArray:
-    n_bins = np.floor((ranges[:, 1] - ranges[:, 0]) / width + 1e-6).astype(np.int64)
-    if n_bins.min() < 1:
-        short = int(np.argmin(n_bins))
-        raise DataError(
-            f"Trial {short} is {ranges[short, 1] - ranges[short, 0]:g} s long, a bin {width:g} s",
-            "At least one whole bin in every trial was needed",
-            "Choose smaller bins, or drop that trial",
-        )
-    n_time, n_units = int(n_bins.max()), len(table.unit)
-    offsets = width * np.arange(n_time + 1)
-    counts = np.zeros((len(ranges), n_time, n_units), dtype=np.int64)
-    mask = np.arange(n_time) < n_bins[:, None]
-    recorded = None if table.stretches is None else _merge(table.stretches)
-    for k, start in enumerate(ranges[:, 0]):
-        edges = start + offsets[: n_bins[k] + 1] + EDGE_SLACK
-        low, high = np.searchsorted(table.times, edges[[0, -1]], side="right")
-        row = np.searchsorted(edges, table.times[low:high], side="left") - 1
-        cells = np.bincount(
-            row * n_units + table.owner[low:high], minlength=int(n_bins[k]) * n_units
-        )
-        counts[k, : n_bins[k]] = cells.reshape(-1, n_units)
-        if recorded is not None:
-            at = np.searchsorted(recorded[:, 0], edges[:-1], side="right") - 1
-            inside = (at >= 0) & (edges[1:] <= recorded[np.maximum(at, 0), 1] + 3 * EDGE_SLACK)
-            mask[k, : n_bins[k]] &= inside
-    if not mask.all() and not ragged:
-        raise ShapeError(
-            f"Trials have {n_bins.min()} to {n_bins.max()} bins, {int((~mask).sum())} of which "
-            f"{'are missing or ' if recorded is not None else ''}lie outside their trial",
-            "Trials of equal length, recorded throughout, were needed",
-            "Pass ragged=True and use the mask, or cut the trials to one length",
-        )
-    counts[~mask] = 0
-    return xr.DataArray(
-        counts,
-        dims=("trial", "time", "unit"),
-        coords={
-            "trial": np.arange(len(ranges)),
-            "time": ("time", offsets[1:], time_attrs("end of the bin since the trial's start")),
-            "unit": table.unit,
-            "start": ("trial", ranges[:, 0], {"units": "s", "long_name": "start of the trial"}),
-            "mask": (("trial", "time"), mask, {"long_name": "True where the bin was recorded"}),
-        },
-        name="counts",
-        attrs=_attrs(width),
-    )
-
-
-def _merge(stretches: NDArray[np.float64]) -> NDArray[np.float64]:
-    ordered = stretches[np.argsort(stretches[:, 0], kind="stable")]
-    reach = np.maximum.accumulate(ordered[:, 1])
-    first = np.concatenate([[True], ordered[1:, 0] > reach[:-1] + EDGE_SLACK])
-    last = np.concatenate([np.flatnonzero(first)[1:], [len(ordered)]]) - 1
-    return np.stack([ordered[first, 0], reach[last]], axis=1)
-
-
-def time_attrs(long_name: str) -> dict[str, str]:
-    """Attrs of a time axis whose stamps are the ends of bins."""
-    return {"units": "s", "long_name": long_name, "convention": TIME_CONVENTION}
-
-
-def _attrs(width: float, outside: int | None = None) -> dict[str, Any]:
-    attrs: dict[str, Any] = {"units": "1", "long_name": "spikes per bin", "bin_size": width}
-    attrs["convention"] = TIME_CONVENTION
-    return attrs if outside is None else {**attrs, "spikes_outside": outside}

@@ -12,12 +12,9 @@ from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import SplitError
 from neurornn._core.rng import RNG, generator
 from neurornn._core.units import format_number
-from neurornn.data.audit_report import AuditReport, AuditStatus
+from neurornn.data.audit_report import NOTABLE, AuditReport, AuditStatus
 from neurornn.data.baselines import linear_model
 from neurornn.data.cross_scoring import as_rows, cross_score, history, scorer_of, whole_windows
-
-#: A difference of R2 or accuracy that is worth a finding.
-NOTABLE = 0.05
 
 
 def leakage_report(
@@ -158,7 +155,8 @@ def _findings(table: xr.Dataset, what: str) -> list[str]:
         f"{what} is {text['score_random']} under a random split, {text['score_blocked']} over "
         f"purged blocks and {text['score_last_block']} on the last block."
     ]
-    if value["inflation"] > NOTABLE:
+    # A score no better than a guess has nothing in it that could be inflated.
+    if value["inflation"] > NOTABLE and value["score_random"] > 0:
         findings.append(
             f"A random split inflates {what} by {text['inflation']}: "
             f"report {text['score_blocked']}."

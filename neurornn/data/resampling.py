@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_frame_times
 from neurornn._core.errors import DataError, NameUnknownError, ShapeError, nearest
-from neurornn.data.binning import EDGE_SLACK, time_attrs
+from neurornn.data.spike_table import EDGE_SLACK, time_attrs
 
 
 def resample_to(

@@ -137,23 +137,13 @@ class SequenceSet:
         return len(self.names)
 
     def __repr__(self) -> str:
-        unit = "aa" if self.alphabet == "protein" else "bp"
-        n = self.lengths
-        span = (
-            ""
-            if not len(n)
-            else f" of {n.min()}" + (f" to {n.max()}" if n.min() < n.max() else "")
-        )
-        extra = [
-            f"{k} {', '.join(v)}"
-            for k, v in (("labels", self.labels), ("groups", self.groups))
-            if v
-        ]
-        return (
-            f"SequenceSet({len(n)} {self.alphabet} sequences{span} {unit}"
-            + "".join(f"; {e}" for e in extra)
-            + ")"
-        )
+        text = f"{len(self)} {self.alphabet} sequences"
+        if len(self):
+            low, high = self.lengths.min(), self.lengths.max()
+            text += f" of {low}{f' to {high}' if low < high else ''} {self._kind.units}"
+        for what, columns in (("labels", self.labels), ("groups", self.groups)):
+            text += f"; {what} {', '.join(columns)}" if columns else ""
+        return f"SequenceSet({text})"
 
     def __iter__(self) -> Iterator[str]:
         return (self[k] for k in range(len(self)))

@@ -44,6 +44,24 @@ def test_a_confounder_is_named_and_its_score_known(rng):
     assert any("can be read" in f for f in report.findings)
 
 
+def test_what_guesses_no_better_than_chance_is_no_leak():
+    rng = np.random.default_rng(5)
+    # Few rows, no relation: scores lie below 0 and differ by chance.
+    for _ in range(5):
+        report = audit(
+            rng.normal(size=(40, 6)), rng.normal(size=40), groups={"a": list("xy") * 20}
+        )
+        if float(report.parameters["features_random_r2"]) <= 0:
+            assert AuditStatus.LEAKS not in report.statuses
+
+
+@pytest.mark.parametrize("rare", [1, 2])
+def test_a_rare_class_is_no_obstacle(rng, rare):
+    y = np.array(["a"] * (40 - rare) + ["b"] * rare)
+    report = audit(rng.normal(size=(40, 2)), y)
+    assert float(report.parameters["majority"]) == 1 - rare / 40
+
+
 def test_copies_conflicts_and_clusters(rng):
     X = rng.normal(size=(50, 3))
     X = np.concatenate([X, X[:4], X[:1]])

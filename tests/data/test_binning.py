@@ -108,7 +108,9 @@ def test_bins_of_a_trial_that_were_not_recorded_are_masked():
 
 def test_trials_true_takes_the_intervals():
     rec = set_intervals(from_spikes([[0.5, 2.5]], t_stop=4), [0.0, 2.0], [1.0, 3.0])
-    assert bin_spikes(rec, 0.5, trials=True).values[..., 0].tolist() == [[1, 0], [1, 0]]
+    expected = [[1, 0], [1, 0]]
+    assert bin_spikes(rec, 0.5, trials=True).values[..., 0].tolist() == expected
+    assert bin_spikes([[0.5, 2.5]], 0.5, trials=rec).values[..., 0].tolist() == expected
 
 
 def test_cut_then_bin_equals_bin_then_cut():

@@ -152,6 +152,8 @@ def test_letters_of_a_mapped_file_are_checked_when_they_are_read(tmp_path):
 def test_the_package_prints_a_set_in_one_line():
     genes = make("ACGT", "AC", groups={"species": ["a", "b"]})
     assert repr(genes) == "SequenceSet(2 dna sequences of 2 to 4 bp; groups species)"
+    assert repr(make("ACGT")) == "SequenceSet(1 dna sequences of 4 bp)"
+    assert repr(make()) == "SequenceSet(0 dna sequences)"
 
 
 def test_coding_runs_near_the_speed_of_memory():

@@ -1,0 +1,79 @@
+"""Spikes of all units in one order of time, and the attrs of what is counted from them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.checks import check_spike_times
+from neurornn._core.errors import DataError, KindError, NameUnknownError, nearest
+from neurornn.data.intervals import support
+from neurornn.data.recording import TIME_CONVENTION
+
+#: Slack at a bin edge, s: an edge that went through a product must not lose the spike upon it.
+EDGE_SLACK = 5e-10
+
+
+class Spikes(NamedTuple):
+    """Spikes in one order: `times` (spike,), s, sorted; `owner` (spike,), position of the unit."""
+
+    times: NDArray[np.float64]
+    owner: NDArray[np.int64]
+    unit: NDArray[Any]
+    stretches: NDArray[np.float64] | None
+
+
+def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
+    """Check spike times and put those of all units into one order.
+
+    Parameters
+    ----------
+    spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit.
+    """
+    if isinstance(spikes, xr.Dataset):
+        if "spike_times" not in spikes:
+            raise NameUnknownError(
+                f"The recording holds {', '.join(map(str, spikes.data_vars)) or 'no variables'}",
+                "A recording with spike_times was needed",
+                nearest("spike_times", map(str, spikes.data_vars)),
+            )
+        times = check_spike_times(spikes["spike_times"].values)
+        owner = spikes["spike_unit"].values.astype(np.int64)
+        unit = (
+            spikes["unit"].values if "unit" in spikes.coords else np.arange(spikes.sizes["unit"])
+        )
+        clocked = "start" in spikes or "time" in spikes.coords
+        stretches = support(spikes) if clocked else None
+    else:
+        kind = getattr(spikes, "dtype", None)
+        if isinstance(spikes, str) or (kind is not None and kind != np.dtype(object)):
+            raise KindError(
+                f"spikes is one {type(spikes).__name__}",
+                "A recording, or a list with one 1-D array of times (s) per unit, was needed",
+                "Pass [times] for a single unit",
+            )
+        trains = [check_spike_times(t, f"spikes[{k}]") for k, t in enumerate(spikes)]
+        times = np.concatenate(trains) if trains else np.empty(0)
+        owner = np.repeat(np.arange(len(trains)), [len(t) for t in trains]).astype(np.int64)
+        unit = np.arange(len(trains))
+        stretches = None
+    if not len(unit):
+        raise DataError(
+            "No units came", "Spike times of at least one unit were needed", "Check the selection"
+        )
+    order = np.argsort(times, kind="stable")
+    return Spikes(times[order], owner[order], unit, stretches)
+
+
+def time_attrs(long_name: str) -> dict[str, str]:
+    """Attrs of a time axis whose stamps are the ends of bins."""
+    return {"units": "s", "long_name": long_name, "convention": TIME_CONVENTION}
+
+
+def count_attrs(width: float, outside: int | None = None) -> dict[str, Any]:
+    """Attrs of counts in bins of `width` (s); `outside` spikes fell into no bin."""
+    attrs: dict[str, Any] = {"units": "1", "long_name": "spikes per bin", "bin_size": width}
+    attrs["convention"] = TIME_CONVENTION
+    return attrs if outside is None else {**attrs, "spikes_outside": outside}

@@ -1,0 +1,112 @@
+"""Counts on the clock of each trial; trials may overlap, and what was not recorded is masked."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.errors import DataError, ShapeError
+from neurornn.data.spike_table import EDGE_SLACK, Spikes, count_attrs, time_attrs
+
+
+def as_trials(trials: ArrayLike | xr.Dataset | bool, spikes: Any) -> NDArray[np.float64]:
+    """Check trials and return them as (trial, 2), s.
+
+    Parameters
+    ----------
+    trials : (trial, 2), s, a Dataset with ``start`` and ``stop``, or True for those of `spikes`.
+    """
+    if trials is True:
+        if not (isinstance(spikes, xr.Dataset) and "start" in spikes and "stop" in spikes):
+            raise DataError(
+                "trials=True came for spikes without intervals",
+                "A recording whose interval axis holds the trials was needed",
+                "Pass trials as an array (trial, 2) in s, or set them with data.set_intervals",
+            )
+        return np.stack([spikes["start"].values, spikes["stop"].values], axis=1)
+    if isinstance(trials, xr.Dataset):
+        return as_trials(True, trials)
+    ranges = np.asarray(trials, dtype=np.float64)
+    if ranges.ndim != 2 or ranges.shape[1] != 2 or not len(ranges):
+        raise ShapeError(
+            f"trials has shape {ranges.shape}",
+            "An array (trial, 2) of starts and stops in s was needed",
+            "Stack them: np.stack([start, stop], axis=1)",
+        )
+    if not np.isfinite(ranges).all() or np.any(ranges[:, 1] <= ranges[:, 0]):
+        bad = int(np.argmin(np.isfinite(ranges).all(1) & (ranges[:, 1] > ranges[:, 0])))
+        raise DataError(
+            f"Trial {bad} runs from {ranges[bad, 0]:g} to {ranges[bad, 1]:g} s",
+            "Each trial must stop after it starts",
+            "Check the order of the columns: start, then stop",
+        )
+    return ranges
+
+
+def count_trials(
+    table: Spikes, ranges: NDArray[np.float64], width: float, ragged: bool
+) -> xr.DataArray:
+    """Count spikes in bins of each trial, (trial, time, unit), with a mask of recorded bins.
+
+    Parameters
+    ----------
+    table : spikes in order of time.
+    ranges : (trial, 2), s.
+    width : s, of a bin.
+    ragged : accept bins that were not recorded; otherwise they raise.
+    """
+    n_bins = np.floor((ranges[:, 1] - ranges[:, 0]) / width + 1e-6).astype(np.int64)
+    if n_bins.min() < 1:
+        short = int(np.argmin(n_bins))
+        raise DataError(
+            f"Trial {short} is {ranges[short, 1] - ranges[short, 0]:g} s long, a bin {width:g} s",
+            "At least one whole bin in every trial was needed",
+            "Choose smaller bins, or drop that trial",
+        )
+    n_time, n_units = int(n_bins.max()), len(table.unit)
+    offsets = width * np.arange(n_time + 1)
+    counts = np.zeros((len(ranges), n_time, n_units), dtype=np.int64)
+    mask = np.arange(n_time) < n_bins[:, None]
+    recorded = None if table.stretches is None else _merge(table.stretches)
+    for k, start in enumerate(ranges[:, 0]):
+        edges = start + offsets[: n_bins[k] + 1] + EDGE_SLACK
+        low, high = np.searchsorted(table.times, edges[[0, -1]], side="right")
+        row = np.searchsorted(edges, table.times[low:high], side="left") - 1
+        cells = np.bincount(
+            row * n_units + table.owner[low:high], minlength=int(n_bins[k]) * n_units
+        )
+        counts[k, : n_bins[k]] = cells.reshape(-1, n_units)
+        if recorded is not None:
+            at = np.searchsorted(recorded[:, 0], edges[:-1], side="right") - 1
+            inside = (at >= 0) & (edges[1:] <= recorded[np.maximum(at, 0), 1] + 3 * EDGE_SLACK)
+            mask[k, : n_bins[k]] &= inside
+    if not mask.all() and not ragged:
+        raise ShapeError(
+            f"Trials have {n_bins.min()} to {n_bins.max()} bins, {int((~mask).sum())} of which "
+            f"{'are missing or ' if recorded is not None else ''}lie outside their trial",
+            "Trials of equal length, recorded throughout, were needed",
+            "Pass ragged=True and use the mask, or cut the trials to one length",
+        )
+    counts[~mask] = 0
+    return xr.DataArray(
+        counts,
+        dims=("trial", "time", "unit"),
+        coords={
+            "trial": np.arange(len(ranges)),
+            "time": ("time", offsets[1:], time_attrs("end of the bin since the trial's start")),
+            "unit": table.unit,
+            "start": ("trial", ranges[:, 0], {"units": "s", "long_name": "start of the trial"}),
+            "mask": (("trial", "time"), mask, {"long_name": "True where the bin was recorded"}),
+        },
+        name="counts",
+        attrs=count_attrs(width),
+    )
+
+
+def _merge(stretches: NDArray[np.float64]) -> NDArray[np.float64]:
+    ordered = stretches[np.argsort(stretches[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(ordered[:, 1])
+    first = np.concatenate([[True], ordered[1:, 0] > reach[:-1] + EDGE_SLACK])
+    last = np.concatenate([np.flatnonzero(first)[1:], [len(ordered)]]) - 1
+    return np.stack([ordered[first, 0], reach[last]], axis=1)
