@@ -27,6 +27,7 @@ TRACES = {
     "df_f": ("dff", None),
     "df_over_f": ("dff", None),
     "df_traces": ("dff", True),
+    "f_dff": ("dff", True),
     "fluorescence": ("fluorescence", None),
     "traces": ("fluorescence", None),
     "activity_matrix": ("fluorescence", True),
@@ -72,9 +73,8 @@ def indicator_of(*texts: str) -> str | None:
 def trace_name(*texts: str) -> str:
     """Return ``"dff"`` where a text says that it holds dF/F, else ``"fluorescence"``."""
     joined = " ".join(texts).lower()
-    return (
-        "dff" if re.search(r"d(elta)?_?f[_/-]?(over[_-]?)?f(?![a-z])", joined) else "fluorescence"
-    )
+    said = r"(?<![a-z])(d_?f[_/ -]?(over[_/ -]?)?f|delta[_ ]?f|d_?f[_ ]traces?)(?![a-z])"
+    return "dff" if re.search(said, joined) else "fluorescence"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,19 +202,13 @@ def recording_from_arrays(
         labels = np.unique(owner)
         return from_spikes([times[owner == u] for u in labels], unit=labels)
     key = _choose(arrays, variable, source)
-    kind, units_first = TRACES.get(key.lower(), (None, None))
-    name = name or kind or (key if key.isidentifier() else trace_name(key))
+    last = key.split("/")[-1]
+    kind, units_first = TRACES.get(last.lower(), (None, None))
+    name = name or kind or (last if last.isidentifier() else trace_name(last))
     time = next((arrays[lower[k]].ravel() for k in _TIMES if k in lower and lower[k] != key), None)
     rate = next((arrays[lower[k]].ravel() for k in _RATES if k in lower and lower[k] != key), None)
     if rate is not None and len(np.unique(rate)) == 1:
-        stated = float(rate[0])
-        if sampling_rate is not None and abs(sampling_rate / stated - 1) > 0.02:
-            raise UnitError(
-                f"sampling_rate is {sampling_rate:g} Hz but {source} states {stated:g} Hz",
-                "One frame rate was needed, the same to 2 %",
-                "Leave sampling_rate out, or correct the file",
-            )
-        sampling_rate = stated
+        sampling_rate = float(rate[0])
     if axes is None and units_first and arrays[key].ndim == 2:
         axes = ("unit", "time")
     values = oriented(arrays[key], key, axes=axes, n_frames=None if time is None else len(time))
@@ -222,7 +216,7 @@ def recording_from_arrays(
         raise no_rate(source, f"{key} ({values.shape[0]} frames of {values.shape[1]} units)")
     if time is not None and len(time) != len(values):
         time = None
-    if time is not None and sampling_rate is None and len(time) > 1:
+    if time is not None and len(time) > 1:
         sampling_rate = mean_rate(np.asarray(time, dtype=float))
     recording = from_traces(
         values, sampling_rate=sampling_rate, time=time, name=name, indicator=indicator

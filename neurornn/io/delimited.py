@@ -87,18 +87,19 @@ def read_delimited(
         )
     if time is None and sampling_rate is None:
         raise no_rate(source.name, f"{len(table)} rows of {table.shape[1]} columns")
-    if time is not None and sampling_rate is None and len(time) > 1 and np.all(np.diff(time) > 0):
-        sampling_rate = mean_rate(time)
+    rate = sampling_rate
+    if time is not None and len(time) > 1 and np.all(np.diff(time) > 0):
+        rate = mean_rate(time)
     labels = [str(c) for c in table.columns]
     recording = from_traces(
         table.to_numpy(),
-        sampling_rate=sampling_rate,
+        sampling_rate=rate,
         time=time,
         name=name or trace_name(source.stem, *labels),
         indicator=indicator or indicator_of(source.name, source.parent.name),
         unit=np.array([int(c) for c in labels]) if all(map(str.isdigit, labels)) else labels,
     )
-    return stamped(recording, source, "text table")
+    return stamped(recording, source, "text table", sampling_rate)
 
 
 def write_csv(table: xr.Dataset | xr.DataArray, path: str | os.PathLike[str]) -> None:

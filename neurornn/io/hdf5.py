@@ -68,4 +68,4 @@ def read_hdf5(
         axes=axes,
         indicator=indicator or indicator_of(source.name),
     )
-    return stamped(recording, source, "HDF5")
+    return stamped(recording, source, "HDF5", sampling_rate)

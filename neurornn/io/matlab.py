@@ -55,7 +55,7 @@ def read_matlab(
     if variable is None and "CAttached" in bag:
         with explained(source, "MATLAB (cell-attached)"):
             recording = cell_attached(bag["CAttached"], source.name, indicator)
-        return stamped(recording, source, "MATLAB (cell-attached)")
+        return stamped(recording, source, "MATLAB (cell-attached)", sampling_rate)
     if variable is None and isinstance(bag.get("spikes"), list):
         with explained(source, "MATLAB (nested spikes)"):
             recording = nested_spikes(bag["spikes"], day, epoch, source.name)
@@ -77,7 +77,7 @@ def read_matlab(
         recording = recording.assign_coords(
             x=("unit", places[:, 0], {"units": "px"}), y=("unit", places[:, 1], {"units": "px"})
         )
-    return stamped(recording, source, "MATLAB")
+    return stamped(recording, source, "MATLAB", sampling_rate)
 
 
 def load_matlab(path: Path) -> dict[str, Any]:

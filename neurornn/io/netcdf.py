@@ -1,7 +1,9 @@
 """netCDF (through h5netcdf) and Zarr: recordings as they are, lazy where asked."""
 
+import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from neurornn.io.sources import check_source, explained, stamped
 
 #: Marks attributes that netCDF has no type for (None, bool, lists, dicts), kept as JSON.
 _JSON = "json:"
+
+#: Tables up to this size (bytes) are put together in memory.
+_IN_MEMORY = 2**28
 
 
 def read_netcdf(
@@ -104,7 +109,44 @@ def write_netcdf(recording: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """
     ready = prepare(recording)
     with atomic_path(path) as temporary:
-        ready.to_netcdf(temporary, engine="h5netcdf")
+        write_groups(temporary, {"/": ready})
+
+
+def write_groups(path: Path, groups: Mapping[str, xr.Dataset]) -> None:
+    """Write one netCDF file with a table in each group.
+
+    Parameters
+    ----------
+    path : a path inside `atomic_path`.
+    groups : group -> table as `prepare` returns it; ``"/"`` is the root.
+
+    Raises
+    ------
+    OSError
+        What was written is then to be thrown away.
+
+    Notes
+    -----
+    The HDF5 library ends the whole process when the disk fills up while it closes a file. So the
+    image of a file of ordinary size is made in memory and written with plain file calls, whose
+    errors can be handled; only larger ones are streamed.
+    """
+    import h5netcdf
+
+    if sum(table.nbytes for table in groups.values()) <= _IN_MEMORY:
+        image = io.BytesIO()
+        with h5netcdf.File(image, "w") as file:
+            for group, table in groups.items():
+                store = xr.backends.H5NetCDFStore(file, group=group)
+                table.compute().dump_to_store(store)
+        path.write_bytes(image.getbuffer())
+        return
+    try:
+        for k, (group, table) in enumerate(groups.items()):
+            table.to_netcdf(path, mode="a" if k else "w", group=group, engine="h5netcdf")
+    except RuntimeError as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        raise OSError(int(number[1]) if number else None, str(error)) from error
 
 
 def prepare(table: xr.Dataset) -> xr.Dataset:

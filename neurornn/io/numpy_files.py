@@ -90,7 +90,12 @@ def read_npz(
     if variable is None and {"n_trials", "dff_0"} <= set(bag):
         with explained(source, "npz with trials"):
             trials = [_trial(bag, k) for k in range(int(bag["n_trials"]))]
-        return stamped(recording_from_trials(trials, indicator=indicator), source, "npz (trials)")
+        return stamped(
+            recording_from_trials(trials, indicator=indicator),
+            source,
+            "npz (trials)",
+            sampling_rate,
+        )
     recording = recording_from_arrays(
         bag,
         source=source.name,
@@ -100,7 +105,7 @@ def read_npz(
         axes=axes,
         indicator=indicator,
     )
-    return stamped(recording, source, "npz")
+    return stamped(recording, source, "npz", sampling_rate)
 
 
 def _members(source: Path) -> dict[str, NDArray[Any]]:

@@ -63,7 +63,7 @@ def read_nwb(
         content = file.read()
         recording = _read(content, series, sampling_rate, source.name)
         version = str(file.nwb_version[0] or "")
-    return stamped(recording, source, f"NWB {version}".strip())
+    return stamped(recording, source, f"NWB {version}".strip(), sampling_rate)
 
 
 @contextmanager

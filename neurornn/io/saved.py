@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from neurornn._core.errors import FileFormatError, KindError, NameUnknownError, nearest
 from neurornn._core.files import atomic_path
-from neurornn.io.netcdf import prepare, restore
+from neurornn.io.netcdf import prepare, restore, write_groups
 from neurornn.io.sources import check_source, explained
 
 #: Grows when older versions cannot read what is written; earlier numbers stay readable.
@@ -175,9 +175,7 @@ def write_saved(
                 f"Save to {target.with_suffix('')}",
             )
         with atomic_path(target) as temporary:
-            xr.Dataset(attrs={_HEADER: header}).to_netcdf(temporary, engine="h5netcdf")
-            for name, table in ready.items():
-                table.to_netcdf(temporary, mode="a", group=name, engine="h5netcdf")
+            write_groups(temporary, {"/": xr.Dataset(attrs={_HEADER: header}), **ready})
         return
     arrays = {k: np.ascontiguousarray(v) for k, v in (weights or {}).items()}
     for name, array in arrays.items():
@@ -192,11 +190,11 @@ def write_saved(
         if ready:
             (temporary / "tables").mkdir()
         for name, table in ready.items():
-            table.to_netcdf(temporary / "tables" / f"{name}.nc", engine="h5netcdf")
+            write_groups(temporary / "tables" / f"{name}.nc", {"/": table})
         if arrays:
-            from safetensors.numpy import save_file
+            from safetensors.numpy import save
 
-            save_file(arrays, temporary / "weights.safetensors")
+            (temporary / "weights.safetensors").write_bytes(save(arrays))
 
 
 def read_saved(path: str | os.PathLike[str]) -> SavedContent:
@@ -280,6 +278,12 @@ def _header(text: str, source: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(header, dict) or not {"format", "kind", "settings", "tables"} <= set(header):
         raise _not_saved(source)
+    if not all(isinstance(n, str) and _NAME.fullmatch(n) for n in header["tables"]):
+        raise FileFormatError(
+            f"{source.name} names tables {header['tables']}",
+            "Table names of letters, digits, _ . - were needed",
+            "The file is damaged or was changed by hand: save it again",
+        )
     if int(header["format"]) > FORMAT:
         raise FileFormatError(
             f"{source.name} is of format {header['format']}, written by neurornn "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from neurornn._core.errors import FileFormatError, FileMissingError, ThreePartError
+from neurornn._core.errors import FileFormatError, FileMissingError, ThreePartError, UnitError
 
 #: What `open` reads, for messages.
 SUPPORTED = (
@@ -117,7 +117,35 @@ def explained(path: Path, format: str) -> Iterator[None]:
         ) from error
 
 
-def stamped(recording: xr.Dataset, path: Path, format: str) -> xr.Dataset:
-    """Return the recording with the name of its file and its format in the attrs."""
+def stamped(
+    recording: xr.Dataset, path: Path, format: str, sampling_rate: float | None = None
+) -> xr.Dataset:
+    """Return the recording with the name of its file and its format in the attrs.
+
+    Parameters
+    ----------
+    recording : as read.
+    path : its file.
+    format : as a person would call it.
+    sampling_rate : Hz, as the caller stated it; it must not contradict the file.
+
+    Raises
+    ------
+    UnitError
+        The rate of the file and the one that was passed differ by more than 2 %.
+    """
+    for variable in recording.data_vars.values():
+        own = variable.attrs.get("sampling_rate")
+        if (
+            sampling_rate
+            and own
+            and "time" in variable.dims
+            and abs(sampling_rate / own - 1) > 0.02
+        ):
+            raise UnitError(
+                f"sampling_rate is {sampling_rate:g} Hz but {path.name} states {own:g} Hz",
+                "One frame rate was needed, the same to 2 %",
+                "Leave sampling_rate out, or correct the file; are its times in s?",
+            )
     stated = {"source": path.name, "format": format}
     return recording.assign_attrs({**stated, **recording.attrs})

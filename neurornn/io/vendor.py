@@ -62,9 +62,9 @@ def read_vendor(path: str | os.PathLike[str], *, segment: int | None = None) -> 
         )
     failure: FileFormatError | None = None
     for reader in readers:
-        kind = reader.name or reader.__name__
+        kind = reader.__name__.removesuffix("IO")
         try:
-            with explained(source, f"a {kind} file"):
+            with explained(source, kind):
                 block = reader(str(source)).read_block(lazy=False)
                 return stamped(_from_block(block, segment, source.name), source, f"neo {kind}")
         except FileFormatError as error:

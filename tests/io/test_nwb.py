@@ -1,0 +1,267 @@
+import contextlib
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+import neurornn as nr
+from neurornn._core.errors import (
+    FileFormatError,
+    NameUnknownError,
+    ThreePartError,
+    UnitError,
+)
+from neurornn.data import spike_trains
+from neurornn.io import read_nwb
+
+pynwb = pytest.importorskip("pynwb")
+
+# pynwb and hdmf announce their own coming changes while a file is written, and dislike that a
+# region is made before the series it belongs to.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The linked table for DynamicTableRegion:UserWarning",
+    "ignore::DeprecationWarning",
+    "ignore::PendingDeprecationWarning",
+    "ignore::FutureWarning",
+)
+
+
+class Session:
+    """Builds an NWB file part by part."""
+
+    def __init__(self, path):
+        self.path = path
+        self.file = pynwb.NWBFile(
+            session_description="a test", identifier="x", session_start_time=datetime.now(UTC)
+        )
+        self.file.subject = pynwb.file.Subject(subject_id="m1", species="Mus musculus", age="P90D")
+
+    def write(self):
+        with pynwb.NWBHDF5IO(str(self.path), "w") as io:
+            io.write(self.file)
+        return self.path
+
+    def units(self, trains, **columns):
+        for name in columns:
+            self.file.add_unit_column(name, name)
+        for k, train in enumerate(trains):
+            self.file.add_unit(
+                id=10 + k, spike_times=train, **{n: v[k] for n, v in columns.items()}
+            )
+
+    def imaging(self, n_units, containers, indicator="GCaMP6f"):
+        device = self.file.create_device(name="scope", description="x")
+        plane = self.file.create_imaging_plane(
+            name="plane",
+            description="x",
+            device=device,
+            optical_channel=pynwb.ophys.OpticalChannel(
+                name="green", description="x", emission_lambda=500.0
+            ),
+            excitation_lambda=900.0,
+            imaging_rate=30.0,
+            indicator=indicator,
+            location="V1",
+        )
+        module = self.file.create_processing_module(name="ophys", description="x")
+        masks = pynwb.ophys.ImageSegmentation()
+        module.add(masks)
+        table = masks.create_plane_segmentation(name="cells", description="x", imaging_plane=plane)
+        for k in range(n_units):
+            table.add_roi(id=100 + k, pixel_mask=[(k, k, 1.0)])
+        rois = table.create_roi_table_region(region=list(range(n_units)), description="all")
+        for container, name, data, clock in containers:
+            series = pynwb.ophys.RoiResponseSeries(
+                name=name, data=data, unit="n.a.", rois=rois, **clock
+            )
+            held = module.data_interfaces.get(container)
+            if held is None:
+                module.add(getattr(pynwb.ophys, container)(roi_response_series=series))
+            else:
+                held.add_roi_response_series(series)
+
+
+@pytest.fixture
+def session(tmp_path):
+    return Session(tmp_path / "a.nwb")
+
+
+def test_units_with_their_columns(session):
+    session.units(
+        [[0.5, 1.5], [2.0], [0.1, 0.2, 3.0]], quality=["good", "mua", "good"], depth=[1.0, 2, 3]
+    )
+    recording = read_nwb(session.write())
+    assert recording["unit"].values.tolist() == [10, 11, 12]
+    assert [t.tolist() for t in spike_trains(recording)] == [[0.5, 1.5], [2.0], [0.1, 0.2, 3.0]]
+    assert recording["quality"].values.tolist() == ["good", "mua", "good"]
+    assert recording["depth"].dims == ("unit",)
+    assert (float(recording["start"][0]), float(recording["stop"][0])) == (0.0, 3.0)
+    assert recording.attrs["species"] == "Mus musculus"
+    assert recording.attrs["format"].startswith("NWB 2.")
+
+
+def test_units_know_where_their_electrodes_lie(session):
+    device = session.file.create_device(name="probe", description="x")
+    group = session.file.create_electrode_group(
+        name="shank", description="x", location="CA1", device=device
+    )
+    for k, place in enumerate(["CA1", "CA3", "CA1"]):
+        session.file.add_electrode(id=k + 5, location=place, group=group)
+    session.file.add_unit(spike_times=[1.0], electrodes=[0, 2])
+    session.file.add_unit(spike_times=[1.0], electrodes=[1, 2])
+    recording = read_nwb(session.write())
+    assert recording["location"].values.tolist() == ["CA1", "CA1/CA3"]
+    assert "electrode" not in recording.coords
+
+
+@pytest.mark.parametrize("container", ["DfOverF", "Fluorescence"])
+def test_traces_with_a_rate(session, rng, container):
+    data = rng.random((90, 3))
+    session.imaging(3, [(container, "soma", data, {"rate": 30.0, "starting_time": 2.0})])
+    recording = read_nwb(session.write())
+    name = "dff" if container == "DfOverF" else "fluorescence"
+    np.testing.assert_array_equal(recording[name], data)
+    np.testing.assert_allclose(recording["time"], 2 + np.arange(90) / 30)
+    assert recording[name].attrs["sampling_rate"] == 30.0
+    assert recording[name].attrs["indicator"] == "GCaMP6f"
+    assert recording["unit"].values.tolist() == [100, 101, 102]
+
+
+def test_traces_with_time_stamps_and_a_gap(session, rng):
+    stamps = np.concatenate([np.arange(1, 50), np.arange(200, 250)]) / 20
+    session.imaging(2, [("DfOverF", "soma", rng.random((99, 2)), {"timestamps": stamps})])
+    recording = read_nwb(session.write())
+    np.testing.assert_allclose(recording["time"], stamps)
+    assert recording["dff"].attrs["sampling_rate"] == pytest.approx(20.0)
+
+
+@pytest.mark.filterwarnings("ignore:.*second dimension of data:UserWarning")
+def test_traces_stored_unit_by_time_are_turned(session, rng):
+    data = rng.random((3, 90))
+    session.imaging(3, [("DfOverF", "soma", data, {"rate": 30.0})])
+    np.testing.assert_array_equal(read_nwb(session.write())["dff"], data.T)
+
+
+def test_time_stamps_in_milliseconds_are_refused(session, rng):
+    stamps = np.arange(90) * 33.3
+    session.imaging(3, [("DfOverF", "soma", rng.random((90, 3)), {"timestamps": stamps})])
+    with pytest.raises(UnitError, match="ms or frame numbers"):
+        read_nwb(session.write())
+
+
+def test_several_series_ask_which(session, rng):
+    one, two = rng.random((90, 3)), rng.random((90, 3))
+    session.imaging(
+        3,
+        [("DfOverF", "soma", one, {"rate": 30.0}), ("Fluorescence", "raw", two, {"rate": 30.0})],
+    )
+    path = session.write()
+    with pytest.raises(NameUnknownError, match=r"ophys/DfOverF/soma \(90, 3\)") as caught:
+        read_nwb(path)
+    assert "ophys/Fluorescence/raw" in str(caught.value)
+    np.testing.assert_array_equal(read_nwb(path, series="soma")["dff"], one)
+    chosen = read_nwb(path, series="ophys/Fluorescence/raw")
+    np.testing.assert_array_equal(chosen["fluorescence"], two)
+    assert "soma" in chosen.attrs["not_read"]
+    with pytest.raises(NameUnknownError, match="Did you mean 'ophys/DfOverF/soma'"):
+        read_nwb(path, series="ophys/DfOverF/sma")
+
+
+def test_sorted_units_and_other_rois_ask_which(session, rng):
+    session.units([[0.5], [1.0]])
+    session.imaging(3, [("DfOverF", "soma", rng.random((90, 3)), {"rate": 30.0})])
+    path = session.write()
+    with pytest.raises(NameUnknownError, match=r"units \(2\)"):
+        read_nwb(path)
+    assert "dff" not in read_nwb(path, series="units")
+    assert "spike_times" not in read_nwb(path, series="soma")
+
+
+def test_trials_are_intervals_and_other_tables_have_their_own_axis(session):
+    session.units([[0.5, 9.0]])
+    session.file.add_trial_column("choice", "x")
+    session.file.add_trial_column("go_time", "x")
+    for k in range(3):
+        session.file.add_trial(
+            start_time=float(k), stop_time=k + 0.5, choice="LR"[k % 2], go_time=k + 0.1
+        )
+    session.file.add_epoch(0.0, 12.0, ["wake", "first"])
+    recording = read_nwb(session.write())
+    assert recording["start"].values.tolist() == [0.0, 1.0, 2.0]
+    assert recording["stop"].values.tolist() == [0.5, 1.5, 2.5]
+    assert recording["choice"].values.tolist() == ["L", "R", "L"]
+    assert recording["go_time"].attrs["units"] == "s"
+    assert recording["epochs_stop"].values.tolist() == [12.0]
+    assert recording["epochs_tags"].values.tolist() == ["wake, first"]
+
+
+def test_without_trials_the_interval_reaches_the_last_time_range(session):
+    session.units([[0.5, 9.0]])
+    session.file.add_epoch(0.0, 12.0, ["wake"])
+    recording = read_nwb(session.write())
+    assert (recording["start"].values.tolist(), recording["stop"].values.tolist()) == (
+        [0.0],
+        [12.0],
+    )
+
+
+def spatial(name, data, **clock):
+    return pynwb.behavior.SpatialSeries(name=name, data=data, reference_frame="x", **clock)
+
+
+def test_position_has_its_own_clock_and_unit(session, rng):
+    session.units([[0.5, 9.0]])
+    data = rng.random((50, 2))
+    place = pynwb.behavior.Position(
+        spatial_series=spatial("SpatialSeries", data, rate=10.0, unit="meters", conversion=0.01)
+    )
+    session.file.create_processing_module("behavior", "x").add(place)
+    recording = read_nwb(session.write())
+    np.testing.assert_allclose(recording["position"], data * 0.01)
+    assert recording["position"].dims == ("sample", "axis")
+    assert recording["position"].attrs["units"] == "m"
+    np.testing.assert_allclose(recording["sample_time"], np.arange(50) / 10)
+
+
+def test_two_clocks_stay_apart(session, rng):
+    session.units([[0.5, 9.0]])
+    session.file.add_acquisition(spatial("position", rng.random((50, 2)), rate=10.0))
+    session.file.add_acquisition(
+        pynwb.TimeSeries(name="lick", data=rng.random(70), unit="V", rate=14.0)
+    )
+    recording = read_nwb(session.write())
+    assert recording["position"].dims[0] == "position_sample"
+    assert recording["lick"].dims == ("lick_sample",)
+    np.testing.assert_allclose(recording["lick_sample_time"][-1], 69 / 14)
+
+
+def test_raw_voltage_is_named_and_not_read(session, rng):
+    session.units([[0.5]])
+    session.file.add_acquisition(
+        pynwb.image.ImageSeries(name="movie", data=np.zeros((3, 4, 5)), unit="n.a.", rate=1.0)
+    )
+    recording = read_nwb(session.write())
+    assert "movie" not in recording
+    assert recording.attrs["not_read"] == "movie"
+
+
+@pytest.mark.filterwarnings("ignore:Path to Group altered")
+def test_damage_is_always_explained(session, rng):
+    session.units([[0.5, 1.5], [2.0]], quality=["good", "mua"])
+    session.imaging(2, [("DfOverF", "soma", rng.random((90, 2)), {"rate": 30.0})])
+    path = session.write()
+    whole = path.read_bytes()
+    for share in np.linspace(0.0, 0.98, 15):
+        path.write_bytes(whole[: 8 + int(share * len(whole))])
+        with pytest.raises(FileFormatError, match=r"a\.nwb"):
+            nr.open(path)
+    for place in rng.integers(2000, len(whole), 20):
+        path.write_bytes(whole[:place] + bytes(64) + whole[place + 64 :])
+        # The hole may lie in a part that is not read; no other error may come.
+        with contextlib.suppress(ThreePartError):
+            nr.open(path)
+
+
+def test_a_file_with_metadata_only(session):
+    with pytest.raises(FileFormatError, match="no units, imaging series"):
+        read_nwb(session.write())

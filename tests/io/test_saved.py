@@ -1,0 +1,257 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neurornn as nr
+from neurornn._core.errors import (
+    FileFormatError,
+    FileMissingError,
+    FileWriteError,
+    KindError,
+    NameUnknownError,
+    ThreePartError,
+)
+from neurornn.io import Saved, SavedContent, load, read_saved, saved, write_saved
+
+
+class Thing(Saved):
+    def __init__(self, settings, table):
+        self.settings, self.table = settings, table
+
+    def _to_saved(self) -> dict[str, Any]:
+        return {"settings": self.settings, "tables": {"parameters": self.table}, "weights": None}
+
+    @classmethod
+    def _from_saved(cls, content: SavedContent):
+        return cls(content.settings, content.tables["parameters"])
+
+
+@pytest.fixture
+def allowed(monkeypatch):
+    monkeypatch.setitem(saved.ALLOWED, "Thing", "things_for_tests:Thing")
+    module = type(sys)("things_for_tests")
+    module.Thing = Thing
+    monkeypatch.setitem(sys.modules, "things_for_tests", module)
+
+
+@pytest.fixture
+def table():
+    return xr.Dataset(
+        {
+            "tau": ("unit", [0.5, np.nan], {"units": "s", "method": None}),
+            "tau_ci": (("unit", "ci_bound"), [[0.4, 0.6], [np.nan, np.nan]], {"units": "s"}),
+            "status": ("unit", np.array(["converged", "no_events"])),
+        },
+        coords={"unit": ["a", "b"], "ci_bound": ["lower", "upper"]},
+        attrs={"ci_prob": 0.95},
+    )
+
+
+SETTINGS = {
+    "n": 3,
+    "bounds": [0.1, float("inf")],
+    "none": None,
+    "deep": {"x": float("-inf"), "y": True},
+}
+
+
+@pytest.mark.parametrize("name", ["thing", "thing.nc"])
+def test_an_object_comes_back(tmp_path, table, allowed, name):
+    Thing(SETTINGS, table).save(tmp_path / name)
+    again = load(tmp_path / name)
+    assert isinstance(again, Thing)
+    assert again.settings == SETTINGS
+    xr.testing.assert_identical(again.table, table)
+    assert nr.load is load
+
+
+def test_weights_come_back_bit_for_bit(tmp_path, rng, table):
+    weights = {
+        "w": rng.standard_normal((4, 3)).astype(np.float32),
+        "turned": rng.standard_normal((4, 3)).T,
+        "n": np.arange(3),
+    }
+    write_saved(
+        tmp_path / "m", kind="FitResult", settings={}, tables={"t": table}, weights=weights
+    )
+    content = read_saved(tmp_path / "m")
+    assert content.kind == "FitResult"
+    assert content.format == 1
+    assert content.versions["neurornn"] == nr.__version__
+    for key, value in weights.items():
+        np.testing.assert_array_equal(content.weights[key], value)
+        assert content.weights[key].dtype == value.dtype
+
+
+def test_only_known_kinds_of_file_are_written(tmp_path, table):
+    write_saved(
+        tmp_path / "m",
+        kind="FitResult",
+        settings={},
+        tables={"t": table},
+        weights={"w": np.eye(2)},
+    )
+    files = sorted(str(p.relative_to(tmp_path / "m")) for p in (tmp_path / "m").rglob("*.*"))
+    assert files == ["settings.json", os.path.join("tables", "t.nc"), "weights.safetensors"]
+    json.loads((tmp_path / "m" / "settings.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_numpy_values_and_tuples_become_plain(tmp_path):
+    settings = {"a": np.float64(1.5), "b": np.arange(3), "c": (1, 2), "d": np.bool_(True)}
+    write_saved(tmp_path / "m", kind="Kinetics", settings=settings)
+    assert read_saved(tmp_path / "m").settings == {
+        "a": 1.5,
+        "b": [0, 1, 2],
+        "c": [1, 2],
+        "d": True,
+    }
+
+
+def test_an_older_one_is_replaced_whole(tmp_path, table):
+    for version, tables in ((1, {"old": table}), (2, {"new": table})):
+        write_saved(tmp_path / "m", kind="Kinetics", settings={"v": version}, tables=tables)
+    assert read_saved(tmp_path / "m").settings == {"v": 2}
+    assert [p.name for p in (tmp_path / "m" / "tables").iterdir()] == ["new.nc"]
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_objects_are_not_pickled(tmp_path):
+    with pytest.raises(KindError, match=r"settings\.a\[1\] is a function"):
+        write_saved(
+            tmp_path / "m",
+            kind="Kinetics",
+            settings={"a": [1, print.__class__, len][:1] + [lambda: 1]},
+        )
+    with pytest.raises(KindError, match="dtype object"):
+        write_saved(tmp_path / "m", kind="K", settings={}, weights={"w": np.array([None])})
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_do_not_fit_into_one_file(tmp_path):
+    with pytest.raises(KindError, match="1 weights"):
+        write_saved(tmp_path / "m.nc", kind="FitResult", settings={}, weights={"w": np.eye(2)})
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", ""])
+def test_a_table_cannot_leave_the_folder(tmp_path, table, name):
+    with pytest.raises(NameUnknownError, match="table"):
+        write_saved(tmp_path / "m", kind="Kinetics", settings={}, tables={name: table})
+
+
+def test_a_table_name_in_the_file_cannot_leave_the_folder(tmp_path, table):
+    write_saved(tmp_path / "m", kind="Kinetics", settings={}, tables={"t": table})
+    header = json.loads((tmp_path / "m" / "settings.json").read_text())
+    header["tables"] = ["../../elsewhere"]
+    (tmp_path / "m" / "settings.json").write_text(json.dumps(header))
+    with pytest.raises(FileFormatError, match="table"):
+        read_saved(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["m", "m.nc"])
+def test_an_unknown_kind_imports_nothing(tmp_path, name):
+    write_saved(tmp_path / name, kind="os:system", settings={})
+    with pytest.raises(NameUnknownError, match="'os:system'"):
+        load(tmp_path / name)
+
+
+def test_a_class_that_may_not_be_saved_is_told_so(tmp_path, table):
+    with pytest.raises(NameUnknownError, match="'Thing'"):
+        Thing({}, table).save(tmp_path / "m")
+
+
+def test_a_newer_format_asks_for_an_update(tmp_path, monkeypatch):
+    monkeypatch.setattr(saved, "FORMAT", 2)
+    write_saved(tmp_path / "m", kind="Kinetics", settings={})
+    monkeypatch.setattr(saved, "FORMAT", 1)
+    with pytest.raises(FileFormatError, match=r"format 2.*pip install --upgrade neurornn"):
+        load(tmp_path / "m")
+
+
+def test_other_things_are_not_saved_results(tmp_path, rng):
+    with pytest.raises(FileMissingError):
+        load(tmp_path / "nothing")
+    with pytest.raises(FileFormatError, match=r"nr\.open"):
+        load(tmp_path)
+    nr.io.write_netcdf(nr.data.from_traces(rng.random(9), sampling_rate=10), tmp_path / "r.nc")
+    with pytest.raises(FileFormatError, match=r"nr\.open"):
+        load(tmp_path / "r.nc")
+
+
+def test_damage_is_always_explained(tmp_path, rng, table):
+    target = tmp_path / "m"
+    write_saved(
+        target, kind="FitResult", settings=SETTINGS, tables={"t": table}, weights={"w": np.eye(9)}
+    )
+    for file in ("settings.json", "tables/t.nc", "weights.safetensors"):
+        whole = (target / file).read_bytes()
+        for share in (0.0, 0.3, 0.9):
+            (target / file).write_bytes(whole[: int(share * len(whole))])
+            with pytest.raises(ThreePartError):
+                read_saved(target)
+        (target / file).unlink()
+        if file != "weights.safetensors":
+            with pytest.raises(ThreePartError):
+                read_saved(target)
+        (target / file).write_bytes(whole)
+    assert read_saved(target).settings == SETTINGS
+
+
+@pytest.mark.parametrize("name", ["m", "m.nc"])
+def test_a_full_disk_leaves_the_old_one(tmp_path, table, monkeypatch, name):
+    write_saved(tmp_path / name, kind="Kinetics", settings={"v": 1}, tables={"t": table})
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileWriteError, match="disk is full"):
+        write_saved(tmp_path / name, kind="Kinetics", settings={"v": 2}, tables={"t": table})
+    monkeypatch.undo()
+    assert read_saved(tmp_path / name).settings == {"v": 1}
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a Unix matter")
+def test_running_out_of_room_in_the_middle_leaves_nothing_half_written(tmp_path):
+    """In a process whose files cannot grow beyond 100 kB, so that real writes fail."""
+    script = textwrap.dedent(
+        """
+        import resource, sys
+        import numpy as np, xarray as xr
+        from neurornn._core.errors import FileWriteError
+        from neurornn.io import read_saved, write_csv, write_netcdf, write_saved
+        small = xr.Dataset({"x": ("t", [1.0])})
+        big = xr.Dataset({"x": ("t", np.random.default_rng(0).random(100_000))})
+        for name in ("m", "m.nc"):
+            write_saved(name, kind="Kinetics", settings={"v": 1}, tables={"t": small})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        attempts = (
+            lambda: write_saved("m", kind="K", settings={}, tables={"t": big}),
+            lambda: write_saved("m.nc", kind="K", settings={}, tables={"t": big}),
+            lambda: write_saved("w", kind="K", settings={}, weights={"w": big["x"].values}),
+            lambda: write_netcdf(big, "r.nc"),
+            lambda: write_csv(big["x"], "r.csv"),
+        )
+        for attempt in attempts:
+            try:
+                attempt()
+            except FileWriteError as error:
+                assert "could not be written" in str(error)
+            else:
+                sys.exit("a write beyond the limit went through")
+        assert read_saved("m").settings == read_saved("m.nc").settings == {"v": 1}
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.nc"]
