@@ -11,14 +11,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurornn._core.errors import FileFormatError, NameUnknownError, nearest
-from neurornn._core.units import symbol
 from neurornn.data.recording import add_spikes, from_traces, set_intervals
 from neurornn.io.arrays import indicator_of, mean_rate, no_rate
+from neurornn.io.nwb_series import add_behaviour, clock_of, values_of
 from neurornn.io.sources import check_source, explained, stamped
-
-#: Series of more values than this (raw voltage, movies) are named in the attrs and not read.
-_MOST_VALUES = 50_000_000
-_LENGTHS = {"meters": "m", "meter": "m", "centimeters": "cm", "pixels": "px", "pixel": "px"}
 
 
 def read_nwb(
@@ -95,7 +91,7 @@ def _read(content: Any, series: str | None, rate: float | None, source: str) -> 
         recording = _traces(chosen, rate, source).assign_attrs(recording.attrs)
     if units is not None and series in (None, "units"):
         recording = _add_units(recording, units)
-    recording, used = _add_behaviour(recording, objects)
+    recording, used = add_behaviour(recording, objects)
     recording = _add_ranges(recording, content)
     rest = sorted(
         {
@@ -148,27 +144,13 @@ def _choose(imaging: dict[str, Any], units: Any, series: str | None, source: str
     )
 
 
-def _clock(item: Any, n: int) -> NDArray[np.float64] | None:
-    if item.timestamps is not None:
-        return np.asarray(item.timestamps[:], dtype=float)[:n]
-    if item.rate:
-        return float(item.starting_time or 0.0) + np.arange(n) / float(item.rate)
-    return None
-
-
-def _values(item: Any) -> NDArray[Any]:
-    raw = np.asarray(item.data[:])
-    scale, shift = float(item.conversion or 1.0), float(getattr(item, "offset", 0.0) or 0.0)
-    return raw if scale == 1 and shift == 0 else raw * scale + shift
-
-
 def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
     rois = np.asarray(item.rois.data[:])
-    values = _values(item)
+    values = values_of(item)
     values = values[:, None] if values.ndim == 1 else values
     if values.shape[1] != len(rois) and values.shape[0] == len(rois):
         values = values.T
-    time = _clock(item, len(values))
+    time = clock_of(item, len(values))
     plane = getattr(item.rois.table, "imaging_plane", None)
     if time is None:
         rate = rate or getattr(plane, "imaging_rate", None)
@@ -269,64 +251,6 @@ def _add_ranges(recording: xr.Dataset, content: Any) -> xr.Dataset:
     if "start" not in recording and "spike_times" in recording and "time" not in recording.coords:
         recording = set_intervals(recording, [min(0.0, first)], [last])
     return recording
-
-
-def _add_behaviour(recording: xr.Dataset, objects: list[Any]) -> tuple[xr.Dataset, list[Any]]:
-    from pynwb import TimeSeries
-    from pynwb.behavior import SpatialSeries
-
-    found: list[tuple[str, Any, NDArray[np.float64], NDArray[Any]]] = []
-    for item in objects:
-        if not (isinstance(item, SpatialSeries) or type(item) is TimeSeries):
-            continue
-        size = int(np.prod(item.data.shape)) if hasattr(item.data, "shape") else len(item.data)
-        if not 0 < size <= _MOST_VALUES:
-            continue
-        values = _values(item)
-        time = _clock(item, len(values))
-        if (
-            time is None
-            or len(time) != len(values)
-            or values.dtype.kind not in "biuf"
-            or values.ndim > 2
-        ):
-            continue
-        taken = {f[0] for f in found} | set(map(str, recording.variables))
-        found.append((_variable_name(item, taken), item, time, values))
-    clocks: list[tuple[str, NDArray[np.float64]]] = []
-    one_clock = all(np.array_equal(found[0][2], f[2]) for f in found)
-    for name, item, time, values in found:
-        axis = next((a for a, t in clocks if np.array_equal(t, time)), None)
-        if axis is None:
-            axis = "sample" if one_clock else f"{name}_sample"
-            clocks.append((axis, time))
-            recording[f"{axis}_time"] = (axis, time, {"units": "s"})
-        unit = str(item.unit or "")
-        attrs = {"units": _LENGTHS.get(unit.lower(), symbol(unit))}
-        if item.description and item.description != "no description":
-            attrs["long_name"] = str(item.description)
-        dims = [axis]
-        if values.ndim == 2:
-            spatial = isinstance(item, SpatialSeries) and values.shape[1] <= 3
-            across = "axis" if spatial else f"{name}_channel"
-            if recording.sizes.get(across, values.shape[1]) != values.shape[1]:
-                across = f"{name}_axis"
-            if spatial and across not in recording.coords:
-                recording = recording.assign_coords({across: list("xyz")[: values.shape[1]]})
-            dims.append(across)
-        recording[name] = (dims, values, attrs)
-    return recording, [f[1] for f in found]
-
-
-def _variable_name(item: Any, taken: set[str]) -> str:
-    name = str(item.name)
-    parent = item.parent.name if item.parent is not None else ""
-    if name.lower() in ("spatialseries", "spatial_series", "timeseries", "data"):
-        name = parent
-    if name.lower() == "position":
-        name = "position"
-    name = name.replace("/", "_").replace(" ", "_")
-    return name if name not in taken else f"{parent}_{name}".replace(" ", "_")
 
 
 def _about(content: Any) -> dict[str, str]:

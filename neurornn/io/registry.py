@@ -187,8 +187,7 @@ def _download(card: Card, file: str, url: str, sha256: str) -> Path:
         )
     except Exception as error:  # pooch passes on whatever the network library raises
         raise FileMissingError(
-            f"{file} of the data set {card.name!r} could not be downloaded ({error})".rstrip(")")
-            + ")",
+            f"{file} of the data set {card.name!r} could not be downloaded: {error}",
             f"The file at {url} with the sha256 of the card was needed",
             f"Try again, or get it by hand and put it under ${DATA_DIR}/{card.folder}",
         ) from error

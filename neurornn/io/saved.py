@@ -5,11 +5,7 @@ weights, ``weights.safetensors``; or, without weights, one netCDF file with a gr
 """
 
 import importlib
-import importlib.metadata
-import json
-import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +17,9 @@ from numpy.typing import NDArray
 
 from neurornn._core.errors import FileFormatError, KindError, NameUnknownError, nearest
 from neurornn._core.files import atomic_path
+from neurornn.io.headers import FORMAT, make_header, not_saved, parse_header
 from neurornn.io.netcdf import prepare, restore, write_groups
 from neurornn.io.sources import check_source, explained
-
-#: Grows when older versions cannot read what is written; earlier numbers stay readable.
-FORMAT = 1
 
 #: What may be loaded: kind -> "module:Class". Nothing else is ever imported because of a file.
 ALLOWED = {
@@ -35,8 +29,6 @@ ALLOWED = {
 }
 
 _HEADER = "neurornn_saved"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_PACKAGES = ("neurornn", "numpy", "xarray")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,24 +140,7 @@ def write_saved(
         Disk full or no permission; nothing half-written is left.
     """
     target = Path(path)
-    header = json.dumps(
-        {
-            "format": FORMAT,
-            "kind": kind,
-            "versions": {p: _version(p) for p in _PACKAGES},
-            "settings": _plain(dict(settings), "settings"),
-            "tables": list(tables or {}),
-        },
-        indent=1,
-        allow_nan=False,
-    )
-    for name in [*(tables or {})]:
-        if not _NAME.fullmatch(name):
-            raise NameUnknownError(
-                f"A table is called {name!r}",
-                "A name of letters, digits, _ . - was needed",
-                "Rename it",
-            )
+    header = make_header(kind, settings, list(tables or {}))
     ready = {name: prepare(table) for name, table in (tables or {}).items()}
     if target.suffix == ".nc":
         if weights:
@@ -217,8 +192,8 @@ def read_saved(path: str | os.PathLike[str]) -> SavedContent:
 def _read_folder(source: Path) -> SavedContent:
     settings = source / "settings.json"
     if not settings.is_file():
-        raise _not_saved(source)
-    header = _header(settings.read_text(encoding="utf-8"), source)
+        raise not_saved(source)
+    header = parse_header(settings.read_text(encoding="utf-8"), source)
     tables = {}
     for name in header["tables"]:
         with xr.open_dataset(
@@ -239,12 +214,12 @@ def _read_file(source: Path) -> SavedContent:
     import h5py
 
     if not h5py.is_hdf5(source):
-        raise _not_saved(source)
+        raise not_saved(source)
     with xr.open_dataset(source, engine="h5netcdf") as root:
         text = root.attrs.get(_HEADER)
     if text is None:
-        raise _not_saved(source)
-    header = _header(str(text), source)
+        raise not_saved(source)
+    header = parse_header(str(text), source)
     tables = {}
     for name in header["tables"]:
         with xr.open_dataset(
@@ -267,41 +242,6 @@ def _content(
     )
 
 
-def _header(text: str, source: Path) -> dict[str, Any]:
-    try:
-        header = json.loads(text, object_hook=_unplain)
-    except json.JSONDecodeError as error:
-        raise FileFormatError(
-            f"The settings of {source.name} are damaged: {error}",
-            "Valid JSON was needed",
-            "Copy the file again, or save it again",
-        ) from error
-    if not isinstance(header, dict) or not {"format", "kind", "settings", "tables"} <= set(header):
-        raise _not_saved(source)
-    if not all(isinstance(n, str) and _NAME.fullmatch(n) for n in header["tables"]):
-        raise FileFormatError(
-            f"{source.name} names tables {header['tables']}",
-            "Table names of letters, digits, _ . - were needed",
-            "The file is damaged or was changed by hand: save it again",
-        )
-    if int(header["format"]) > FORMAT:
-        raise FileFormatError(
-            f"{source.name} is of format {header['format']}, written by neurornn "
-            f"{header.get('versions', {}).get('neurornn', 'of a later version')}",
-            f"Format {FORMAT} or older was needed",
-            "Update the package: pip install --upgrade neurornn",
-        )
-    return header
-
-
-def _not_saved(source: Path) -> FileFormatError:
-    return FileFormatError(
-        f"{source.name} is not a saved result",
-        "A folder or .nc file written by save() was needed",
-        f'For a recording use nr.open("{source.name}")',
-    )
-
-
 def _class_of(kind: str, what: str) -> str:
     if kind not in ALLOWED:
         raise NameUnknownError(
@@ -310,37 +250,3 @@ def _class_of(kind: str, what: str) -> str:
             nearest(kind, ALLOWED),
         )
     return ALLOWED[kind]
-
-
-def _plain(value: Any, where: str) -> Any:
-    """Return what JSON can hold; numbers that are not finite are marked."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"__float__": repr(value)}
-    if isinstance(value, list | tuple):
-        return [_plain(v, f"{where}[{k}]") for k, v in enumerate(value)]
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
-    if isinstance(value, Path):
-        return str(value)
-    raise KindError(
-        f"{where} is a {type(value).__name__}",
-        "Numbers, text, None, and lists and dicts of them were needed",
-        "Store what describes it instead; objects are not pickled",
-    )
-
-
-def _unplain(value: dict[str, Any]) -> Any:
-    return float(value["__float__"]) if set(value) == {"__float__"} else value
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

@@ -105,7 +105,7 @@ def test_several_candidates_are_named(rng):
     chosen = recording_from_arrays(bag, source="a", sampling_rate=30, variable="second")
     assert chosen["second"].sizes == {"time": 40, "unit": 3}
     with pytest.raises(NameUnknownError, match="Did you mean 'second'"):
-        recording_from_arrays(bag, source="a", sampling_rate=30, variable="secnd")
+        recording_from_arrays(bag, source="a", sampling_rate=30, variable="seconds")
 
 
 def test_nothing_numeric_is_named():

@@ -150,7 +150,7 @@ def test_pickles_are_refused_and_never_run(tmp_path, name):
 def test_an_unknown_option_offers_the_nearest(tmp_path, rng):
     make_npz(tmp_path / "a.npz", rng)
     with pytest.raises(NameUnknownError, match="Did you mean 'variable'"):
-        open_file(tmp_path / "a.npz", varible="dff")
+        open_file(tmp_path / "a.npz", variables="dff")
 
 
 def test_no_rate(tmp_path, rng):

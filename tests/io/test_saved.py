@@ -19,7 +19,7 @@ from neurornn._core.errors import (
     NameUnknownError,
     ThreePartError,
 )
-from neurornn.io import Saved, SavedContent, load, read_saved, saved, write_saved
+from neurornn.io import Saved, SavedContent, headers, load, read_saved, saved, write_saved
 
 
 class Thing(Saved):
@@ -168,9 +168,9 @@ def test_a_class_that_may_not_be_saved_is_told_so(tmp_path, table):
 
 
 def test_a_newer_format_asks_for_an_update(tmp_path, monkeypatch):
-    monkeypatch.setattr(saved, "FORMAT", 2)
+    monkeypatch.setattr(headers, "FORMAT", 2)
     write_saved(tmp_path / "m", kind="Kinetics", settings={})
-    monkeypatch.setattr(saved, "FORMAT", 1)
+    monkeypatch.setattr(headers, "FORMAT", 1)
     with pytest.raises(FileFormatError, match=r"format 2.*pip install --upgrade neurornn"):
         load(tmp_path / "m")
 
