@@ -48,6 +48,8 @@ def table():
         {
             "tau": ("unit", [0.5, np.nan], {"units": "s", "method": None}),
             "tau_ci": (("unit", "ci_bound"), [[0.4, 0.6], [np.nan, np.nan]], {"units": "s"}),
+            # The word, unlike the symbol, tempts xarray to make timedeltas of the numbers.
+            "lag": ("unit", [1.0, 2.0], {"units": "seconds"}),
             "status": ("unit", np.array(["converged", "no_events"])),
         },
         coords={"unit": ["a", "b"], "ci_bound": ["lower", "upper"]},
