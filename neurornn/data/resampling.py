@@ -120,7 +120,8 @@ def _means(
     known = np.isfinite(column)
     total = np.concatenate([[0.0], np.cumsum(column[known])])
     begins = np.concatenate([[stamps[0] - dt], stamps[:-1]]) if len(stamps) else stamps
-    begins = np.maximum(begins, stamps - 1.5 * dt)
+    # After missing bins the bin before is not there to begin at.
+    begins = np.where(stamps - begins > 1.5 * dt, stamps - dt, begins)
     low = np.searchsorted(clock[known], begins + EDGE_SLACK, side="right")
     high = np.searchsorted(clock[known], stamps + EDGE_SLACK, side="right")
     with np.errstate(invalid="ignore"):

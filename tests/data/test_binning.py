@@ -103,7 +103,7 @@ def test_bins_of_a_trial_that_were_not_recorded_are_masked():
     assert counts.values[0, 12:].sum() == 0
     # Two stretches that touch are one: no bin between them is missing.
     joined = set_intervals(rec, [0.0, 0.6], [0.6, 1.2])
-    assert bin_spikes(joined, 0.1, trials=[[0.3, 0.9]])["mask"].values.all()
+    assert bin_spikes(joined, 0.1, trials=[[0.35, 0.95]])["mask"].values.all()
 
 
 def test_trials_true_takes_the_intervals():
@@ -168,3 +168,9 @@ def test_mistakes_say_what_to_do(call, error, words):
 def test_a_bin_in_milliseconds_is_pointed_out():
     with pytest.warns(UnitWarning, match="ms"):
         bin_spikes([[10.0, 50.0]], 20)
+
+
+def test_rounding_does_not_move_a_spike_off_its_edge():
+    # Within half a nanosecond of the edge a spike lies on it; a microsecond later it does not.
+    counts = bin_spikes([[0.3 + 1e-10, 0.6 + 1e-6]], 0.1, t_stop=1.0)
+    assert np.flatnonzero(counts.values[:, 0]).tolist() == [2, 6]

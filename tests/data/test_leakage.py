@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy.signal import lfilter
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 
@@ -76,3 +77,26 @@ def test_trials_keep_their_windows():
     X, y = rng.normal(size=(600, 2)), rng.normal(size=600)
     report = leakage_report(X, y, trials=trials, window=10)
     assert report.title == "Leakage in 420 rows, windows of 10"
+
+
+class Watcher(RegressorMixin, BaseEstimator):
+    """Keeps the windows of its last fit and prediction."""
+
+    fitted, asked = None, None
+
+    def fit(self, X, y):
+        Watcher.fitted = X
+        return self
+
+    def predict(self, X):
+        Watcher.asked = X
+        return np.zeros(len(X))
+
+
+def test_training_ends_a_window_and_a_gap_before_the_last_block():
+    X = np.arange(200.0)[:, None]
+    leakage_report(X, X[:, 0], estimator=Watcher(), window=4, gap=6)
+    # The feature is the row number and the last block is fitted last: it begins at row 170;
+    # 6 rows of gap and 3 of overlap lie between.
+    assert Watcher.asked.min() == 170
+    assert Watcher.fitted.max() == 170 - 6 - 4

@@ -64,3 +64,16 @@ def test_labels_and_units_travel():
 def test_mistakes_say_what_to_do(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_the_first_bin_after_missing_ones_averages_its_own_width():
+    ends = np.array([0.1, 0.2, 0.3, 0.4, 1.0, 1.1])
+    mean = resample_to(CLOCK, CLOCK, ends, method="mean")
+    # Samples of (0.9, 1.0] only: their mean lies 40 ms before the end, as in every other bin.
+    assert mean.values[4] == pytest.approx(0.96, abs=1e-12)
+
+
+def test_a_sample_on_the_stamp_counts_however_far_its_neighbours_are():
+    out = resample_to([1.0, 2.0, 3.0], [0.0, 5.0, 10.0], [4.9, 5.0, 5.1], max_gap=1.0)
+    assert np.isnan(out.values[[0, 2]]).all()
+    assert out.values[1] == 2.0

@@ -194,3 +194,18 @@ def test_mistakes_say_what_to_do(call, error, words):
     rec = from_traces(np.arange(200.0).reshape(100, 2), sampling_rate=10)
     with pytest.raises(error, match=words):
         call(rec)
+
+
+def test_few_groups_still_leave_no_part_empty():
+    for seed in range(20):
+        parts = split_groups(np.arange(30), np.repeat([0, 1, 2], 10), (0.8, 0.1, 0.1), rng=seed)
+        assert [len(p) for p in parts] == [10, 10, 10]
+
+
+def test_jittered_frames_are_in_one_part_only():
+    rng = np.random.default_rng(6)
+    time = np.cumsum(0.1 + 0.02 * rng.uniform(-1, 1, 300))
+    rec = from_traces(rng.normal(size=(300, 1)), time=time)
+    for share in np.linspace(0.2, 0.8, 40):
+        stamps = [p["time"].values for p in split_blocks(rec, (share, 1 - share), gap=0.0)]
+        assert not set(stamps[0]) & set(stamps[1])
