@@ -195,7 +195,7 @@ def as_traces(
                 "Average or select the other axes first",
             )
         labels = np.arange(array.shape[1])
-        if array.shape[0] < array.shape[1] and array.shape[0] < 500:
+        if 0 < array.shape[0] < min(array.shape[1], 500):
             raise ShapeError(
                 f"{name} has {array.shape[0]} frames of {array.shape[1]} units",
                 "Time along the first axis, (time, unit), was needed",

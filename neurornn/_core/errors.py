@@ -26,7 +26,7 @@ class ThreePartError(Exception):
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return text if text.endswith((".", "?", "!", ")")) else text + "."
+    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 class DataError(ThreePartError, ValueError):

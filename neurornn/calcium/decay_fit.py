@@ -85,6 +85,7 @@ class _Trace:
         self.settings = settings
         self.knot, self.fraction, self.n_knots = knots_of(time, settings.knot_spacing)
         self.n_seen = int(np.sum(~np.isnan(y)))
+        self.missing = self.n_seen < len(y)
         self.heights = self._first_baseline()
 
     def _first_baseline(self) -> Array:
@@ -105,9 +106,18 @@ class _Trace:
         starts, is_event = [], []
         for begin, end in self.blocks:
             jumps, _ = find_jumps(flat[begin:end], gamma, 0.5 * self.settings.penalty**2)
-            starts.append(np.concatenate([[begin], begin + jumps]))
+            jumps = self._on_seen_frames(begin + jumps, end)
+            starts.append(np.concatenate([[begin], jumps]))
             is_event.append(np.concatenate([[False], np.ones(len(jumps), bool)]))
         return np.concatenate(starts).astype(np.int64), np.concatenate(is_event)
+
+    def _on_seen_frames(self, jumps: NDArray[np.int64], end: int) -> NDArray[np.int64]:
+        """Put a jump in a missing frame on the next one seen: the data cannot tell the two apart."""
+        if not self.missing:
+            return jumps
+        next_seen = np.flatnonzero(~np.isnan(self.y[:end]))
+        where = np.searchsorted(next_seen, jumps)
+        return np.unique(next_seen[where[where < len(next_seen)]]).astype(np.int64)
 
     def squares(self, tau: float, starts: NDArray[np.int64]) -> tuple[float, Array]:
         """Residual sum of squares with sizes and baseline at their best, and that baseline."""

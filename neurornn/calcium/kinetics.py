@@ -328,13 +328,14 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 {
                     "spike_times": ("spike", self.events_["event_time"].values),
                     "spike_unit": ("spike", self.events_["event_unit"].values),
+                    "spike_weight": ("spike", weights),
                 },
                 coords={"unit": self.parameters_["unit"].values},
             ),
             *support(xr.Dataset({"calcium": self.calcium_})).T,
         )
         where = {"bin_size": bin_size} if time is None else {"time": time}
-        counts = bin_spikes(events, weights=weights, **where)
+        counts = bin_spikes(events, **where)
         width = counts.attrs["bin_size"]
         usable = ~self.parameters_["status"].isin([str(Status.NO_DATA), str(Status.CONSTANT)])
         rate = (counts / width).where(xr.DataArray(usable.values, dims="unit"))

@@ -31,7 +31,8 @@ def bin_spikes(
 
     Parameters
     ----------
-    spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit.
+    spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit. Events with
+        a size are summed by it where the recording has ``spike_weight (spike)``.
     bin_size : s
         Width of a bin; the last, partial bin of every recorded stretch is dropped.
     time : (time,), s
@@ -54,7 +55,7 @@ def bin_spikes(
 
     Returns
     -------
-    DataArray ``counts (time, unit)`` or ``(trial, time, unit)``, int64
+    DataArray ``counts (time, unit)`` or ``(trial, time, unit)``, int64 (float64 with weights)
         ``time`` (s) is the end of each bin, for trials since the start of the trial. Attrs:
         ``bin_size`` (s), ``units``, ``convention`` and ``spikes_outside``, the number of spikes
         that fell into no bin.
@@ -166,10 +167,15 @@ def _count(table: Spikes, edges: list[NDArray[np.float64]], width: float) -> xr.
     row = number[np.searchsorted(flat + EDGE_SLACK, table.times, side="left")]
     n_time, n_units = int(is_bin.sum()), len(table.unit)
     hit = row >= 0
-    cells = np.bincount(row[hit] * n_units + table.owner[hit], minlength=n_time * n_units)
+    cells = np.bincount(
+        row[hit] * n_units + table.owner[hit],
+        weights=None if table.weights is None else table.weights[hit],
+        minlength=n_time * n_units,
+    )
+    kind = np.int64 if table.weights is None else np.float64
     stamps = np.concatenate([e[1:] for e in edges]) if edges else np.empty(0)
     return xr.DataArray(
-        cells.reshape(n_time, n_units).astype(np.int64, copy=False),
+        cells.reshape(n_time, n_units).astype(kind, copy=False),
         dims=("time", "unit"),
         coords={"time": ("time", stamps, time_attrs("end of the bin")), "unit": table.unit},
         name="counts",

@@ -17,12 +17,22 @@ EDGE_SLACK = 5e-10
 
 
 class Spikes(NamedTuple):
-    """Spikes in one order: `times` (spike,), s, sorted; `owner` (spike,), position of the unit."""
+    """Spikes in one order.
+
+    Attributes
+    ----------
+    times : (spike,), s, sorted.
+    owner : (spike,), position of the unit.
+    unit : (unit,), labels.
+    stretches : (stretch, 2), s, recorded without a gap; None where that is not known.
+    weights : (spike,), what each counts for; None for 1.
+    """
 
     times: NDArray[np.float64]
     owner: NDArray[np.int64]
     unit: NDArray[Any]
     stretches: NDArray[np.float64] | None
+    weights: NDArray[np.float64] | None = None
 
 
 def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
@@ -30,8 +40,10 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
 
     Parameters
     ----------
-    spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit.
+    spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit. Where the
+        recording has ``spike_weight (spike)``, a spike counts for so much.
     """
+    weights = None
     if isinstance(spikes, xr.Dataset):
         if "spike_times" not in spikes:
             raise NameUnknownError(
@@ -46,6 +58,8 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
         )
         clocked = "start" in spikes or "time" in spikes.coords
         stretches = support(spikes) if clocked else None
+        if "spike_weight" in spikes:
+            weights = spikes["spike_weight"].values.astype(np.float64)
     else:
         kind = getattr(spikes, "dtype", None)
         if isinstance(spikes, str) or (kind is not None and kind != np.dtype(object)):
@@ -64,7 +78,8 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
             "No units came", "Spike times of at least one unit were needed", "Check the selection"
         )
     order = np.argsort(times, kind="stable")
-    return Spikes(times[order], owner[order], unit, stretches)
+    weights = None if weights is None else weights[order]
+    return Spikes(times[order], owner[order], unit, stretches, weights)
 
 
 def time_attrs(long_name: str) -> dict[str, str]:

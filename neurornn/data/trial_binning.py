@@ -66,7 +66,8 @@ def count_trials(
         )
     n_time, n_units = int(n_bins.max()), len(table.unit)
     offsets = width * np.arange(n_time + 1)
-    counts = np.zeros((len(ranges), n_time, n_units), dtype=np.int64)
+    kind = np.int64 if table.weights is None else np.float64
+    counts = np.zeros((len(ranges), n_time, n_units), dtype=kind)
     mask = np.arange(n_time) < n_bins[:, None]
     recorded = None if table.stretches is None else _merge(table.stretches)
     for k, start in enumerate(ranges[:, 0]):
@@ -74,7 +75,9 @@ def count_trials(
         low, high = np.searchsorted(table.times, edges[[0, -1]], side="right")
         row = np.searchsorted(edges, table.times[low:high], side="left") - 1
         cells = np.bincount(
-            row * n_units + table.owner[low:high], minlength=int(n_bins[k]) * n_units
+            row * n_units + table.owner[low:high],
+            weights=None if table.weights is None else table.weights[low:high],
+            minlength=int(n_bins[k]) * n_units,
         )
         counts[k, : n_bins[k]] = cells.reshape(-1, n_units)
         if recorded is not None:

@@ -1,0 +1,61 @@
+"""Run the benchmarks: print their tables and write them to a page of the documentation."""
+
+import argparse
+import importlib.metadata
+import platform
+import time
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from neurornn._core.report import Table
+from tests.benchmarks import audits, foundation, realdata
+
+SECTIONS = {
+    "spikes_given": (
+        "tau from the weight of a one-unit LeakyRNN, spikes given (tau .5 s, 30 Hz, 60 seeds)",
+        foundation.COLUMNS,
+        foundation.spikes_given,
+    ),
+    "spikes_unknown": (
+        "tau from fluorescence alone, Kinetics, no rise (tau .5 s, 30 Hz, 60 seeds)",
+        foundation.COLUMNS,
+        foundation.spikes_unknown,
+    ),
+    "realdata": (
+        "every real calcium set: read, kinetics run",
+        realdata.COLUMNS,
+        realdata.calcium_sets,
+    ),
+    "audits": ("audits of public sets", audits.COLUMNS, audits.rows),
+}
+
+
+def main() -> None:
+    """Run the sections named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
+    parser.add_argument("--out", type=Path, default=None, help="page to write (all sections)")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    names = ("neurornn", "numpy", "scipy", "numba", "torch", "xarray")
+    versions = ", ".join(f"{n} {importlib.metadata.version(n)}" for n in names)
+    head = f"One thread; Python {platform.python_version()}; {versions}."
+    page = ["# Benchmarks", "", "Written by `make bench`. " + head, ""]
+    with threadpool_limits(1):
+        for name in chosen.sections:
+            title, columns, rows = SECTIONS[name]
+            begin = time.perf_counter()
+            table = Table(title=title, columns=["", *columns], rows=list(rows()))
+            text = table.to_text()
+            print(f"{text}\n({name}: {time.perf_counter() - begin:.0f} s)\n", flush=True)
+            command = f"python -m tests.benchmarks {name}"
+            page += [f"## {title}", "", f"`{command}`", "", "```", text, "```", ""]
+    if chosen.out is not None:
+        chosen.out.parent.mkdir(parents=True, exist_ok=True)
+        chosen.out.write_text("\n".join(page))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Intervals against closed forms and their coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from neurornn._core import confidence as cf
+from neurornn._core.errors import DataError
+
+
+def test_profile_interval_of_a_parabola_is_the_normal_interval():
+    low, high = cf.profile_interval(lambda x: ((x - 3.0) / 0.2) ** 2, 3.0, step=0.1)
+    # brentq stops at 1e-10; the quantile itself is exact.
+    assert (low, high) == pytest.approx((3 - 1.959964 * 0.2, 3 + 1.959964 * 0.2), abs=1e-6)
+
+
+def test_profile_interval_says_when_a_side_is_open():
+    low, high = cf.profile_interval(
+        lambda x: 100 * max(0.0, 1 - x) ** 2, 1.5, step=0.1, lower=0.0, upper=50.0
+    )
+    assert 0 < low < 1
+    assert np.isnan(high)
+
+
+def test_delta_interval_on_the_log_scale_is_lopsided_and_positive():
+    low, high = cf.delta_interval(1.0, 2.0, log=True)
+    assert 0 < low < 1 < high
+    assert low * high == pytest.approx(1.0)
+    assert cf.delta_interval(1.0, 0.5, dof=5)[1] > cf.delta_interval(1.0, 0.5)[1]
+
+
+def test_bootstrap_covers_the_mean():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for k in range(200):
+        low, high = cf.bootstrap_interval(rng.exponential(size=60), rng=k, n_resamples=300)
+        hits += low <= 1.0 <= high
+    # Percentile intervals of a skewed mean cover a little less than .95; sd of 200 trials is .015.
+    assert 0.87 <= hits / 200 <= 0.99
+
+
+def test_bootstrap_of_two_samples_is_no_interval():
+    assert np.isnan(cf.bootstrap_interval([1.0, 2.0])).all()
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9])
+def test_conformal_covers_whatever_the_noise(level):
+    rng = np.random.default_rng(1)
+    covered = []
+    for _ in range(400):
+        width = cf.conformal_halfwidth(rng.standard_cauchy(50), level)
+        covered.append(abs(rng.standard_cauchy()) <= width)
+    # Guaranteed at least `level`, at most level + 1/51; binomial sd of 400 draws is .02.
+    assert level - 0.06 <= np.mean(covered) <= level + 0.08
+
+
+def test_conformal_is_infinite_with_too_few_residuals():
+    assert cf.conformal_halfwidth([0.1, 0.2], 0.9) == np.inf
+
+
+def test_scale_interval_covers_the_noise():
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(300):
+        sd = rng.standard_normal(20).std(ddof=1)
+        low, high = cf.scale_interval(sd, 19)
+        hits += low <= 1.0 <= high
+    # Exact for Gaussian noise: .95 within three binomial sd of 300 trials.
+    assert abs(hits / 300 - 0.95) < 3 * 0.0126
+
+
+def test_rate_interval_is_garwoods():
+    low, high = cf.rate_interval(7, 10.0)
+    # Table value for 7 counts: 2.814 to 14.423.
+    assert (10 * low, 10 * high) == pytest.approx((2.814, 14.423), abs=2e-3)
+    assert cf.rate_interval(0, 10.0)[0] == 0
+
+
+def test_binomial_interval_is_wilsons():
+    low, high = cf.binomial_interval(9, 10)
+    z = stats.norm.ppf(0.975)
+    centre = (0.9 + z**2 / 20) / (1 + z**2 / 10)
+    assert (low + high) / 2 == pytest.approx(centre)
+
+
+def test_to_dataset_never_turns_a_missing_interval_into_zero():
+    table = cf.to_dataset(
+        [
+            cf.Estimate(
+                name="tau", value=[1.0, 2.0], units="s", long_name="x", method="m", dims=("unit",)
+            )
+        ],
+        confidence_level=0.95,
+    )
+    assert np.isnan(table["tau_ci"]).all()
+    assert table["tau_ci"].attrs["reason"]
+    assert list(table["ci_bound"].values) == ["lower", "upper"]
+    assert table["tau"].attrs["units"] == "s"
+
+
+def test_level_outside_0_1_is_refused():
+    with pytest.raises(DataError, match="between 0 and 1"):
+        cf.normal_quantile(95)

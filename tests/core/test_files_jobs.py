@@ -1,0 +1,135 @@
+"""Atomic files, and jobs that resume."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from neurornn._core.errors import FileWriteError, ResumeError
+from neurornn._core.files import atomic_path, fingerprint
+from neurornn._core.jobs import chunk_slices, run_chunks
+from neurornn._core.rng import derived_seed, generator, seed_of
+
+
+def square(values, power):
+    return {"out": values**power, "pid": np.array([os.getpid()])}
+
+
+def fail_on_seven(values, power):
+    if 7 in values:
+        raise RuntimeError("worker lost")
+    return {"out": values**power}
+
+
+CHUNKS = [(np.arange(3 * k, 3 * k + 3),) for k in range(5)]
+
+
+def test_chunks_come_back_in_order_whatever_runs_them():
+    one = run_chunks(square, CHUNKS, shared=(2,))
+    two = run_chunks(square, CHUNKS, shared=(2,), n_jobs=2)
+    for a, b in zip(one, two, strict=True):
+        assert np.array_equal(a["out"], b["out"])
+    assert np.array_equal(np.concatenate([r["out"] for r in one]), np.arange(15) ** 2)
+
+
+def test_a_dask_cluster_gives_the_same(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        many = run_chunks(square, CHUNKS, shared=(3,), client=client)
+    assert np.array_equal(np.concatenate([r["out"] for r in many]), np.arange(15) ** 3)
+
+
+def test_an_interrupted_job_keeps_what_was_done(tmp_path):
+    done = []
+    with pytest.raises(RuntimeError, match="worker lost"):
+        run_chunks(fail_on_seven, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    assert len(list((tmp_path / "p").glob("chunk-*.npz"))) == 2
+    results = run_chunks(
+        square,
+        CHUNKS,
+        shared=(2,),
+        partial=tmp_path / "p",
+        progress=lambda k, n: done.append((k, n)),
+    )
+    # Two chunks were there already, so the count starts at three.
+    assert done == [(3, 5), (4, 5), (5, 5)]
+    assert np.array_equal(np.concatenate([r["out"] for r in results]), np.arange(15) ** 2)
+
+
+def test_partial_results_of_other_data_are_refused(tmp_path):
+    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    with pytest.raises(ResumeError, match="other data or settings"):
+        run_chunks(square, CHUNKS, shared=(3,), partial=tmp_path / "p")
+
+
+def test_manifest_is_plain_json(tmp_path):
+    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    assert json.loads((tmp_path / "p" / "manifest.json").read_text())["n_chunks"] == 5
+
+
+def test_chunk_slices_cover_once():
+    slices = chunk_slices(10, 4)
+    assert [(s.start, s.stop) for s in slices] == [(0, 4), (4, 8), (8, 10)]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["result.txt"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    target = tmp_path / "fit"
+    for word in ("first", "second"):
+        with atomic_path(target, folder=True) as path:
+            (path / f"{word}.txt").write_text(word)
+    assert [p.name for p in target.iterdir()] == ["second.txt"]
+
+
+def test_a_full_disk_is_explained(tmp_path):
+    code = f"""
+import resource
+from neurornn._core.files import atomic_path
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with atomic_path({str(tmp_path / "big.bin")!r}) as path:
+        path.write_bytes(b"x" * 100000)
+except OSError as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("FileWriteError"), done.stdout + done.stderr
+    assert "nothing half-written was left" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_of_a_folder_is_explained(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileWriteError), atomic_path(tmp_path / "file" / "inner.txt") as path:
+        path.write_text("y")
+
+
+def test_fingerprint_sees_values_shapes_and_types():
+    a = np.arange(6.0)
+    assert fingerprint(a) == fingerprint(a.copy())
+    others = [fingerprint(x) for x in (a.reshape(2, 3), a.astype(np.float32), a + 1e-12, [a], {})]
+    assert len({fingerprint(a), *others}) == 6
+
+
+def test_derived_seeds_do_not_depend_on_what_ran_before():
+    assert derived_seed(5, 3, 1) == derived_seed(5, 3, 1) != derived_seed(5, 1, 3)
+    assert seed_of(7) == 7
+    assert generator(3).integers(100) == generator(3).integers(100)
