@@ -1,4 +1,4 @@
-"""What an import costs and what it brings: fresh interpreters, promised names, torch-free rooms."""
+"""What an import costs and brings: fresh interpreters, promised names, torch-free rooms."""
 
 import ast
 import importlib

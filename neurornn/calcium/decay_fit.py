@@ -112,7 +112,7 @@ class _Trace:
         return np.concatenate(starts).astype(np.int64), np.concatenate(is_event)
 
     def _on_seen_frames(self, jumps: NDArray[np.int64], end: int) -> NDArray[np.int64]:
-        """Put a jump in a missing frame on the next one seen: the data cannot tell the two apart."""
+        """Put a jump in a missing frame on the next one seen: the data cannot tell them apart."""
         if not self.missing:
             return jumps
         next_seen = np.flatnonzero(~np.isnan(self.y[:end]))

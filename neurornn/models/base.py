@@ -144,9 +144,9 @@ class RecurrentModel(nn.Module):
     def with_dt(self, dt: float) -> Self:
         """Return the same model on another clock; physical parameters keep their values."""
         settings = {**self.settings, "dt": dt}
-        twin = type(self)(**settings)
+        twin = type(self)(**settings).to(next(self.parameters()).dtype)
         twin.load_state_dict(self.state_dict())
-        return twin.to(next(self.parameters()).dtype)
+        return twin
 
     def extra_repr(self) -> str:
         """Sizes and clock."""

@@ -51,7 +51,8 @@ def _take_apart(item: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
     if isinstance(item, torch.Tensor):
         # A view can be strided and share memory; the file needs each array whole.
         tensors[path] = np.array(item.detach().cpu().numpy(), order="C", copy=True)
-        return {"tensor": path}
+        # The shape is kept apart: a file format may turn a number into an array of one.
+        return {"tensor": path, "shape": list(item.shape)}
     if isinstance(item, dict):
         pairs = [[k, _take_apart(v, f"{path}.{k}", tensors)] for k, v in item.items()]
         return {"dict": pairs}
@@ -67,7 +68,7 @@ def _put_together(item: Any, tensors: dict[str, Any]) -> Any:
     if not isinstance(item, dict):
         return item
     if "tensor" in item:
-        return torch.from_numpy(np.array(tensors[item["tensor"]]))
+        return torch.from_numpy(np.array(tensors[item["tensor"]])).reshape(item["shape"])
     if "dict" in item:
         return {k: _put_together(v, tensors) for k, v in item["dict"]}
     if "float" in item:

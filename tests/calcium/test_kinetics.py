@@ -35,7 +35,8 @@ def test_recovers_tau_noise_amplitude_and_baseline(recording, fitted):
     # A constant baseline is drawn with knots a minute apart: its mean is known to sd / sqrt(n).
     assert p["baseline"].values == pytest.approx(0.5, abs=0.03)
     for name in ("tau_decay", "tau_rise", "amplitude", "noise_sd", "event_rate"):
-        assert p[name].attrs["units"] and p[name].attrs["method"]
+        assert p[name].attrs["units"]
+        assert p[name].attrs["method"]
 
 
 def test_calcium_follows_the_truth(recording, fitted):
@@ -120,12 +121,14 @@ def test_statuses_say_why():
     for code in set(status) - {"ok"}:
         assert Status(code).remedy in kin.report()
     rate = kin.predict_rate(bin_size=0.1)
-    assert np.isnan(rate.values[:, 1]).all() and np.isfinite(rate.values[:, 0]).all()
+    assert np.isnan(rate.values[:, 1]).all()
+    assert np.isfinite(rate.values[:, 0]).all()
 
 
 def test_rate_in_bins_counts_events_by_size(fitted):
     rate = fitted.predict_rate(bin_size=0.5)
-    assert rate.attrs["units"] == "Hz" and rate.dims == ("time", "unit")
+    assert rate.attrs["units"] == "Hz"
+    assert rate.dims == ("time", "unit")
     for k in range(3):
         mine = fitted.events_["event_unit"].values == k
         size = fitted.events_["event_size"].values[mine].sum()
@@ -163,7 +166,8 @@ def test_settings_are_stored_untouched_and_checked_late():
 
 
 def test_paper_row_and_sentence(fitted):
-    assert "doi" in fitted.methods_text() and "neurornn" in fitted.methods_text()
+    assert "doi" in fitted.methods_text()
+    assert "neurornn" in fitted.methods_text()
     assert r"\\" in fitted.to_latex()
     assert "<table>" in fitted._repr_html_()
     assert "Golub" in nr.cite(fitted)

@@ -1,0 +1,351 @@
+"""The engine: recovery, intervals, masks, stopping, exact resume, saving, bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import neurornn as nr
+from neurornn._core.errors import (
+    ConvergenceWarning,
+    DataError,
+    KindError,
+    ResumeError,
+    ThreePartError,
+    UnitError,
+)
+from neurornn.training.curvature import physical_intervals
+from neurornn.training.objectives import OBJECTIVES
+
+
+def driven(n_trials=8, n_steps=120, tau=(0.05, 0.3), seed=0, noise=0.05):
+    """A linear pair of leaky units of known tau, driven by noise and seen through a read-out."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n_trials, n_steps, 2))
+    truth = nr.models.LeakyRNN(2, 2, 2, dt=0.01, tau=list(tau), recurrent=False,
+                               nonlinearity="linear", rng=seed).double()
+    with torch.no_grad():
+        truth.input_weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+        truth.output_weight.copy_(torch.eye(2))
+        y = truth(x).output.numpy()
+    return x, y + noise * rng.standard_normal(y.shape)
+
+
+def pair(**options):
+    return nr.models.LeakyRNN(
+        2, 2, 2, dt=0.01, tau=[0.08, 0.15], recurrent=False, nonlinearity="linear", rng=3, **options
+    )
+
+
+def test_recovers_two_time_constants():
+    result = nr.fit(pair(), driven(), rng=0)
+    tau, ci = result.parameters["tau"].values, result.parameters["tau_ci"].values
+    for truth in (0.05, 0.3):
+        k = int(np.argmin(np.abs(np.log(tau / truth))))
+        # One fixed seed: inside the interval made half as wide again.
+        assert abs(tau[k] - truth) < 0.75 * (ci[k, 1] - ci[k, 0])
+    assert result.status == "ok"
+    assert result.parameters["noise_sd"].values == pytest.approx(0.05, rel=0.1)
+
+
+def test_the_model_given_is_not_changed():
+    model = pair()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        result = nr.fit(model, driven(), max_epochs=2, rng=0)
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert result.model is not model and model.training
+
+
+def test_interval_is_the_least_squares_interval():
+    """With an identified model the Fisher interval is that of nonlinear least squares."""
+    from scipy.optimize import curve_fit
+
+    x, y = driven(tau=(0.1, 0.1))
+    x, y = x[..., :1], y[..., :1]
+    model = nr.models.LeakyRNN(1, 1, 1, dt=0.01, tau=0.2, nonlinearity="linear", rng=0)
+    result = nr.fit(model, (x, y), rng=0)
+
+    def response(_, log_tau, gain, offset, constant):
+        gamma = np.exp(-0.01 / np.exp(log_tau))
+        c, out = np.zeros(len(x)), []
+        for k in range(x.shape[1]):
+            c = gamma * c + gain * x[:, k, 0] + constant
+            out.append(c + offset)
+        return np.stack(out, 1).ravel()
+
+    best, cov = curve_fit(response, None, y.ravel(), p0=[np.log(0.2), 0.1, 0.0, 0.0])
+    ci = result.parameters["tau_ci"].values[0]
+    ours = (np.log(ci[1]) - np.log(ci[0])) / 2 / 1.96
+    assert float(result.parameters["tau"][0]) == pytest.approx(np.exp(best[0]), rel=1e-4)
+    # The robust widening can only lengthen ours, and does so by chance over eight trials.
+    assert 0.97 <= ours / np.sqrt(cov[0, 0]) <= 1.8
+
+
+def test_a_parameter_that_trades_against_another_is_said_to():
+    # A linear unit that drives itself: tau and that weight act as one number.
+    model = nr.models.LeakyRNN(
+        2, 1, 2, dt=0.01, tau=0.1, nonlinearity="linear", self_connections=True, rng=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        result = nr.fit(model, driven(), rng=0)
+    assert str(result.parameters["status"].values[0]) == "not_identifiable"
+    assert np.isnan(result.parameters["tau_ci"]).all()
+    assert "trades against" in result.report()
+
+
+def test_a_unit_that_is_not_used_is_said_not_to_be_identified():
+    model = pair().double()
+    x, y = driven()
+    with torch.no_grad():
+        model.output_weight[:, 1] = 0.0
+        model.input_weight[1] = 0.0
+        model.bias[1] = 0.0
+    data = nr.training.as_training_data((x, y), model)
+    found = physical_intervals(model, data, OBJECTIVES["gaussian"], torch.ones(2).double())["tau"]
+    assert list(found.status) == ["ok", "not_identifiable"]
+
+
+def test_masked_targets_do_not_count():
+    x, y = driven()
+    clean = nr.fit(pair(), (x, y), rng=0)
+    mask = np.ones(y.shape[:2], bool)
+    mask[:, 100:] = False
+    spoiled = y.copy()
+    spoiled[:, 100:] = 1e3
+    masked = nr.fit(pair(), (x, spoiled, mask), rng=0)
+    cut = nr.fit(pair(), (x[:, :100], y[:, :100]), rng=0)
+    # Not the same bits: sums run over other lengths.
+    assert masked.parameters["tau"].values == pytest.approx(cut.parameters["tau"].values, rel=1e-4)
+    assert not np.allclose(clean.parameters["tau"], masked.parameters["tau"], rtol=1e-9)
+    holes = y.copy()
+    holes[:, 100:] = np.nan
+    nan = nr.fit(pair(), (x, holes), rng=0)
+    assert np.array_equal(nan.parameters["tau"], masked.parameters["tau"])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_the_same_seed_gives_the_same_bits(optimizer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        a, b = (
+            nr.fit(pair(), driven(), rng=5, optimizer=optimizer, max_epochs=6) for _ in range(2)
+        )
+    assert a.parameters.identical(b.parameters)
+    assert a.history.identical(b.history)
+
+
+def test_early_stopping_keeps_the_best_weights():
+    x, y = driven(noise=1.0)
+    model = nr.models.VanillaRNN(2, 30, 2, dt=0.01, rng=0)
+    result = nr.fit(
+        model,
+        (x[:4], y[:4]),
+        validation=(x[4:], y[4:]),
+        optimizer="adam",
+        max_epochs=200,
+        patience=15,
+        rng=0,
+    )
+    assert result.status == "stopped_early"
+    losses = result.history["validation_loss"].values
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + 15
+    out = result.model(x[4:]).output.detach().numpy()
+    # The model returned is float32, the loss was taken on it.
+    assert 0.5 * np.mean((out - y[4:]) ** 2) == pytest.approx(losses[best], rel=1e-4)
+
+
+def test_divergence_keeps_the_last_good_weights_and_says_what_to_try():
+    with pytest.warns(ConvergenceWarning, match="learning_rate"):
+        result = nr.fit(
+            nr.models.VanillaRNN(2, 4, 2, dt=0.01, nonlinearity="relu", rng=0),
+            driven(),
+            optimizer="adam",
+            learning_rate=1e30,
+            clip_norm=None,
+            max_epochs=20,
+        )
+    assert result.status == "diverged"
+    assert all(bool(p.isfinite().all()) for p in result.model.parameters())
+
+
+def test_too_few_epochs_are_warned_about_and_strict_raises():
+    with pytest.warns(ConvergenceWarning, match="not_converged"):
+        result = nr.fit(pair(), driven(), max_epochs=1)
+    assert result.report().splitlines()[1].startswith("status: not_converged")
+    with pytest.raises(DataError, match="strict"):
+        nr.fit(pair(), driven(), max_epochs=1, strict=True)
+
+
+def test_poisson_and_bernoulli_recover_a_rate():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 400, 1))
+    counts = rng.poisson(np.exp(0.5 + 0.3 * x))
+    result = nr.fit(nr.models.Memoryless(1, 1, dt=0.01), (x, counts), objective="poisson")
+    # Standard error of a slope from 2400 counts of mean 1.7 is 0.016.
+    assert float(result.model.direct_weight) == pytest.approx(0.3, abs=0.05)
+    chosen = rng.random(x.shape) < 1 / (1 + np.exp(-(0.2 + 1.0 * x)))
+    result = nr.fit(nr.models.Memoryless(1, 1, dt=0.01), (x, chosen), objective="bernoulli")
+    assert float(result.model.direct_weight) == pytest.approx(1.0, abs=0.17)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_resumed_fit_ends_with_the_same_bits(tmp_path, optimizer):
+    options = {"rng": 1, "optimizer": optimizer, "max_epochs": 9, "checkpoint_every": 1}
+    whole = quiet_fit(pair(), driven(), **options)
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop_at_4(epoch, total):
+        if epoch == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        quiet_fit(pair(), driven(), checkpoint=tmp_path / "run", progress=stop_at_4, **options)
+    resumed = quiet_fit(pair(), driven(), checkpoint=tmp_path / "run", resume=True, **options)
+    assert resumed.parameters.identical(whole.parameters)
+    assert resumed.history.identical(whole.history)
+    for a, b in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    again = quiet_fit(pair(), driven(), checkpoint=tmp_path / "run", resume=True, **options)
+    assert again.parameters.identical(whole.parameters)
+
+
+def quiet_fit(*args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return nr.fit(*args, **options)
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
+    quiet_fit(pair(), driven(), max_epochs=2, checkpoint=tmp_path)
+    with pytest.raises(ResumeError, match="already holds"):
+        quiet_fit(pair(), driven(), max_epochs=2, checkpoint=tmp_path)
+    with pytest.raises(ResumeError, match="other data"):
+        quiet_fit(pair(), driven(seed=9), max_epochs=2, checkpoint=tmp_path, resume=True)
+
+
+KILLED = """
+import sys, warnings, time
+import numpy as np
+import torch; torch.set_num_threads(1)
+import neurornn as nr
+warnings.simplefilter("ignore")
+what, folder = sys.argv[1:3]
+if what == "fit":
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((16, 60, 2)); y = np.cumsum(x, 1)[..., :1] * 0.1
+    model = nr.models.LeakyRNN(2, 8, 1, dt=0.01, tau=0.1, rng=0)
+    def slow(epoch, total):
+        print(epoch, flush=True); time.sleep(0.02)
+    result = nr.fit(model, (x, y), rng=1, optimizer="adam", max_epochs=25, batch_size=4,
+                    checkpoint=folder, resume=True, checkpoint_every=1, progress=slow)
+    bits = np.concatenate([p.detach().numpy().ravel() for p in result.model.parameters()])
+    bits = np.concatenate([bits, result.parameters["tau_ci"].values.ravel()])
+else:
+    rec = nr.simulate.simulate_calcium(12, 40.0, 30.0, rate=1.0, rng=0)
+    def slow(done, total):
+        print(done, flush=True); time.sleep(0.02)
+    kin = nr.calcium.Kinetics(chunk_size=1, progress=slow).fit(rec["dff"], partial=folder)
+    bits = kin.parameters_["tau_decay_ci"].values.ravel()
+print("END", bits.astype(np.float64).tobytes().hex(), flush=True)
+"""
+
+
+def run_killed(what, folder, kills, rng):
+    """Kill -9 the process `kills` times at random moments after some progress, then let it end."""
+    for _ in range(kills):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, what, str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(int(rng.integers(1, 6))):
+            if process.stdout.readline().startswith("END"):
+                break
+        time.sleep(float(rng.uniform(0, 0.03)))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, what, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("what", ["fit", "kinetics"])
+@pytest.mark.parametrize(
+    "n_runs", [2, pytest.param(20, marks=pytest.mark.slow)], ids=["twice", "20 times"]
+)
+def test_kill_9_and_run_again(tmp_path, what, n_runs):
+    whole = run_killed(what, tmp_path / "whole", 0, None)
+    for k in range(n_runs):
+        rng = np.random.default_rng(k)
+        again = run_killed(what, tmp_path / f"run{k}", int(rng.integers(1, 3)), rng)
+        assert again == whole, f"run {k} ended with other bits"
+
+
+def test_saved_and_loaded_is_the_same(tmp_path):
+    result = nr.fit(pair(), driven(), rng=0)
+    result.save(tmp_path / "fit")
+    again = nr.load(tmp_path / "fit")
+    x, _ = driven()
+    assert torch.equal(again.model(x).output, result.model(x).output)
+    assert again.parameters.identical(result.parameters)
+    assert again.report() == result.report()
+    assert again.status == result.status
+
+
+def test_windows_of_another_clock_are_refused():
+    rec = nr.simulate.simulate_calcium(1, 60.0, 30.0, rng=0)
+    win = nr.data.windows(rec, inputs="spikes", targets="dff", duration=10.0)
+    with pytest.raises(UnitError, match="with_dt"):
+        nr.fit(nr.models.LeakyRNN(1, 1, 1, dt=0.01, tau=0.5), win)
+
+
+def test_a_series_is_fitted_to_its_own_next_frame():
+    rec = nr.simulate.simulate_calcium(2, 40.0, 30.0, rng=0)
+    result = quiet_fit(nr.models.LeakyRNN(2, 2, 2, dt=1 / 30, tau=0.5), rec["dff"], max_epochs=2)
+    assert result.history["loss"][-1] < result.history["loss"][0] or len(result.history.epoch) < 2
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (np.zeros((3, 4)), KindError),
+        ((np.zeros((2, 5, 2)), np.zeros((2, 6, 2))), ThreePartError),
+        ((np.zeros((2, 5, 3)), np.zeros((2, 5, 2))), ThreePartError),
+        ((np.zeros((2, 5)), np.zeros((2, 5))), ThreePartError),
+        ((np.full((2, 5, 2), np.nan), np.zeros((2, 5, 2))), DataError),
+        ((np.zeros((2, 5, 2)), np.full((2, 5, 2), np.nan)), DataError),
+        ((np.zeros((2, 5, 2)), np.full((2, 5, 2), np.inf)), DataError),
+        ((np.zeros((2, 5, 2)), np.zeros((2, 5, 2)), np.ones((3, 5))), ThreePartError),
+        (("a", "b"), KindError),
+    ],
+)
+def test_bad_data_are_refused_in_three_parts(data, kind):
+    with pytest.raises(kind):
+        nr.fit(pair(), data)
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(ThreePartError, match="gaussian"):
+        nr.fit(pair(), driven(), objective="gausian")
+    with pytest.raises(ThreePartError, match="spelling"):
+        nr.fit(pair(), driven(), optimizer="sgd")
+    with pytest.raises(ThreePartError, match=r"nr\.models"):
+        nr.fit(torch.nn.Linear(2, 2), driven())
