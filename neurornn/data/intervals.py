@@ -19,7 +19,7 @@ def support(recording: xr.Dataset) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    recording : Dataset with a ``time`` axis, or with ``interval``s.
+    recording : Dataset with a ``time`` axis, or with an ``interval`` axis.
 
     Returns
     -------

@@ -72,8 +72,9 @@ def read_npz(
 
     Parameters
     ----------
-    path : archive of arrays. Where it holds ``n_trials`` and ``dff_0, t0_s_0, t_end_s_0,
-        spikes_s_0, ...`` the trials are joined on one clock; else one array holds the traces.
+    path : archive of arrays
+        Where it holds ``n_trials`` and ``dff_0, t0_s_0, t_end_s_0, spikes_s_0, ...`` the trials
+        are joined on one clock; else one array holds the traces.
     sampling_rate : Hz; needed where the archive holds neither a rate nor frame times.
     variable : which array holds the traces; needed where their names do not tell.
     name, axes, indicator : as in `read_npy`.

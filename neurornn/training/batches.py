@@ -102,7 +102,9 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         )
     seen = ~torch.isnan(y)
     if mask is not None:
-        given = torch.as_tensor(np.asarray(getattr(mask, "values", mask)).astype(bool))
+        # A tensor also has an attribute `values`, so only a DataArray is asked for it.
+        plain = mask.values if isinstance(mask, xr.DataArray) else mask
+        given = torch.as_tensor(np.asarray(plain).astype(bool))
         given = given[..., None] if given.ndim == 2 else given
         try:
             seen = seen & given.expand_as(y)

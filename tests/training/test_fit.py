@@ -128,6 +128,8 @@ def test_masked_targets_do_not_count():
     # Not the same bits: sums run over other lengths.
     assert masked.parameters["tau"].values == pytest.approx(cut.parameters["tau"].values, rel=1e-4)
     assert not np.allclose(clean.parameters["tau"], masked.parameters["tau"], rtol=1e-9)
+    as_tensor = nr.fit(pair(), (x, spoiled, torch.from_numpy(mask)), rng=0)
+    assert np.array_equal(as_tensor.parameters["tau"], masked.parameters["tau"])
     holes = y.copy()
     holes[:, 100:] = np.nan
     nan = nr.fit(pair(), (x, holes), rng=0)
