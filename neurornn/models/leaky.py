@@ -177,7 +177,7 @@ class LeakyRNN(RecurrentModel):
         return self.dt / tau if self.step_rule == "euler" else -torch.expm1(-self.dt / tau)
 
     def weights(self) -> Tensor | None:
-        """Recurrent weights ``(hidden, hidden_)`` without what is not connected; None where none."""
+        """Recurrent weights ``(hidden, hidden_)``, zero where not connected; None where none."""
         if not self.recurrent:
             return None
         if self.self_connections:
