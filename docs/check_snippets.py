@@ -1,0 +1,83 @@
+"""Run the snippets of the README and of the pages, and compare what they print.
+
+Run ``python docs/check_snippets.py`` from the project's folder. The python and bash blocks of a
+page run in order in one empty folder, python blocks in one session; a text block that follows a
+block must be exactly what that block printed. Blocks marked sh are not run.
+"""
+
+import contextlib
+import difflib
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def run_python(code, session):
+    """Run a python block; returns what it printed."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(code, "<snippet>", "exec"), session)
+    return said.getvalue()
+
+
+def run_bash(code):
+    """Run a bash block; returns what it printed, errors included."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PATH": path, "MPLBACKEND": "Agg", "NEURORNN": str(ROOT)},
+    )
+    if done.returncode:
+        raise RuntimeError(f"{code}\n{done.stdout}")
+    return done.stdout
+
+
+def check(page):
+    """Run the blocks of a page; returns the number of blocks run and the differences found."""
+    session, said, wrong, n_run = {}, None, [], 0
+    for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if kind == "yaml":
+            name = re.match(r"# (\S+)\n", body)
+            if name:
+                Path(name[1]).write_text(body)
+        elif kind == "python":
+            said, n_run = run_python(body, session), n_run + 1
+        elif kind == "bash":
+            said, n_run = run_bash(body), n_run + 1
+        elif kind == "text" and said is not None:
+            a, b = ([line.rstrip() for line in t.strip().splitlines()] for t in (body, said))
+            wrong += difflib.unified_diff(a, b, "page", "printed", lineterm="")
+            said = None
+    return n_run, wrong
+
+
+def main():
+    """Check every page; returns the exit status."""
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*/*.md")), ROOT / "docs/index.md"]
+    failed = False
+    start = Path.cwd()
+    for page in pages:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            try:
+                n_run, wrong = check(page)
+            finally:
+                os.chdir(start)
+        print(f"{page.relative_to(ROOT)}: {n_run} blocks", *wrong, sep="\n")
+        failed = failed or bool(wrong)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
