@@ -161,7 +161,7 @@ class _Store:
 
     def write(self, k: int, result: Chunk) -> None:
         with atomic_path(self._path(k)) as path, path.open("wb") as handle:
-            np.savez(handle, **result)
+            np.savez(handle, **dict[str, Any](result))
 
 
 class progress_bar:

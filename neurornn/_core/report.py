@@ -212,7 +212,8 @@ class Reported:
             if not len(values):
                 continue
             if len(values) == 1:
-                middle, low, high, kind = values[0], *bounds[0], "interval"
+                middle, kind = values[0], "interval"
+                low, high = bounds[0]
             else:
                 low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
                 kind = f"quartiles of {len(values)}"

@@ -183,7 +183,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
 
         attrs = dict(source.attrs) if isinstance(source, xr.DataArray) else {}
         units = str(attrs.get("units", "1"))
-        coords = {"unit": ("unit", traces.unit)}
+        coords: dict[Any, Any] = {"unit": ("unit", traces.unit)}
         dims = ("unit",)
         common: dict[str, Any] = {"method": _METHOD, "dims": dims}
         reason = "the status is not ok"

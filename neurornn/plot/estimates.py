@@ -78,12 +78,13 @@ def timescales(
     else:
         ax.set_xlabel(f"{dim}, sorted")
     low, high = ax.get_ylim()
-    if high / low < 10:
-        from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    if high / low < 300:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-        # Less than a decade: label 1, 2, 3, 5 as plain numbers, or the axis may carry none.
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-        ax.yaxis.set_major_formatter(ScalarFormatter())
+        # Few decades: plain numbers, and enough of them that the axis is never without.
+        steps = (1, 1.5, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5)
+        ax.yaxis.set_major_locator(LogLocator(subs=steps))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend(frameon=False, fontsize="small")
     return ax

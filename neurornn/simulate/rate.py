@@ -1,15 +1,17 @@
 """Rate networks with known time constants."""
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_positive
 from neurornn._core.errors import DataError, nearest
 from neurornn._core.rng import RNG, generator
 from neurornn.data.recording import from_traces
 
-_NONLINEARITIES = {
+_NONLINEARITIES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0.0),
     "linear": lambda x: x,

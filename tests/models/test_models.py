@@ -98,7 +98,7 @@ def test_tau_is_read_and_assigned_in_seconds():
     model.tau = [0.02, 0.2, 1.5]
     # Stored in float32 on a sigmoid in log tau: seven digits less one at the edges.
     assert model.tau.detach().numpy() == pytest.approx([0.02, 0.2, 1.5], rel=1e-5)
-    with pytest.raises(DataError, match="between 0.005 and 2"):
+    with pytest.raises(DataError, match=r"between 0\.005 and 2"):
         model.tau = 3.0
     assert copy.deepcopy(model).tau.equal(model.tau)
     assert pickle.loads(pickle.dumps(model)).tau.equal(model.tau)  # between our own processes

@@ -28,8 +28,9 @@ def driven(n_trials=8, n_steps=120, tau=(0.05, 0.3), seed=0, noise=0.05):
     """A linear pair of leaky units of known tau, driven by noise and seen through a read-out."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n_trials, n_steps, 2))
-    truth = nr.models.LeakyRNN(2, 2, 2, dt=0.01, tau=list(tau), recurrent=False,
-                               nonlinearity="linear", rng=seed).double()
+    truth = nr.models.LeakyRNN(
+        2, 2, 2, dt=0.01, tau=list(tau), recurrent=False, nonlinearity="linear", rng=seed
+    ).double()
     with torch.no_grad():
         truth.input_weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
         truth.output_weight.copy_(torch.eye(2))
@@ -39,7 +40,15 @@ def driven(n_trials=8, n_steps=120, tau=(0.05, 0.3), seed=0, noise=0.05):
 
 def pair(**options):
     return nr.models.LeakyRNN(
-        2, 2, 2, dt=0.01, tau=[0.08, 0.15], recurrent=False, nonlinearity="linear", rng=3, **options
+        2,
+        2,
+        2,
+        dt=0.01,
+        tau=[0.08, 0.15],
+        recurrent=False,
+        nonlinearity="linear",
+        rng=3,
+        **options,
     )
 
 
@@ -196,10 +205,10 @@ def test_poisson_and_bernoulli_recover_a_rate():
     counts = rng.poisson(np.exp(0.5 + 0.3 * x))
     result = nr.fit(nr.models.Memoryless(1, 1, dt=0.01), (x, counts), objective="poisson")
     # Standard error of a slope from 2400 counts of mean 1.7 is 0.016.
-    assert float(result.model.direct_weight) == pytest.approx(0.3, abs=0.05)
+    assert result.model.direct_weight.item() == pytest.approx(0.3, abs=0.05)
     chosen = rng.random(x.shape) < 1 / (1 + np.exp(-(0.2 + 1.0 * x)))
     result = nr.fit(nr.models.Memoryless(1, 1, dt=0.01), (x, chosen), objective="bernoulli")
-    assert float(result.model.direct_weight) == pytest.approx(1.0, abs=0.17)
+    assert result.model.direct_weight.item() == pytest.approx(1.0, abs=0.17)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
@@ -207,7 +216,7 @@ def test_a_resumed_fit_ends_with_the_same_bits(tmp_path, optimizer):
     options = {"rng": 1, "optimizer": optimizer, "max_epochs": 9, "checkpoint_every": 1}
     whole = quiet_fit(pair(), driven(), **options)
 
-    class Stop(Exception):  # noqa: N818
+    class Stop(Exception):
         pass
 
     def stop_at_4(epoch, total):
