@@ -2,7 +2,8 @@
 
 Run ``python docs/check_snippets.py`` from the project's folder. The python and bash blocks of a
 page run in order in one empty folder, python blocks in one session; a text block that follows a
-block must be exactly what that block printed. Blocks marked sh are not run.
+block must be exactly what that block printed. Blocks marked sh are not run. With ``--write`` the
+text blocks are brought up to date instead; pages may be named: ``--write README.md``.
 """
 
 import contextlib
@@ -43,9 +44,11 @@ def run_bash(code):
 
 
 def check(page):
-    """Run the blocks of a page; returns the number of blocks run and the differences found."""
+    """Run the blocks of a page; returns their number, the differences, and the page as printed."""
     session, said, wrong, n_run = {}, None, [], 0
-    for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
+    text, renewed, done = page.read_text(encoding="utf-8"), "", 0
+    for block in BLOCK.finditer(text):
+        kind, body = block[1], block[2]
         if kind == "yaml":
             name = re.match(r"# (\S+)\n", body)
             if name:
@@ -57,25 +60,34 @@ def check(page):
         elif kind == "text" and said is not None:
             a, b = ([line.rstrip() for line in t.strip().splitlines()] for t in (body, said))
             wrong += difflib.unified_diff(a, b, "page", "printed", lineterm="")
-            said = None
-    return n_run, wrong
+            renewed += text[done : block.start(2)] + "\n".join(b) + "\n"
+            said, done = None, block.end(2)
+    return n_run, wrong, renewed + text[done:]
 
 
 def main():
     """Check every page; returns the exit status."""
     os.environ.setdefault("MPLBACKEND", "Agg")
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*/*.md")), ROOT / "docs/index.md"]
+    write = "--write" in sys.argv
+    named = [Path(a).resolve() for a in sys.argv[1:] if a != "--write"]
+    pages = named or [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*/*.md")),
+        ROOT / "docs/index.md",
+    ]
     failed = False
     start = Path.cwd()
     for page in pages:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             try:
-                n_run, wrong = check(page)
+                n_run, wrong, renewed = check(page)
             finally:
                 os.chdir(start)
         print(f"{page.relative_to(ROOT)}: {n_run} blocks", *wrong, sep="\n")
-        failed = failed or bool(wrong)
+        if wrong and write:
+            page.write_text(renewed, encoding="utf-8")
+        failed = failed or (bool(wrong) and not write)
     return int(failed)
 
 

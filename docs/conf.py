@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import re
 from pathlib import Path
 
 import neurornn
@@ -150,3 +151,15 @@ def write_api_pages(folder):
 
 
 write_api_pages(Path(__file__).parent / "api" / "generated")
+
+#: What NumPy's ArrayLike expands to; a reader wants its name.
+ARRAY_LIKE = re.compile(r"[\w.~]*_Buffer \| .*?_NestedSequence\[complex \| bytes \| str\]")
+
+
+def _shorten(app, what, name, obj, options, signature, returns):
+    return signature and ARRAY_LIKE.sub("ArrayLike", signature), returns
+
+
+def setup(app):
+    """Register what shortens the signatures."""
+    app.connect("autodoc-process-signature", _shorten)
