@@ -33,9 +33,15 @@ def main(argv: list[str] | None = None) -> int:
         print(f"neurornn {name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. The same command continues where it was stopped.", file=sys.stderr)
+        resumes = name == "kinetics" and settings[name].out
+        hint = " The same command continues where it was stopped." if resumes else ""
+        print(f"Stopped.{hint}", file=sys.stderr)
         return 130
-    print(text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The reader (head, say) has seen enough; keep the interpreter from trying again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -163,6 +169,7 @@ def kinetics_figures(estimator: Any, trace: Any, folder: str, truth: Any = None)
 
     import neurornn as nr
     from neurornn._core.files import atomic_path
+    from neurornn._core.units import format_quantity
 
     paths = []
 
@@ -195,7 +202,7 @@ def kinetics_figures(estimator: Any, trace: Any, folder: str, truth: Any = None)
             unit=label,
             t_start=start,
             t_stop=start + min(60.0, float(trace["time"][-1]) - start),
-            title=f"unit {label}: tau {float(row['tau_decay']):.3g} s [{low:.3g}, {high:.3g}], "
+            title=f"unit {label}: tau {format_quantity(float(row['tau_decay']), 's', low, high)}, "
             f"{row['status'].item()}",
             ax=ax,
         )
@@ -205,7 +212,6 @@ def kinetics_figures(estimator: Any, trace: Any, folder: str, truth: Any = None)
 
 def _demo(a: Any) -> str:
     import matplotlib.pyplot as plt
-    import numpy as np
 
     import neurornn as nr
     from neurornn._core.files import atomic_path
@@ -221,9 +227,7 @@ def _demo(a: Any) -> str:
     )
     figures = kinetics_figures(estimator, recording["dff"], str(out), truth=truth.values)
 
-    one = recording.isel(unit=[1])
-    keep = np.flatnonzero(recording["spike_unit"].values == 1)
-    one = nr.data.add_spikes(one, [recording["spike_times"].values[keep]])
+    one = nr.data.select_units(recording, [1])
     dt = 1 / nr.data.sampling_rate_of(one["dff"])
     model = nr.models.LeakyRNN(
         n_input=1, n_hidden=1, n_output=1, nonlinearity="linear", dt=dt, tau=1.0
@@ -276,9 +280,20 @@ def _fit(a: Any) -> str:
             f"The keys {', '.join(needed)}, and optionally fit and out, were needed",
             "See the example in the command-line page of the documentation",
         )
-    recording = nr.open(path.parent / config["data"].pop("file"), **config["data"])
-    cut = nr.data.windows(recording, **config["windows"])
-    name = config["model"].pop("name", "LeakyRNN")
+    parts = {k: dict(config.get(k) or {}) for k in ("data", "windows", "model", "fit")}
+    if "file" not in parts["data"]:
+        raise FileFormatError(
+            f"data in {path.name} has no key file",
+            "The file of the recording, relative to the YAML file, was needed",
+            "Add data: {file: recording.nc}",
+        )
+    file, units = parts["data"].pop("file"), parts["data"].pop("units", None)
+    recording = nr.open(path.parent / file, **parts["data"])
+    if units is not None:
+        recording = nr.data.select_units(recording, units)
+    _check_keys(nr.data.windows, parts["windows"], "windows", ("recording",))
+    cut = nr.data.windows(recording, **parts["windows"])
+    name = parts["model"].pop("name", "LeakyRNN")
     known = ("LeakyRNN", "VanillaRNN", "LinearStateSpace", "Memoryless")
     if name not in known:
         raise NameUnknownError(
@@ -289,16 +304,36 @@ def _fit(a: Any) -> str:
         "n_input": train.sizes["input"],
         "n_output": train.sizes["output"],
         "dt": train.attrs["dt"],
-        **config["model"],
+        **parts["model"],
     }
+    _check_keys(getattr(nr.models, name).__init__, settings, "model", ("self",))
+    _check_keys(nr.fit, parts["fit"], "fit", ("model", "data", "validation"))
+    if "checkpoint" in parts["fit"]:
+        parts["fit"]["checkpoint"] = path.parent / parts["fit"]["checkpoint"]
     result = nr.fit(
-        getattr(nr.models, name)(**settings), train, validation=validation, **config.get("fit", {})
+        getattr(nr.models, name)(**settings), train, validation=validation, **parts["fit"]
     )
     said = result.report()
     if config.get("out"):
         result.save(path.parent / config["out"])
         said += f"\n\nsaved: {config['out']}"
     return said
+
+
+def _check_keys(call: Any, given: Any, part: str, taken: tuple[str, ...]) -> None:
+    """Raise where a key of the file is not an argument of the call it is meant for."""
+    import inspect
+
+    from neurornn._core.errors import NameUnknownError, nearest
+
+    known = [k for k in inspect.signature(call).parameters if k not in taken]
+    for key in given:
+        if key not in known:
+            raise NameUnknownError(
+                f"{part} has the key {key!r}",
+                f"An argument of {call.__qualname__.removesuffix('.__init__')} was needed",
+                nearest(str(key), known),
+            )
 
 
 def _datasets(a: Any) -> str:

@@ -49,10 +49,9 @@ def test_demo_shows_the_truth_and_leaves_files(tmp_path, capsys):
 
 def test_fit_from_a_file(sample, tmp_path, capsys):
     recording = nr.open(sample)
-    one = nr.data.add_spikes(recording.isel(unit=[1]), [nr.data.spike_trains(recording)[1]])
-    nr.io.write_netcdf(one, tmp_path / "one.nc")
+    nr.io.write_netcdf(recording, tmp_path / "one.nc")
     config = {
-        "data": {"file": "one.nc"},
+        "data": {"file": "one.nc", "units": [1]},
         "windows": {"inputs": "spikes", "targets": "dff", "duration": 20.0},
         "model": {"name": "LeakyRNN", "n_hidden": 1, "nonlinearity": "linear", "tau": 1.0},
         "fit": {"rng": 0},
@@ -72,6 +71,24 @@ def test_datasets_lists_and_shows_cards(capsys):
     assert "ground_truth_DS09" in capsys.readouterr().out
     assert main(["datasets", "meltome"]) == 0
     assert "licence" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("part", "key"), [("windows", "duratoin"), ("model", "taus"), ("fit", "max_epoch")]
+)
+def test_a_misspelt_key_offers_the_nearest(part, key, sample, tmp_path, capsys):
+    config = {
+        "data": {"file": sample, "units": [1]},
+        "windows": {"inputs": "spikes", "targets": "dff", "duration": 20.0},
+        "model": {"n_hidden": 1},
+        "fit": {},
+    }
+    config[part][key] = 1
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    assert main(["fit", str(tmp_path / "config.yaml")]) == 1
+    said = capsys.readouterr().err
+    assert "Did you mean" in said
+    assert key in said
 
 
 @pytest.mark.parametrize(

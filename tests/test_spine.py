@@ -37,7 +37,7 @@ def test_calcium(folder):
 
     # The same number from the weight of a recurrent network that is given the spikes.
     unit = 3
-    one = nr.data.add_spikes(recording.isel(unit=[unit]), [nr.data.spike_trains(recording)[unit]])
+    one = nr.data.select_units(recording, [unit])
     windows = nr.data.windows(one, inputs="spikes", targets="dff", duration=20.0)
     model = nr.models.LeakyRNN(
         n_input=1, n_hidden=1, n_output=1, nonlinearity="linear", dt=1 / 30, tau=1.0

@@ -39,14 +39,14 @@ def check_positive(value: float, name: str, unit: str = "1") -> float:
     except (TypeError, ValueError):
         raise KindError(
             f"{name} is {value!r}, a {type(value).__name__}",
-            f"A number above 0 in {unit} was needed",
+            "A number above 0" + ("" if unit == "1" else f" in {unit}") + " was needed",
             f"Pass {name} as a plain number",
         ) from None
     if not np.isfinite(number) or number <= 0:
         raise DataError(
             f"{name} is {number}",
-            f"A finite number above 0 in {unit} was needed",
-            f"Check {name} and its unit",
+            "A finite number above 0" + ("" if unit == "1" else f" in {unit}") + " was needed",
+            f"Check {name}" + ("" if unit == "1" else " and its unit"),
         )
     return number
 

@@ -6,6 +6,7 @@ lost worker costs one chunk, and a second run continues where the first one stop
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -69,14 +70,17 @@ def run_chunks(
     if store is not None:
         results = store.finished()
     todo = [k for k in range(len(chunks)) if k not in results]
-    with progress_bar(len(chunks), len(results), progress, label) as tick:
-        for k, result in _execute(
-            function, [(k, chunks[k]) for k in todo], shared, n_jobs, client
-        ):
-            results[k] = dict(result)
-            if store is not None:
-                store.write(k, results[k])
-            tick()
+    work = [(k, chunks[k]) for k in todo]
+    try:
+        with progress_bar(len(chunks), len(results), progress, label) as tick:
+            for k, result in _execute(function, work, shared, n_jobs, client):
+                results[k] = dict(result)
+                if store is not None:
+                    store.write(k, results[k])
+                tick()
+    finally:
+        if store is not None:
+            store.forget_if_empty()
     return [results[k] for k in range(len(chunks))]
 
 
@@ -158,6 +162,11 @@ class _Store:
             with np.load(path, allow_pickle=False) as file:
                 results[int(path.stem.split("-")[1])] = {n: file[n] for n in file.files}
         return results
+
+    def forget_if_empty(self) -> None:
+        """Leave no folder behind that holds nothing but its manifest."""
+        if not any(self.folder.glob("chunk-*.npz")):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def write(self, k: int, result: Chunk) -> None:
         with atomic_path(self._path(k)) as path, path.open("wb") as handle:

@@ -14,6 +14,8 @@ from neurornn._core.units import format_number, format_quantity
 
 #: Rows a table shows before it is cut in the middle.
 MAX_ROWS = 40
+#: Values along another axis than the table's that are listed below it.
+MAX_ASIDE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +88,18 @@ def parameters_table(
     extra : more variables on the same dims, printed as columns of their own (a truth, say).
     """
     names = parameter_names(parameters)
-    dims = max((parameters[n].dims for n in names), key=len, default=())
-    if len({parameters[n].dims for n in names}) > 1 or len(dims) > 1:
+    dims = parameters[names[0]].dims if names else ()
+    aside: list[str] = []
+    if len(dims) > 1:
         columns, rows = _long_rows(parameters, names)
     else:
-        columns, rows = _wide_rows(parameters, names, dims, extra)
+        main = [n for n in names if parameters[n].dims == dims]
+        others = [n for n in names if n not in main]
+        columns, rows = _wide_rows(parameters, main, dims, extra)
+        # What lies along another axis (the noise of an output, say) stands below the table.
+        aside = [f"{n}, {of}: {value}" for n, of, value in _long_rows(parameters, others)[1]]
+        if len(aside) > MAX_ASIDE:
+            aside = [*aside[:MAX_ASIDE], f"... {len(aside) - MAX_ASIDE} more"]
     codes: list[str] = []
     if "status" in parameters:
         codes = [str(s) for s in np.atleast_1d(parameters["status"].values).ravel()]
@@ -101,6 +110,7 @@ def parameters_table(
         if reason and np.isnan(parameters[f"{n}_ci"].values).any():
             missing.setdefault(reason, []).append(n)
     reasons = [f"no interval of {', '.join(of)}: {why}" for why, of in missing.items()]
+    reasons = [*aside, *reasons]
     return Table(
         title=title, columns=columns, rows=rows, head=[*head, *told], notes=[*reasons, *notes]
     )

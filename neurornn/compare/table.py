@@ -16,6 +16,7 @@ from neurornn._core.errors import ConvergenceWarning, DataError, KindError, near
 from neurornn._core.jobs import progress_bar
 from neurornn._core.report import Reported, Table
 from neurornn._core.rng import derived_seed
+from neurornn._core.status import remedies
 from neurornn._core.units import format_quantity
 from neurornn.compare.forecast import outputs_at, shifted
 from neurornn.data.recording import sampling_rate_of
@@ -86,7 +87,9 @@ class League(Reported, Saved):
             f"one horizon step is {s['dt']:.4g} {s['time_unit']}; log-likelihood in nats per "
             "value above the training mean (the row 'mean')",
         ]
-        return Table(title="League", columns=[*columns, "status"], rows=rows, head=head)
+        codes = [str(s) for s in table["status"].values]
+        told = [f"{code}: {text}" for code, text in remedies(codes).items()]
+        return Table(title="League", columns=[*columns, "status"], rows=rows, head=[*head, *told])
 
     def __repr__(self) -> str:
         return f"League of {', '.join(map(str, self.parameters['account'].values))}"
@@ -96,6 +99,9 @@ class League(Reported, Saved):
             f"Accounts were compared on one split {self.settings['split']} with "
             f"{self.settings['n_seeds']} seeds each; no setting was chosen on the test part"
         )
+
+    def _citations(self) -> list[str]:
+        return ["Efron & Tibshirani 1993, An Introduction to the Bootstrap (intervals)"]
 
     def _to_saved(self) -> dict[str, Any]:
         return {

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "from_traces",
             "join_trials",
             "sampling_rate_of",
+            "select_units",
             "set_intervals",
             "spike_trains",
         ],

@@ -190,8 +190,77 @@ def spike_trains(recording: xr.Dataset) -> list[NDArray[np.float64]]:
             "A recording with spike times was needed",
             nearest("spike_times", map(str, recording.data_vars)),
         )
+    check_spike_owners(recording)
     times, owner = recording["spike_times"].values, recording["spike_unit"].values
     return [times[owner == k] for k in range(recording.sizes["unit"])]
+
+
+def check_spike_owners(recording: xr.Dataset) -> None:
+    """Raise where units were selected without their spikes.
+
+    Raises
+    ------
+    DataError
+        ``spike_unit`` counts positions on ``unit``; ``recording.isel(unit=...)`` moves the units
+        and leaves the spikes where they were.
+    """
+    owner = recording["spike_unit"].values
+    n_units = recording.sizes["unit"]
+    stated = recording.get("spike_count")
+    tally = np.bincount(owner[owner >= 0], minlength=n_units)
+    if len(tally) > n_units or (stated is not None and not np.array_equal(tally, stated.values)):
+        raise DataError(
+            f"The spikes belong to {len(np.unique(owner))} units in another order than the "
+            f"{n_units} units of the recording",
+            "Spikes that were selected together with their units were needed",
+            "Select units with nr.data.select_units(recording, labels), not with isel or sel",
+        )
+
+
+def select_units(recording: xr.Dataset, units: ArrayLike) -> xr.Dataset:
+    """Return the recording with some of its units, their spikes along with them.
+
+    Parameters
+    ----------
+    recording : Dataset with a ``unit`` axis.
+    units : labels on ``unit``, in the order wanted; or a boolean mask (unit,).
+
+    Raises
+    ------
+    NameUnknownError
+        A label that is not there.
+    """
+    labels = recording["unit"].values
+    wanted = np.atleast_1d(np.asarray(units))
+    if wanted.dtype == bool:
+        if wanted.shape != labels.shape:
+            raise ShapeError(
+                f"The mask has shape {wanted.shape} for {len(labels)} units",
+                "One truth value per unit was needed",
+                "Pass labels instead",
+            )
+        where = np.flatnonzero(wanted)
+    else:
+        place = {label: k for k, label in enumerate(labels.tolist())}
+        unknown = [w for w in wanted.tolist() if w not in place]
+        if unknown:
+            raise NameUnknownError(
+                f"There is no unit {unknown[0]!r}",
+                "Labels of units of the recording were needed",
+                nearest(str(unknown[0]), map(str, labels)),
+            )
+        where = np.array([place[w] for w in wanted.tolist()], dtype=np.int64)
+    if "spike_times" not in recording:
+        return recording.isel(unit=where)
+    check_spike_owners(recording)
+    owner = recording["spike_unit"].values
+    picks = [np.flatnonzero(owner == k) for k in where]
+    out = recording.isel(unit=where, spike=np.concatenate([*picks, np.empty(0, np.int64)]))
+    counts = [len(p) for p in picks]
+    return out.assign(
+        spike_unit=("spike", np.repeat(np.arange(len(where)), counts), out["spike_unit"].attrs),
+        spike_count=("unit", np.array(counts, np.int64), {"sample_dimension": "spike"}),
+    )
 
 
 def set_intervals(recording: xr.Dataset, start: ArrayLike, stop: ArrayLike) -> xr.Dataset:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from neurornn._core.checks import check_spike_times
 from neurornn._core.errors import DataError, KindError, NameUnknownError, nearest
 from neurornn.data.intervals import support
-from neurornn.data.recording import TIME_CONVENTION
+from neurornn.data.recording import TIME_CONVENTION, check_spike_owners
 
 #: Slack at a bin edge, s: an edge that went through a product must not lose the spike upon it.
 EDGE_SLACK = 5e-10
@@ -52,6 +52,7 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
                 nearest("spike_times", map(str, spikes.data_vars)),
             )
         times = check_spike_times(spikes["spike_times"].values)
+        check_spike_owners(spikes)
         owner = spikes["spike_unit"].values.astype(np.int64)
         unit = (
             spikes["unit"].values if "unit" in spikes.coords else np.arange(spikes.sizes["unit"])

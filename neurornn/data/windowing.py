@@ -32,6 +32,7 @@ def windows(
     split: Sequence[float] | None = None,
     gap: float = 1.0,
     trials: bool = False,
+    bin_size: float | None = None,
 ) -> Any:
     """Cut a recording into windows of inputs and targets for a model.
 
@@ -54,6 +55,7 @@ def windows(
     split : fractions of the recorded time
         Return one set of windows for each, cut from blocks that are `gap` s apart.
     gap : s
+    bin_size : s, of the frames where ``"spikes"`` are the targets.
     trials : each interval of the recording is a trial that starts at rest.
 
     Returns
@@ -88,10 +90,13 @@ def windows(
                 warmup=warmup,
                 horizon=horizon,
                 trials=trials,
+                bin_size=bin_size,
             )
             for part in parts
         )
     length = check_positive(duration, "duration", "s")
+    if isinstance(targets, str) and targets == "spikes" and targets not in recording:
+        targets = bin_spikes(recording, bin_size)
     target = _stack(recording, targets, None, "targets")
     clock, rate = target["time"].values, sampling_rate_of(target)
     dt = 1 / rate

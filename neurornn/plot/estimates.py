@@ -62,9 +62,9 @@ def timescales(
         if not len(k):
             continue
         middle, span = values[order][k], bounds[order][k]
-        ax.plot(place[k], middle, "o", ms=4, color=colour, label=label)
+        ax.plot(place[k], middle, "o", ms=3, color=colour, label=label)
         known = np.isfinite(span).all(axis=1)
-        ax.vlines(place[k][known], span[known, 0], span[known, 1], color=colour, lw=1.5)
+        ax.vlines(place[k][known], span[known, 0], span[known, 1], color=colour, lw=3, alpha=0.5)
     if truth is not None:
         true = np.broadcast_to(np.asarray(truth, dtype=float), len(values))[order]
         ax.plot(place, true, "x", color=EVENT, ms=6, label="truth")

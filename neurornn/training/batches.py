@@ -92,7 +92,7 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         raise ShapeError(
             f"{name} has {x.shape[2]} inputs and {y.shape[2]} outputs",
             f"{model.n_input} inputs and {model.n_output} outputs were needed by the model",
-            "Select the units (recording.isel(unit=[0])) or build the model with other sizes",
+            "Select units with nr.data.select_units, or build the model with other sizes",
         )
     if x.shape[:2] != y.shape[:2]:
         raise ShapeError(

@@ -26,6 +26,8 @@ from neurornn.training.result import FitResult
 
 #: Models with at most so many weights are fitted by L-BFGS on all data at once.
 LBFGS_MAX_PARAMETERS = 500
+#: Fewer epochs of Adam are never called converged.
+MIN_EPOCHS = 20
 #: L-BFGS iterations that count as one epoch.
 _ITERATIONS = 10
 
@@ -291,10 +293,14 @@ class _Run:
         return abs(a - b) <= small and abs(b - c) <= small
 
     def _at_the_end(self) -> Status:
-        """Adam ends on its schedule: converged where the last tenth changed the loss by < 1 %."""
-        if self.settings["optimizer"] == "lbfgs":
+        """Adam ends on its schedule: converged where its second half gained less than 1 %.
+
+        The learning rate falls to nothing at the end of any schedule, so a shorter tail would
+        always look settled.
+        """
+        if self.settings["optimizer"] == "lbfgs" or len(self.loss) < MIN_EPOCHS:
             return Status.NOT_CONVERGED
-        tail = self.loss[-max(2, len(self.loss) // 10) :]
+        tail = self.loss[len(self.loss) // 2 :]
         gained = (tail[0] - min(tail)) / max(abs(tail[0]), 1e-12)
         return Status.OK if gained < 0.01 else Status.NOT_CONVERGED
 
@@ -353,10 +359,13 @@ class _Run:
             squares = torch.where(data.mask, (output - data.targets) ** 2, 0.0).sum((0, 1))
             count = data.mask.sum((0, 1)).double()
             free = sum(p.numel() for p in self.weights) / output.shape[2]
-            dof = torch.clamp(count - free, min=1.0).numpy()
-            variance = torch.clamp(squares / torch.from_numpy(dof), min=1e-300)
+            dof = (count - free).numpy()
+            variance = squares / torch.where(count > free, count - free, torch.nan)
+            variance = torch.clamp(variance, min=1e-300)
         level = self.settings["confidence_level"]
-        if self.settings["intervals"]:
+        if not bool(variance.isfinite().all()):
+            intervals = no_intervals(precise, "there are no more data than weights")
+        elif self.settings["intervals"]:
             intervals = physical_intervals(precise, data, self.objective, variance, level)
         else:
             intervals = no_intervals(precise, "intervals=False was asked for")
@@ -447,6 +456,7 @@ def _parameters(
                 long_name="standard deviation of the residuals",
                 method=method,
                 dims=("output",),
+                reason="there are no more data than weights",
             )
         )
     return to_dataset(

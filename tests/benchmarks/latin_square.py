@@ -60,8 +60,8 @@ def simulate(number: int, trace: int):
 def bound(recording) -> tuple[float, float]:
     """Cramer-Rao sd of tau_decay and tau_rise (s): times, sizes, baseline and drift all free.
 
-    Where the true rise is 0 it is held there, and a time and a size are one unknown: within a frame
-    a later spike is a larger one.
+    Where the true rise is 0 it is held there, and a time and a size are one unknown: within a
+    frame a later spike is a larger one.
     """
     time = recording["time"].values
     dt = time[1] - time[0]
