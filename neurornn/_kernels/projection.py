@@ -1,19 +1,92 @@
-"""Closed-form elimination of jump sizes and baseline: what is left depends on the decay alone."""
+"""Closed-form elimination of event sizes and baseline; what is left depends on the kinetics.
+
+Between two events the calcium is ``c gamma^i - d rho^i``: the decay ``gamma = exp(-dt / tau)``
+and the rise ``rho = exp(-dt (1 / tau + 1 / tau_rise))``. An event within the frame adds p to c and
+q to d, with ``phi p <= q <= p`` and ``phi = exp(-dt / tau_rise)``: two sizes in a cone are a free
+size and a free time within the frame. ``rho < 0`` leaves the rise out: one free size per event.
+"""
 
 import numpy as np
 from numba import njit
 
+#: Share of the rise's own direction below which a stretch cannot tell it from the decay.
+_ALIKE = 1e-10
+
 
 @njit(cache=True, nogil=True)
-def project_decays(y, starts, gamma, knot, fraction, n_knots):
-    """Normal equations of the baseline once the size of every decay has been eliminated.
+def stretch_sums(y, begin, end, gamma, rho):
+    """Running sums of one stretch: pp, pq, qq, py, qy, yy of decay p, rise q and data y."""
+    p, q = 1.0, 1.0
+    pp, pq, qq, py, qy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(begin, end):
+        value = y[i]
+        if not np.isnan(value):
+            pp += p * p
+            pq += p * q
+            qq += q * q
+            py += p * value
+            qy += q * value
+            yy += value * value
+        p *= gamma
+        q *= rho
+    return pp, pq, qq, py, qy, yy
+
+
+@njit(cache=True, nogil=True)
+def fit_stretch(sums, rho, phi, carry_slow, carry_fast, free):
+    """Sizes of one stretch by least squares, inside the cone unless `free`.
+
+    Returns
+    -------
+    slow, fast : sizes c and d.
+    square : residual sum of squares.
+    ratio : q / p where it had to be held at an edge of the cone; -1 where both sizes are free, -2
+        where there is one size (no rise, or too short a stretch to tell).
+    """
+    pp, pq, qq, py, qy, yy = sums
+    if pp <= 0.0:
+        return carry_slow, carry_fast, 0.0, -2.0
+    rest = qq - pq * pq / pp
+    if rho < 0.0:
+        return py / pp, 0.0, yy - py * py / pp, -2.0
+    if rest > _ALIKE * qq:
+        ry = qy - pq / pp * py
+        fast = -ry / rest
+        slow = py / pp + pq / pp * fast
+        square = yy - py * py / pp - ry * ry / rest
+        if free:
+            return slow, fast, square, -1.0
+        p, q = slow - carry_slow, fast - carry_fast
+        if p > 0.0 and phi * p <= q <= p:
+            return slow, fast, square, -1.0
+    elif free:
+        return py / pp, 0.0, yy - py * py / pp, -2.0
+    # Outside the cone: the better of its two edges.
+    left = yy - 2 * carry_slow * py + 2 * carry_fast * qy
+    left += carry_slow * carry_slow * pp - 2 * carry_slow * carry_fast * pq
+    left += carry_fast * carry_fast * qq
+    best, size, ratio = np.inf, 0.0, phi
+    for r in (phi, 1.0):
+        vv = pp - 2 * r * pq + r * r * qq
+        vy = py - r * qy - carry_slow * (pp - r * pq) + carry_fast * (pq - r * qq)
+        square = left - vy * vy / vv if vv > 1e-300 else left
+        if square < best:
+            best, ratio = square, r
+            size = vy / vv if vv > 1e-300 else 0.0
+    return carry_slow + size, carry_fast + ratio * size, best, ratio
+
+
+@njit(cache=True, nogil=True)
+def project_decays(y, starts, is_free, gamma, rho, phi, knot, fraction, n_knots):
+    """Normal equations of the baseline once the sizes of every stretch have been eliminated.
 
     Parameters
     ----------
-    y : (n,); NaN where a frame is missing.
+    y : (n,), the last baseline removed; NaN where a frame is missing.
     starts : (m,), increasing, ``starts[0] == 0``
-        First frame of each decay; each has a free size.
-    gamma : decay of one frame.
+        First frame of each stretch.
+    is_free : (m,), bool; stretches that begin a block and carry nothing over.
+    gamma, rho, phi : see the module.
     knot : (n,), int64
         The knot at or before each frame; the baseline is piecewise linear between knots.
     fraction : (n,)
@@ -24,8 +97,10 @@ def project_decays(y, starts, gamma, knot, fraction, n_knots):
     -------
     gram : (n_knots, n_knots)
     cross : (n_knots,)
-    square : the residual sum of squares for a baseline of 0
-        ``square - cross @ solve(gram, cross)`` is the profiled residual sum of squares.
+    square : the residual sum of squares for no change of the baseline
+        ``square - cross @ solve(gram, cross)`` is the profiled residual sum of squares, for the
+        edges of the cone that hold now.
+    lost : number of sizes that were eliminated.
 
     References
     ----------
@@ -34,67 +109,147 @@ def project_decays(y, starts, gamma, knot, fraction, n_knots):
     n, m = len(y), len(starts)
     gram = np.zeros((n_knots, n_knots))
     cross = np.zeros(n_knots)
-    square = 0.0
-    shape = np.zeros(n_knots)
+    shape, other = np.zeros(n_knots), np.zeros(n_knots)
+    total, lost = 0.0, 0
+    carry_slow, carry_fast = 0.0, 0.0
     for s in range(m):
         begin = starts[s]
         end = starts[s + 1] if s + 1 < m else n
-        power, pp, py = 1.0, 0.0, 0.0
-        k_first, k_last = knot[begin], min(knot[end - 1] + 1, n_knots - 1)
-        for k in range(k_first, k_last + 1):
+        sums = stretch_sums(y, begin, end, gamma, rho)
+        if is_free[s]:
+            carry_slow, carry_fast = 0.0, 0.0
+        slow, fast, square, ratio = fit_stretch(sums, rho, phi, carry_slow, carry_fast, is_free[s])
+        total += square
+        pp, pq, qq, py, qy, _ = sums
+        first, last = knot[begin], min(knot[end - 1] + 1, n_knots - 1)
+        for k in range(first, last + 1):
             shape[k] = 0.0
+            other[k] = 0.0
+        p, q = 1.0, 1.0
         for i in range(begin, end):
-            if not np.isnan(y[i]):
-                k, f, value = knot[i], fraction[i], y[i]
-                square += value * value
+            value = y[i]
+            if not np.isnan(value):
+                k, f = knot[i], fraction[i]
                 cross[k] += (1 - f) * value
                 gram[k, k] += (1 - f) * (1 - f)
-                shape[k] += (1 - f) * power
+                shape[k] += (1 - f) * p
+                other[k] += (1 - f) * q
                 if k + 1 < n_knots:
                     cross[k + 1] += f * value
                     gram[k + 1, k + 1] += f * f
                     gram[k, k + 1] += f * (1 - f)
                     gram[k + 1, k] += f * (1 - f)
-                    shape[k + 1] += f * power
-                pp += power * power
-                py += power * value
-            power *= gamma
+                    shape[k + 1] += f * p
+                    other[k + 1] += f * q
+            p *= gamma
+            q *= rho
         if pp > 0.0:
-            square -= py * py / pp
-            for k in range(k_first, k_last + 1):
-                cross[k] -= shape[k] * py / pp
-                for j in range(k_first, k_last + 1):
-                    gram[k, j] -= shape[k] * shape[j] / pp
-    return gram, cross, square
+            if ratio >= 0.0:
+                vv = pp - 2 * ratio * pq + ratio * ratio * qq
+                vy = py - ratio * qy
+                vy -= carry_slow * (pp - ratio * pq) - carry_fast * (pq - ratio * qq)
+                lost += 1
+                for k in range(first, last + 1):
+                    cross[k] -= carry_slow * shape[k] - carry_fast * other[k]
+                    shape[k] -= ratio * other[k]
+                if vv > 1e-300:
+                    for k in range(first, last + 1):
+                        cross[k] -= shape[k] * vy / vv
+                        for j in range(first, last + 1):
+                            gram[k, j] -= shape[k] * shape[j] / vv
+            else:
+                lost += 1
+                for k in range(first, last + 1):
+                    cross[k] -= shape[k] * py / pp
+                    for j in range(first, last + 1):
+                        gram[k, j] -= shape[k] * shape[j] / pp
+                if ratio == -1.0:
+                    # The rise after the decay has been projected out of it.
+                    lost += 1
+                    rest = qq - pq * pq / pp
+                    ry = qy - pq / pp * py
+                    for k in range(first, last + 1):
+                        other[k] -= pq / pp * shape[k]
+                    for k in range(first, last + 1):
+                        cross[k] -= other[k] * ry / rest
+                        for j in range(first, last + 1):
+                            gram[k, j] -= other[k] * other[j] / rest
+        carry_slow = slow * gamma ** (end - begin)
+        carry_fast = fast * rho ** (end - begin) if rho >= 0.0 else 0.0
+    return gram, cross, total, lost
 
 
 @njit(cache=True, nogil=True)
-def decay_sizes(y, starts, gamma):
-    """Size, trace and residual sum of squares of every decay, baseline removed before.
+def decay_sizes(y, starts, is_free, gamma, rho, phi):
+    """Sizes, trace and residual sum of squares of every stretch, baseline removed before.
 
     Returns
     -------
-    sizes : (m,), calcium in the first frame of each decay, least squares; 0 where none was seen.
+    jumps : (m,), what each start adds to the decaying part (for a free one, all of it).
+    rises : (m,), what it adds to the rising part.
     trace : (n,)
-    squares : (m,), residual sum of squares within each decay.
+    squares : (m,), residual sum of squares within each stretch.
     """
     n, m = len(y), len(starts)
-    sizes, squares, trace = np.zeros(m), np.zeros(m), np.empty(n)
+    jumps, rises, squares, trace = np.zeros(m), np.zeros(m), np.zeros(m), np.empty(n)
+    carry_slow, carry_fast = 0.0, 0.0
     for s in range(m):
         begin = starts[s]
         end = starts[s + 1] if s + 1 < m else n
-        power, pp, py, yy = 1.0, 0.0, 0.0, 0.0
+        if is_free[s]:
+            carry_slow, carry_fast = 0.0, 0.0
+        sums = stretch_sums(y, begin, end, gamma, rho)
+        slow, fast, square, _ = fit_stretch(sums, rho, phi, carry_slow, carry_fast, is_free[s])
+        jumps[s], rises[s], squares[s] = slow - carry_slow, fast - carry_fast, square
+        p, q = slow, fast
         for i in range(begin, end):
-            if not np.isnan(y[i]):
-                pp += power * power
-                py += power * y[i]
-                yy += y[i] * y[i]
-            power *= gamma
-        if pp > 0.0:
-            sizes[s] = py / pp
-            squares[s] = yy - py * py / pp
-        power = sizes[s]
-        for i in range(begin, end):
-            trace[i] = power
-            power *= gamma
-    return sizes, trace, squares
+            trace[i] = p - q
+            p *= gamma
+            q *= rho
+        carry_slow = p
+        carry_fast = q if rho >= 0.0 else 0.0
+    return jumps, rises, trace, squares
+
+
+@njit(cache=True, nogil=True)
+def refine_starts(y, starts, is_free, gamma, rho, phi, reach, n_sweeps):
+    """Move every event to the frame within `reach` where it fits best inside its cone.
+
+    The two stretches that meet at the event are fitted anew for every place; sweeps run until
+    nothing moves. `starts` is changed in place.
+    """
+    n, m = len(y), len(starts)
+    for _ in range(n_sweeps):
+        moved = False
+        carry_slow, carry_fast = 0.0, 0.0
+        for s in range(1, m):
+            begin = starts[s - 1]
+            end = starts[s + 1] if s + 1 < m else n
+            if is_free[s - 1]:
+                carry_slow, carry_fast = 0.0, 0.0
+            best, place = np.inf, starts[s]
+            best_slow, best_fast = 0.0, 0.0
+            # The present place first: another one must be better, not just as good.
+            for step in range(2 * reach + 1):
+                shift = (step + 1) // 2 * (1 if step % 2 else -1)
+                at = starts[s] + shift
+                if at <= begin or at >= end or (shift != 0 and is_free[s]):
+                    continue
+                a, b, one, _ = fit_stretch(
+                    stretch_sums(y, begin, at, gamma, rho),
+                    rho, phi, carry_slow, carry_fast, is_free[s - 1],
+                )  # fmt: skip
+                a *= gamma ** (at - begin)
+                b *= rho ** (at - begin)
+                _, _, two, _ = fit_stretch(
+                    stretch_sums(y, at, end, gamma, rho), rho, phi, a, b, is_free[s]
+                )
+                if one + two < best - 1e-9:
+                    best, place, best_slow, best_fast = one + two, at, a, b
+            if place != starts[s]:
+                starts[s] = place
+                moved = True
+            carry_slow, carry_fast = best_slow, best_fast
+        if not moved:
+            break
+    return starts

@@ -1,6 +1,7 @@
-"""The decay constant of one trace: exact L0 events, sizes and baseline eliminated, profile."""
+"""Kinetics of one trace: events, then the profile likelihood of decay and rise, in turn."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +9,7 @@ from scipy import optimize
 
 from neurornn._core.confidence import profile_interval
 from neurornn._core.status import Status
-from neurornn._kernels.projection import decay_sizes, project_decays
-from neurornn._kernels.segmentation import find_jumps
-
-Array = NDArray[np.float64]
+from neurornn.calcium.trace_model import Array, Frames, Kernel, Settings, TraceModel
 
 #: Fewest events for an interval: below it the robust scale of the interval means little.
 MIN_EVENTS = 5
@@ -20,143 +18,110 @@ _MAX_ROUNDS = 30
 _TRIAL_FRAMES = 6000
 #: Relative step of tau at which the alternation ends: a tenth of the narrowest interval seen.
 _TOLERANCE = 1e-3
-
-
-class Settings(NamedTuple):
-    """What the fit of one trace depends on besides the trace."""
-
-    dt: float
-    penalty: float
-    tau_bounds: tuple[float, float]
-    knot_spacing: float
-    confidence_level: float
+#: Deviance by which a rise must improve on none to count as resolved. Where there is none, the
+#: the free time within a frame takes up what noise would lend to a rise: the deviance stays near 0.
+RISE_DEVIANCE = 2.71
+#: From here on the rise, resolved or not, is modelled, so that it does not lengthen the decay.
+_RISE_HINT = 0.5
 
 
 class TraceFit(NamedTuple):
     """What is known about one trace after the fit; sizes in the unit of the trace."""
 
     status: Status
-    tau: float
+    kernel: Kernel
+    rise_resolved: bool
     tau_ci: tuple[float, float]
-    tau_variance: float
+    rise_ci: tuple[float, float]
+    covariance: Array
     noise_sd: float
     dof: int
     baseline: Array
-    starts: NDArray[np.int64]
+    calcium: Array
+    starts: Frames
     sizes: Array
+    delays: Array
     is_event: NDArray[np.bool_]
     rounds: int
 
 
-def knots_of(time: Array, spacing: float) -> tuple[NDArray[np.int64], Array, int]:
-    """Place the knots of the baseline.
+class _Round(NamedTuple):
+    """Where an alternation ended."""
+
+    cost: float
+    kernel: Kernel
+    noise: float
+    heights: Array
+    starts: Frames
+    is_event: NDArray[np.bool_]
+    rounds: int
+
+
+def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> TraceFit:
+    """Fit one trace.
 
     Parameters
     ----------
+    y : (n,); NaN where a frame is missing.
     time : (n,), s.
-    spacing : s, about; infinite for a constant baseline.
+    blocks : (block, 2), the gapless stretches.
+    settings : see `Settings`.
 
     Returns
     -------
-    knot, fraction : as `project_decays` takes them.
-    n_knots
+    TraceFit
+
+    Notes
+    -----
+    Alternates (a) the exact segmentation into events for the kinetics, noise and baseline at hand,
+    (b) the profile over the kinetics with the sizes of every event and the baseline eliminated,
+    until the events repeat; first without a rise, then with one. Where the rise does not improve
+    the likelihood it is not resolved, and the fit without it stands.
+    The deviance of the profile is divided by the ratio of the empirical to the assumed variance of
+    the score of the stretches where that ratio exceeds 1, so that misspecified decays widen the
+    interval (the sandwich of White 1982, doi:10.2307/1912526).
     """
-    span = float(time[-1] - time[0])
-    n_pieces = 0 if not np.isfinite(spacing) else int(span // spacing)
-    if n_pieces < 1:
-        return np.zeros(len(time), np.int64), np.zeros(len(time)), 1
-    where = (time - time[0]) / span * n_pieces
-    knot = np.minimum(where.astype(np.int64), n_pieces - 1)
-    return knot, where - knot, n_pieces + 1
+    seen = y[~np.isnan(y)]
+    if not len(seen):
+        return _nothing(Status.NO_DATA, y)
+    if np.ptp(seen) == 0:
+        return _nothing(Status.CONSTANT, y, seen[0])
+    if len(seen) < 20:
+        return _nothing(Status.TOO_SHORT, y, float(np.median(seen)))
+    model = TraceModel(y, time, blocks, settings)
+    found = alternate(model, Kernel(_best_start(y, time, blocks, settings)))
+    resolved, rise_ci = False, (np.nan, np.nan)
+    if settings.rise:
+        found, resolved = _with_rise(model, found)
+    model.heights = found.heights
+    status = _judge(model, found)
+    sizes, delays = model.events_seen(found.kernel, found.starts)
+    calcium = model.sizes(found.kernel, found.starts)[2]
+    tau_ci, covariance = (np.nan, np.nan), np.full((2, 2), np.nan)
+    if status == Status.OK:
+        tau_ci, rise_ci, covariance = _intervals(model, found)
+        if np.isnan(tau_ci).any():
+            status = Status.DECAY_NOT_RESOLVED
+    return TraceFit(
+        status=status,
+        kernel=found.kernel,
+        rise_resolved=resolved,
+        tau_ci=tau_ci,
+        rise_ci=rise_ci,
+        covariance=covariance,
+        noise_sd=found.noise * model.scale,
+        dof=model.squares(found.kernel, found.starts)[2],
+        baseline=model.baseline() * model.scale,
+        calcium=calcium * model.scale,
+        starts=found.starts,
+        sizes=sizes * model.scale,
+        delays=delays,
+        is_event=found.is_event,
+        rounds=found.rounds,
+    )
 
 
-def baseline_trace(heights: Array, knot: NDArray[np.int64], fraction: Array) -> Array:
-    """Baseline of every frame from its heights at the knots."""
-    if len(heights) == 1:
-        return np.full(len(knot), heights[0])
-    return (1 - fraction) * heights[knot] + fraction * heights[knot + 1]
-
-
-class _Trace:
-    """One trace in units of its first noise estimate, with its blocks and baseline knots."""
-
-    def __init__(self, y: Array, time: Array, blocks: NDArray[np.int64], settings: Settings):
-        self.scale = first_noise(y, blocks)
-        self.y = y / self.scale
-        self.blocks = blocks
-        self.settings = settings
-        self.knot, self.fraction, self.n_knots = knots_of(time, settings.knot_spacing)
-        self.n_seen = int(np.sum(~np.isnan(y)))
-        self.missing = self.n_seen < len(y)
-        self.heights = self._first_baseline()
-
-    def _first_baseline(self) -> Array:
-        # A low percentile near each knot, raised by what white noise alone would lower it.
-        heights = np.empty(self.n_knots)
-        nearest = self.knot + (self.fraction > 0.5)
-        for k in range(self.n_knots):
-            near = self.y[nearest == k] if self.n_knots > 1 else self.y
-            near = near[~np.isnan(near)]
-            heights[k] = np.percentile(near, 20) + 0.84 if len(near) > 10 else np.nan
-        known = ~np.isnan(heights)
-        return np.interp(np.arange(self.n_knots), np.flatnonzero(known), heights[known])
-
-    def events(self, tau: float, noise: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Starts of all decays (block starts among them) and which of them are events."""
-        gamma = float(np.exp(-self.settings.dt / tau))
-        flat = (self.y - baseline_trace(self.heights, self.knot, self.fraction)) / noise
-        starts, is_event = [], []
-        for begin, end in self.blocks:
-            jumps, _ = find_jumps(flat[begin:end], gamma, 0.5 * self.settings.penalty**2)
-            jumps = self._on_seen_frames(begin + jumps, end)
-            starts.append(np.concatenate([[begin], jumps]))
-            is_event.append(np.concatenate([[False], np.ones(len(jumps), bool)]))
-        return np.concatenate(starts).astype(np.int64), np.concatenate(is_event)
-
-    def _on_seen_frames(self, jumps: NDArray[np.int64], end: int) -> NDArray[np.int64]:
-        """Put a jump in a missing frame on the next one seen: the data cannot tell them apart."""
-        if not self.missing:
-            return jumps
-        next_seen = np.flatnonzero(~np.isnan(self.y[:end]))
-        where = np.searchsorted(next_seen, jumps)
-        return np.unique(next_seen[where[where < len(next_seen)]]).astype(np.int64)
-
-    def squares(self, tau: float, starts: NDArray[np.int64]) -> tuple[float, Array]:
-        """Residual sum of squares with sizes and baseline at their best, and that baseline."""
-        gamma = float(np.exp(-self.settings.dt / tau))
-        # Around the last baseline, so that the sum does not lose digits to a large offset.
-        base = baseline_trace(self.heights, self.knot, self.fraction)
-        gram, cross, square = project_decays(
-            self.y - base, starts, gamma, self.knot, self.fraction, self.n_knots
-        )
-        gram[np.diag_indices(self.n_knots)] += 1e-9 * (1 + np.trace(gram) / self.n_knots)
-        step = np.linalg.solve(gram, cross)
-        return float(square - cross @ step), self.heights + step
-
-    def profile(self, tau: float, starts: NDArray[np.int64]) -> tuple[float, float]:
-        """Best tau given the events, searched near `tau`; and its residual sum of squares."""
-        low, high = np.log(self.settings.tau_bounds)
-        near = np.clip([np.log(tau) - 1.0, np.log(tau) + 1.0], low, high)
-        best = optimize.minimize_scalar(
-            lambda x: self.squares(float(np.exp(x)), starts)[0],
-            bounds=near,
-            method="bounded",
-            options={"xatol": 1e-6},
-        )
-        return float(np.exp(best.x)), float(best.fun)
-
-
-def first_noise(y: Array, blocks: NDArray[np.int64]) -> float:
-    """Noise sd from the median absolute step, which the rare jumps hardly move."""
-    steps = np.concatenate([np.diff(y[a:b]) for a, b in blocks])
-    steps = steps[~np.isnan(steps)]
-    if not len(steps):
-        return float(np.nanstd(y)) or 1.0
-    sd = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / np.sqrt(2)
-    return sd if sd > 0 else float(np.std(steps)) or 1.0
-
-
-def first_tau(y: Array, blocks: NDArray[np.int64], settings: Settings) -> float:
+def first_tau(y: Array, blocks: Frames, settings: Settings) -> float:
     """Start value from the decline of the autocovariance over ten lags, which noise spares.
 
     An AR(1) process in white noise has autocovariance proportional to ``gamma**lag`` from lag 1
@@ -177,63 +142,7 @@ def first_tau(y: Array, blocks: NDArray[np.int64], settings: Settings) -> float:
     return float(np.clip(-settings.dt / np.log(gamma), *settings.tau_bounds))
 
 
-def fit_trace(y: Array, time: Array, blocks: NDArray[np.int64], settings: Settings) -> TraceFit:
-    """Fit one trace.
-
-    Parameters
-    ----------
-    y : (n,); NaN where a frame is missing.
-    time : (n,), s.
-    blocks : (block, 2), the gapless stretches.
-    settings : see `Settings`.
-
-    Returns
-    -------
-    TraceFit
-
-    Notes
-    -----
-    Alternates (a) the exact L0 events for the tau, noise and baseline at hand, (b) the profile
-    over tau with the size of every event and the baseline eliminated, until the events repeat.
-    The deviance of the profile is divided by the ratio of the empirical to the assumed variance of
-    the score of the decays where that ratio exceeds 1, so that misspecified decays widen the
-    interval (the sandwich of White 1982, doi:10.2307/1912526).
-    """
-    seen = y[~np.isnan(y)]
-    if not len(seen):
-        return _nothing(Status.NO_DATA, y)
-    if np.ptp(seen) == 0:
-        return _nothing(Status.CONSTANT, y, seen[0])
-    if len(seen) < 20:
-        return _nothing(Status.TOO_SHORT, y, float(np.median(seen)))
-    trace = _Trace(y, time, blocks, settings)
-    tau = _best_start(y, time, blocks, settings)
-    _, tau, noise, heights, starts, is_event, rounds = _alternate(trace, tau)
-    trace.heights = heights
-    status = _judge(trace, tau, noise, starts, is_event, rounds)
-    sizes, _, _ = _sizes(trace, tau, starts)
-    interval, variance = (np.nan, np.nan), np.nan
-    if status == Status.OK:
-        interval, variance = _interval(trace, tau, starts)
-        if np.isnan(interval).any():
-            status = Status.DECAY_NOT_RESOLVED
-    base = baseline_trace(trace.heights, trace.knot, trace.fraction)
-    return TraceFit(
-        status=status,
-        tau=tau,
-        tau_ci=interval,
-        tau_variance=variance,
-        noise_sd=noise * trace.scale,
-        dof=max(trace.n_seen - len(starts) - trace.n_knots - 1, 1),
-        baseline=base * trace.scale,
-        starts=starts,
-        sizes=sizes * trace.scale,
-        is_event=is_event,
-        rounds=rounds,
-    )
-
-
-def _best_start(y: Array, time: Array, blocks: NDArray[np.int64], settings: Settings) -> float:
+def _best_start(y: Array, time: Array, blocks: Frames, settings: Settings) -> float:
     """Start value of the alternation: the best of three, tried on the liveliest stretch."""
     part, part_time, part_blocks = y, time, blocks
     if len(y) > _TRIAL_FRAMES:
@@ -246,127 +155,239 @@ def _best_start(y: Array, time: Array, blocks: NDArray[np.int64], settings: Sett
         inside = np.clip(blocks, a, b) - a
         part_blocks = inside[inside[:, 1] > inside[:, 0]]
     tau = first_tau(y, blocks, settings)
-    trace = _Trace(part, part_time, part_blocks, settings)
+    model = TraceModel(part, part_time, part_blocks, settings)
     found = [
-        _alternate(trace, float(np.clip(start, *settings.tau_bounds)))
+        alternate(model, Kernel(float(np.clip(start, *settings.tau_bounds))))
         for start in (tau, tau / 2.5, tau * 2.5)
     ]
-    return min(found, key=lambda f: f[0])[1]
+    return min(found, key=lambda f: f.cost).kernel.tau
 
 
-def _alternate(
-    trace: _Trace, tau: float
-) -> tuple[float, float, float, Array, NDArray[np.int64], NDArray[np.bool_], int]:
-    """Events and tau in turn from one start; the first value is the cost to compare starts by."""
-    trace.heights = trace._first_baseline()
+def alternate(model: TraceModel, kernel: Kernel, heights: Array | None = None) -> _Round:
+    """Events and kinetics in turn from one start."""
+    model.heights = model.first_baseline() if heights is None else heights.copy()
     noise = 1.0
     seen: set[bytes] = set()
-    starts, is_event = trace.events(tau, noise)
-    for rounds in range(1, _MAX_ROUNDS + 1):  # noqa: B007
-        new_tau, rss = trace.profile(tau, starts)
-        _, trace.heights = trace.squares(new_tau, starts)
-        dof = max(trace.n_seen - len(starts) - trace.n_knots - 1, 1)
+    starts, is_event = model.events(kernel, noise)
+    rounds = 0
+    while rounds < _MAX_ROUNDS:
+        rounds += 1
+        new = profile(model, kernel, starts)
+        rss, model.heights, dof = model.squares(new, starts)
         noise = float(np.sqrt(max(rss, 1e-12) / dof))
-        moved = abs(new_tau / tau - 1)
-        tau = new_tau
+        moved = abs(new.tau / kernel.tau - 1)
+        kernel = new
         seen.add(starts.tobytes())
-        starts, is_event = trace.events(tau, noise)
+        starts, is_event = model.events(kernel, noise)
         # Events that were met before: a fixed point, or a cycle between near-equal optima.
         if starts.tobytes() in seen or moved < _TOLERANCE:
             break
-    tau, _ = trace.profile(tau, starts)
-    rss, trace.heights = trace.squares(tau, starts)
+    kernel = profile(model, kernel, starts)
+    rss, model.heights, dof = model.squares(kernel, starts)
     # Costs of different starts are compared in one unit, that of the first noise estimate.
-    cost = trace.n_seen / 2 * np.log(max(rss, 1e-12)) + 0.5 * trace.settings.penalty**2 * int(
+    cost = model.n_seen / 2 * np.log(max(rss, 1e-12)) + 0.5 * model.settings.penalty**2 * int(
         is_event.sum()
     )
-    return cost, tau, noise, trace.heights.copy(), starts, is_event, rounds
+    noise = float(np.sqrt(max(rss, 1e-12) / dof))
+    return _Round(cost, kernel, noise, model.heights.copy(), starts, is_event, rounds)
 
 
-def _sizes(trace: _Trace, tau: float, starts: NDArray[np.int64]) -> tuple[Array, Array, Array]:
-    """Jump of every decay over what was left of the one before, calcium trace, squares."""
-    gamma = float(np.exp(-trace.settings.dt / tau))
-    base = baseline_trace(trace.heights, trace.knot, trace.fraction)
-    levels, calcium, squares = decay_sizes(trace.y - base, starts, gamma)
-    jumps = levels.copy()
-    first_of_block = np.isin(starts, trace.blocks[:, 0])
-    inner = np.flatnonzero(~first_of_block)
-    jumps[inner] -= gamma * calcium[starts[inner] - 1]
-    return jumps, calcium, squares
+def profile(model: TraceModel, kernel: Kernel, starts: Frames) -> Kernel:
+    """Best kinetics given the events, searched near `kernel`; a rise of 0 stays 0."""
+    low, high = np.log(model.settings.tau_bounds)
+    centre = np.log(kernel.tau)
+    if kernel.rise <= 0:
+        best = optimize.minimize_scalar(
+            lambda x: model.squares(Kernel(float(np.exp(x))), starts)[0],
+            bounds=np.clip([centre - 1.0, centre + 1.0], low, high),
+            method="bounded",
+            options={"xatol": 1e-6},
+        )
+        return Kernel(float(np.exp(best.x)))
+    floor, ceiling = _rise_bounds(model)
+    start = np.array([centre, np.log(np.clip(kernel.rise, 1.01 * floor, 0.99 * ceiling))])
+    best = optimize.minimize(
+        lambda x: model.squares(Kernel(float(np.exp(x[0])), float(np.exp(x[1]))), starts)[0],
+        start,
+        method="Nelder-Mead",
+        bounds=[(low, high), (np.log(floor), np.log(ceiling))],
+        options={
+            "xatol": 1e-5,
+            "fatol": 1e-7,
+            "initial_simplex": start + np.array([[0.0, 0.0], [0.05, 0.0], [0.0, 0.3]]),
+        },
+    )
+    return Kernel(float(np.exp(best.x[0])), float(np.exp(best.x[1])))
 
 
-def _judge(
-    trace: _Trace,
-    tau: float,
-    noise: float,
-    starts: NDArray[np.int64],
-    is_event: NDArray[np.bool_],
-    rounds: int,
-) -> Status:
-    settings = trace.settings
-    if int(is_event.sum()) < MIN_EVENTS:
+def _rise_bounds(model: TraceModel) -> tuple[float, float]:
+    """Shortest rise that leaves a trace between frames, and the longest that is searched (s)."""
+    return model.settings.dt / 20, min(1.0, model.settings.tau_bounds[1])
+
+
+def _with_rise(model: TraceModel, plain: _Round) -> tuple[_Round, bool]:
+    """Fit a rise, and keep it only where the data ask for one."""
+    dt = model.settings.dt
+    found = alternate(model, Kernel(plain.kernel.tau, 1.5 * dt), plain.heights)
+    gained = _deviance_of_rise(model, found)
+    return (found if gained > _RISE_HINT else plain), gained > RISE_DEVIANCE
+
+
+def _deviance_of_rise(model: TraceModel, found: _Round) -> float:
+    """Deviance between the rise that was found and one too short to be seen, events the same."""
+    model.heights = found.heights
+    floor, _ = _rise_bounds(model)
+    best, _, dof = model.squares(found.kernel, found.starts)
+    low, high = np.log(model.settings.tau_bounds)
+    centre = np.log(found.kernel.tau)
+    without = optimize.minimize_scalar(
+        lambda x: model.squares(Kernel(float(np.exp(x)), floor), found.starts)[0],
+        bounds=np.clip([centre - 1.0, centre + 1.0], low, high),
+        method="bounded",
+        options={"xatol": 1e-5},
+    )
+    return float(dof * np.log(max(without.fun, best) / best))
+
+
+def _judge(model: TraceModel, found: _Round) -> Status:
+    settings, tau = model.settings, found.kernel.tau
+    if int(found.is_event.sum()) < MIN_EVENTS:
         return Status.TOO_FEW_EVENTS
-    if trace.n_seen - len(starts) - trace.n_knots - 1 < 10:
+    if model.squares(found.kernel, found.starts)[2] < 10:
         return Status.TOO_SHORT
     low, high = settings.tau_bounds
     if tau < 1.01 * low or tau > 0.99 * high or tau < settings.dt / 2:
         return Status.DECAY_NOT_RESOLVED
-    sizes, _, _ = _sizes(trace, tau, starts)
-    if float(np.median(sizes[is_event])) < 1.5 * noise:
+    sizes, _ = model.events_seen(found.kernel, found.starts)
+    if float(np.median(sizes[found.is_event])) < 1.5 * found.noise:
         return Status.TOO_NOISY
-    return Status.NOT_CONVERGED if rounds >= _MAX_ROUNDS else Status.OK
+    return Status.NOT_CONVERGED if found.rounds >= _MAX_ROUNDS else Status.OK
 
 
-def _interval(
-    trace: _Trace, tau: float, starts: NDArray[np.int64]
-) -> tuple[tuple[float, float], float]:
-    """Profile interval of tau, formed in log tau, and the variance of tau (s^2)."""
-    x = float(np.log(tau))
-    rss, _ = trace.squares(tau, starts)
-    dof = max(trace.n_seen - len(starts) - trace.n_knots - 1, 1)
-    # Curvature and per-decay scores by central differences; 1e-3 in log tau is far above rounding
-    # and far below the width of any interval worth having.
-    h = 1e-3
-    plus, minus = (trace.squares(float(np.exp(x + s * h)), starts)[0] for s in (1, -1))
-    curvature = (plus - 2 * rss + minus) / h**2
-    scores = (
-        _sizes(trace, float(np.exp(x + h)), starts)[2]
-        - _sizes(trace, float(np.exp(x - h)), starts)[2]
-    ) / (2 * h)
-    if curvature <= 0:
-        return (np.nan, np.nan), np.nan
+def _intervals(
+    model: TraceModel, found: _Round
+) -> tuple[tuple[float, float], tuple[float, float], Array]:
+    """Profile intervals of tau and rise, formed in their logarithms, and covariance (s^2)."""
+    kernel, starts = found.kernel, found.starts
+    with_rise = kernel.rise > 0
+    x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
+
+    def kernel_at(v: Array) -> Kernel:
+        return Kernel(float(np.exp(v[0])), float(np.exp(v[1])) if with_rise else 0.0)
+
+    def square(v: Array) -> float:
+        return model.squares(kernel_at(v), starts)[0]
+
+    rss, _, dof = model.squares(kernel, starts)
+    dof = max(dof - len(x), 1)
     sigma2 = rss / dof
-    # Var(d RSS / d x) = 2 sigma^2 * (d2 RSS / d x2) where the model holds.
-    widen = max(1.0, float(np.sum((scores - scores.mean()) ** 2)) / (2 * sigma2 * curvature))
+    hessian = _second_derivatives(square, x)
+    empty = (np.nan, np.nan), (np.nan, np.nan), np.full((2, 2), np.nan)
+    if np.linalg.eigvalsh(hessian)[0] <= 0:
+        return empty
+    inverse = np.linalg.inv(hessian)
+    widen = _misfit(lambda v: model.scores(kernel_at(v), starts), x, sigma2)
+    log_covariance = 2 * sigma2 * inverse * np.sqrt(np.outer(widen, widen))
+    limits = [np.log(model.settings.tau_bounds), np.log(_rise_bounds(model))]
+    bounds = []
+    for k in range(len(x)):
 
-    def deviance(value: float) -> float:
-        return dof * np.log(trace.squares(float(np.exp(value)), starts)[0] / rss) / widen
+        def deviance(value: float, k: int = k) -> float:
+            if not with_rise:
+                return dof * np.log(square(np.array([value])) / rss) / widen[k]
+            return dof * np.log(_other_profiled(square, x, k, value, inverse) / rss) / widen[k]
 
-    low, high = np.log(trace.settings.tau_bounds)
-    step = float(np.sqrt(2 * sigma2 * widen / curvature))
-    bounds = profile_interval(
-        deviance,
-        x,
-        step=step,
-        lower=low,
-        upper=high,
-        confidence_level=trace.settings.confidence_level,
+        bounds.append(
+            profile_interval(
+                deviance,
+                float(x[k]),
+                step=float(np.sqrt(log_covariance[k, k])),
+                lower=float(limits[k][0]),
+                upper=float(limits[k][1]),
+                confidence_level=model.settings.confidence_level,
+            )
+        )
+    ci = [(float(np.exp(a)), float(np.exp(b))) for a, b in bounds]
+    values = np.exp(x)
+    covariance = np.full((2, 2), np.nan)
+    covariance[: len(x), : len(x)] = log_covariance * np.outer(values, values)
+    return ci[0], ci[1] if with_rise else (np.nan, np.nan), covariance
+
+
+def _second_derivatives(square: Callable[[Array], float], x: Array) -> Array:
+    """Hessian by central differences.
+
+    A step of 1e-3 in a logarithm is far above rounding and far below any interval.
+    """
+    h = 1e-3
+    unit = h * np.eye(len(x))
+    hessian = np.empty((len(x), len(x)))
+    middle = square(x)
+    for i in range(len(x)):
+        for j in range(len(x)):
+            if i == j:
+                hessian[i, i] = (square(x + unit[i]) - 2 * middle + square(x - unit[i])) / h**2
+            else:
+                hessian[i, j] = (
+                    square(x + unit[i] + unit[j])
+                    - square(x + unit[i] - unit[j])
+                    - square(x - unit[i] + unit[j])
+                    + square(x - unit[i] - unit[j])
+                ) / (4 * h**2)
+    return hessian
+
+
+def _misfit(parts: Callable[[Array], Array], x: Array, sigma2: float) -> Array:
+    """By how much the variance of each parameter exceeds that of a true model; at least 1.
+
+    The scores of the stretches are compared with what white noise gives them, both with the
+    baseline held, since a baseline that moves joins the stretches.
+    """
+    held = _second_derivatives(lambda v: float(parts(v).sum()), x)
+    if np.linalg.eigvalsh(held)[0] <= 0:
+        return np.ones(len(x))
+    unit = 1e-3 * np.eye(len(x))
+    scores = np.stack([(parts(x + u) - parts(x - u)) / 2e-3 for u in unit], axis=1)
+    inverse = np.linalg.inv(held)
+    robust = inverse @ (scores.T @ scores) @ inverse
+    return np.maximum(1.0, np.diag(robust) / np.diag(2 * sigma2 * inverse))
+
+
+def _other_profiled(
+    square: Callable[[Array], float], x: Array, k: int, value: float, inverse: NDArray[Any]
+) -> float:
+    """Residual squares at one parameter's value with the other one at its best."""
+    other = 1 - k
+    # Along the ridge of the quadratic the other one moves in proportion; search around it.
+    guess = x[other] + inverse[other, k] / inverse[k, k] * (value - x[k])
+    spread = 0.2 + abs(guess - x[other])
+
+    def at(z: float) -> float:
+        v = np.empty(2)
+        v[k], v[other] = value, z
+        return square(v)
+
+    best = optimize.minimize_scalar(
+        at, bounds=(guess - spread, guess + spread), method="bounded", options={"xatol": 1e-4}
     )
-    return (float(np.exp(bounds[0])), float(np.exp(bounds[1]))), (tau * step) ** 2
+    return float(best.fun)
 
 
 def _nothing(status: Status, y: Array, level: float = np.nan) -> TraceFit:
-    empty = np.empty(0)
     return TraceFit(
         status=status,
-        tau=np.nan,
+        kernel=Kernel(np.nan, 0.0),
+        rise_resolved=False,
         tau_ci=(np.nan, np.nan),
-        tau_variance=np.nan,
+        rise_ci=(np.nan, np.nan),
+        covariance=np.full((2, 2), np.nan),
         noise_sd=np.nan,
         dof=0,
         baseline=np.full(len(y), level),
+        calcium=np.zeros(len(y)),
         starts=np.empty(0, np.int64),
-        sizes=empty,
+        sizes=np.empty(0),
+        delays=np.empty(0),
         is_event=np.empty(0, bool),
         rounds=0,
     )

@@ -127,7 +127,8 @@ def rnn_on_events(recording, kinetics) -> float:
 
 
 def _autocovariance(recording) -> float:
-    from neurornn.calcium.decay_fit import Settings, first_tau
+    from neurornn.calcium.decay_fit import first_tau
+    from neurornn.calcium.trace_model import Settings
 
     y = recording["dff"].values[:, 0]
     settings = Settings(1 / SAMPLING_RATE, 4.0, (0.005, 20.0), 60.0, 0.95)

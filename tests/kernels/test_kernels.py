@@ -8,8 +8,9 @@ from scipy.optimize import nnls
 from scipy.signal import lfilter
 
 from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
-from neurornn._kernels.projection import decay_sizes, project_decays
+from neurornn._kernels.projection import decay_sizes, project_decays, refine_starts
 from neurornn._kernels.segmentation import find_jumps
+from neurornn._kernels.two_pole import find_rises, local_evidence
 
 
 def brute_force(y, gamma, penalty):
@@ -50,7 +51,8 @@ def test_segmentation_finds_the_events_of_a_clean_trace():
     assert cost == pytest.approx(8.0 * len(events), abs=1e-6)
 
 
-def test_projection_is_least_squares():
+@pytest.mark.parametrize("rho", [-1.0, 0.3])
+def test_projection_is_least_squares(rho):
     rng = np.random.default_rng(0)
     n, gamma, starts = 60, 0.8, np.array([0, 13, 14, 40])
     y = rng.standard_normal(n)
@@ -58,23 +60,96 @@ def test_projection_is_least_squares():
     where = np.linspace(0, 2, n)
     knot = np.minimum(where.astype(np.int64), 1)
     fraction = where - knot
-    gram, cross, square = project_decays(y, starts, gamma, knot, fraction, 3)
-    design = np.zeros((n, 3 + len(starts)))
+    # Every stretch free: no cone, so that the answer is a linear least squares.
+    free = np.ones(len(starts), dtype=bool)
+    gram, cross, square, lost = project_decays(
+        y, starts, free, gamma, rho, rho / gamma, knot, fraction, 3
+    )
+    columns = []
+    for a, b in itertools.pairwise([*starts, n]):
+        for pole in (gamma, rho) if rho > 0 else (gamma,):
+            column = np.zeros(n)
+            column[a:b] = pole ** np.arange(b - a)
+            columns.append(column)
+    design = np.zeros((n, 3))
     design[np.arange(n), knot] = 1 - fraction
     design[np.arange(n), knot + 1] += fraction
-    for c, (a, b) in enumerate(itertools.pairwise([*starts, n])):
-        design[a:b, 3 + c] = gamma ** np.arange(b - a)
+    design = np.column_stack([design, *columns])
     seen = ~np.isnan(y)
-    solution, squares, _, _ = np.linalg.lstsq(design[seen], y[seen])
+    solution, _, rank, _ = np.linalg.lstsq(design[seen], y[seen], rcond=1e-10)
+    squares = np.sum((y - design @ solution)[seen] ** 2)
     baseline = np.linalg.solve(gram, cross)
     # Normal equations lose half the digits of the direct solution.
-    assert square - cross @ baseline == pytest.approx(squares[0], rel=1e-8)
+    assert square - cross @ baseline == pytest.approx(squares, rel=1e-8)
     assert baseline == pytest.approx(solution[:3], rel=1e-6)
+    assert lost + 3 == rank
     flat = y - (1 - fraction) * baseline[knot] - fraction * baseline[knot + 1]
-    sizes, trace, parts = decay_sizes(flat, starts, gamma)
-    assert sizes == pytest.approx(solution[3:], rel=1e-6)
-    assert parts.sum() == pytest.approx(squares[0], rel=1e-8)
-    assert np.nansum((flat - trace) ** 2) == pytest.approx(squares[0], rel=1e-8)
+    _, _, trace, parts = decay_sizes(flat, starts, free, gamma, rho, rho / gamma)
+    assert parts.sum() == pytest.approx(squares, rel=1e-8)
+    assert np.nansum((flat - trace) ** 2) == pytest.approx(squares, rel=1e-8)
+
+
+def response(n, start, offset, size, gamma, phi):
+    """An event `offset` of a frame before the end of frame `start`."""
+    i = np.arange(n) - start
+    tail = np.where(i >= 0, gamma ** (i + offset) - (gamma * phi) ** (i + offset), 0.0)
+    return size * tail
+
+
+def test_an_event_within_a_frame_lies_inside_its_cone_and_is_found_there():
+    n, gamma, phi = 80, 0.93, 0.6
+    starts, offsets, sizes = [12, 30, 33], [0.2, 0.7, 0.4], [5.0, 3.0, 4.0]
+    y = sum(response(n, *e, gamma, phi) for e in zip(starts, offsets, sizes, strict=True))
+    first = np.array([0, *starts])
+    free = np.arange(4) == 0
+    jumps, rises, trace, _ = decay_sizes(y, first, free, gamma, gamma * phi, phi)
+    # No noise: the two sizes give the time within the frame and the size to rounding.
+    assert np.log(rises[1:] / jumps[1:]) / np.log(phi) == pytest.approx(offsets, abs=1e-6)
+    assert jumps[1:] / gamma ** np.array(offsets) == pytest.approx(sizes, rel=1e-6)
+    assert trace == pytest.approx(y, abs=1e-9)
+    # Put a frame or two off, they go back.
+    moved = refine_starts(y, np.array([0, 14, 29, 34]), free, gamma, gamma * phi, phi, 3, 10)
+    assert moved.tolist() == [0, *starts]
+
+
+def test_outside_the_cone_the_better_edge_is_taken():
+    n, gamma, phi = 60, 0.9, 0.5
+    # An instant rise: q would be 0, below the cone, so that q = phi p holds instead.
+    y = np.where(np.arange(n) >= 20, gamma ** (np.arange(n) - 20.0), 0.0)
+    jumps, rises, _, squares = decay_sizes(
+        y, np.array([0, 20]), np.array([True, False]), gamma, gamma * phi, phi
+    )
+    assert rises[1] == pytest.approx(phi * jumps[1])
+    assert squares[1] > 0.01
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_partition_is_the_exact_optimum(seed):
+    rng = np.random.default_rng(seed)
+    n, gamma, rho, penalty = 9, 0.8, 0.4, rng.choice([0.5, 2.0, 6.0])
+    y = 2 * rng.standard_normal(n)
+    best, answer = np.inf, None
+    for m in range(n):
+        for cuts in itertools.combinations(range(1, n), m):
+            cost = penalty * m
+            for a, b in itertools.pairwise([0, *cuts, n]):
+                i = np.arange(b - a)
+                design = np.stack([gamma**i, rho**i], axis=1)
+                left = y[a:b] - design @ np.linalg.lstsq(design, y[a:b], rcond=1e-10)[0]
+                cost += 0.5 * left @ left
+            if cost < best - 1e-9:
+                best, answer = cost, cuts
+    found = find_rises(y, np.ones(n, dtype=bool), gamma, rho, penalty)
+    assert tuple(found) == answer
+
+
+def test_local_evidence_is_a_correlation():
+    rng = np.random.default_rng(5)
+    y, f = rng.standard_normal(50), rng.standard_normal(7)
+    score = local_evidence(y, f[None], np.array([2]), np.array([7]))
+    for t in range(2, 45):
+        assert score[t] == pytest.approx(f @ y[t - 2 : t + 5])
+    assert np.isneginf(score[:2]).all()
 
 
 def test_leaky_filter_is_scipys():

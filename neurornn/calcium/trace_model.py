@@ -1,0 +1,295 @@
+"""One trace under the model: baseline knots, events for given kinetics, residuals."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurornn._kernels.projection import decay_sizes, project_decays, refine_starts
+from neurornn._kernels.segmentation import find_jumps
+from neurornn._kernels.two_pole import find_rises, local_evidence
+
+Array = NDArray[np.float64]
+Frames = NDArray[np.int64]
+
+#: A frame may start an event with a rise where a local test exceeds this many noise sd.
+_EVIDENCE = 2.5
+_MAX_PRUNINGS = 4
+
+
+class Settings(NamedTuple):
+    """What the fit of one trace depends on besides the trace."""
+
+    dt: float
+    penalty: float
+    tau_bounds: tuple[float, float]
+    knot_spacing: float
+    confidence_level: float
+    rise: bool = True
+
+
+class Kernel(NamedTuple):
+    """Kinetics of a cell.
+
+    Attributes
+    ----------
+    tau : s, of the decay.
+    rise : s, of the rise; 0 for an instant one.
+    """
+
+    tau: float
+    rise: float = 0.0
+
+    def poles(self, dt: float) -> tuple[float, float, float]:
+        """Decay, rise and edge of the cone of one frame, as the projection takes them.
+
+        The second is -1 where there is no rise.
+        """
+        gamma = float(np.exp(-dt / self.tau))
+        if self.rise <= 0:
+            return gamma, -1.0, 0.0
+        phi = float(np.exp(-dt / self.rise))
+        return gamma, gamma * phi, phi
+
+
+def first_noise(y: Array, blocks: Frames) -> float:
+    """Noise sd from the median absolute step, which the rare jumps hardly move."""
+    steps = np.concatenate([np.diff(y[a:b]) for a, b in blocks])
+    steps = steps[~np.isnan(steps)]
+    if not len(steps):
+        return float(np.nanstd(y)) or 1.0
+    sd = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / np.sqrt(2)
+    return sd if sd > 0 else float(np.std(steps)) or 1.0
+
+
+def knots_of(time: Array, spacing: float) -> tuple[Frames, Array, int]:
+    """Place the knots of the baseline.
+
+    Parameters
+    ----------
+    time : (n,), s.
+    spacing : s, about; infinite for a constant baseline.
+
+    Returns
+    -------
+    knot, fraction : as `project_decays` takes them.
+    n_knots
+    """
+    span = float(time[-1] - time[0])
+    n_pieces = 0 if not np.isfinite(spacing) else int(span // spacing)
+    if n_pieces < 1:
+        return np.zeros(len(time), np.int64), np.zeros(len(time)), 1
+    where = (time - time[0]) / span * n_pieces
+    knot = np.minimum(where.astype(np.int64), n_pieces - 1)
+    return knot, where - knot, n_pieces + 1
+
+
+class TraceModel:
+    """One trace in units of its first noise estimate, with its blocks and baseline knots.
+
+    Parameters
+    ----------
+    y : (n,); NaN where a frame is missing.
+    time : (n,), s.
+    blocks : (block, 2), the gapless stretches.
+    settings : see `Settings`.
+    """
+
+    def __init__(self, y: Array, time: Array, blocks: Frames, settings: Settings) -> None:
+        self.scale = first_noise(y, blocks)
+        self.y = y / self.scale
+        self.blocks = blocks
+        self.settings = settings
+        self.knot, self.fraction, self.n_knots = knots_of(time, settings.knot_spacing)
+        self.n_seen = int(np.sum(~np.isnan(y)))
+        self.missing = self.n_seen < len(y)
+        self.heights = self.first_baseline()
+
+    def first_baseline(self) -> Array:
+        """Heights of the baseline before anything is known about events.
+
+        A low percentile near each knot, raised by what white noise alone would lower it.
+        """
+        heights = np.empty(self.n_knots)
+        nearest = self.knot + (self.fraction > 0.5)
+        for k in range(self.n_knots):
+            near = self.y[nearest == k] if self.n_knots > 1 else self.y
+            near = near[~np.isnan(near)]
+            heights[k] = np.percentile(near, 20) + 0.84 if len(near) > 10 else np.nan
+        known = ~np.isnan(heights)
+        return np.interp(np.arange(self.n_knots), np.flatnonzero(known), heights[known])
+
+    def baseline(self) -> Array:
+        """Baseline of every frame, (n,), in units of `scale`."""
+        if self.n_knots == 1:
+            return np.full(len(self.knot), self.heights[0])
+        h = self.heights
+        return (1 - self.fraction) * h[self.knot] + self.fraction * h[self.knot + 1]
+
+    def events(self, kernel: Kernel, noise: float) -> tuple[Frames, NDArray[np.bool_]]:
+        """Starts of all stretches (block starts among them) and which of them are events."""
+        flat = (self.y - self.baseline()) / noise
+        starts, is_event = [], []
+        for begin, end in self.blocks:
+            jumps = self._jumps(flat[begin:end], kernel)
+            jumps = self._on_seen_frames(begin + jumps, int(end))
+            starts.append(np.concatenate([[begin], jumps]))
+            is_event.append(np.concatenate([[False], np.ones(len(jumps), bool)]))
+        return np.concatenate(starts).astype(np.int64), np.concatenate(is_event)
+
+    def _jumps(self, flat: Array, kernel: Kernel) -> Frames:
+        gamma, rho, phi = kernel.poles(self.settings.dt)
+        q = self.settings.penalty
+        if rho < 0:
+            return find_jumps(flat, gamma, 0.5 * q**2)[0]
+        filters, befores, lengths = evidence_filters(kernel, self.settings.dt)
+        candidate = local_evidence(flat, filters, befores, lengths) > _EVIDENCE
+        # Near an edge or a missing frame no filter fits: any frame may start an event there.
+        candidate |= _beside_nothing(flat)
+        # Two free sizes fit noise better than one: the threshold with the same false alarms.
+        penalty = -np.log(_upper_tail(q))
+        starts = find_rises(flat, candidate, gamma, rho, penalty)
+        starts = np.concatenate([[0], starts])
+        is_free = np.arange(len(starts)) == 0
+        for _ in range(_MAX_PRUNINGS):
+            starts = refine_starts(flat, starts, is_free, gamma, rho, phi, 3, 5)
+            keep = is_free | (self._gains(flat, starts, is_free, kernel) > 0.5 * q**2)
+            if keep.all():
+                break
+            starts, is_free = starts[keep], is_free[keep]
+        return starts[1:]
+
+    def _gains(
+        self, flat: Array, starts: Frames, is_free: NDArray[np.bool_], kernel: Kernel
+    ) -> Array:
+        """Half the squares that each event saves, against none in its place; every second one.
+
+        Of two neighbours only the weaker may be dropped at a time: the other one then changes.
+        """
+        gamma, rho, phi = kernel.poles(self.settings.dt)
+        jumps, _, _, _ = decay_sizes(flat, starts, is_free, gamma, rho, phi)
+        response = _response(kernel, self.settings.dt)
+        # An event alone saves its size squared times the squares of the response before the next.
+        lengths = np.minimum(np.diff(np.append(starts, len(flat))), len(response))
+        energy = np.cumsum(response**2)[lengths - 1]
+        gain = np.where(jumps > 0, 0.5 * jumps**2 * energy, 0.0)
+        return gain
+
+    def _on_seen_frames(self, jumps: Frames, end: int) -> Frames:
+        """Put a jump in a missing frame on the next one seen: the data cannot tell them apart."""
+        if not self.missing:
+            return jumps
+        next_seen = np.flatnonzero(~np.isnan(self.y[:end]))
+        where = np.searchsorted(next_seen, jumps)
+        return np.unique(next_seen[where[where < len(next_seen)]]).astype(np.int64)
+
+    def squares(self, kernel: Kernel, starts: Frames) -> tuple[float, Array, int]:
+        """Residual sum of squares with sizes and baseline at their best.
+
+        Returns
+        -------
+        square : in units of `scale` squared.
+        heights : (knot,), the best baseline.
+        dof : residual degrees of freedom but for the kinetics.
+        """
+        gamma, rho, phi = kernel.poles(self.settings.dt)
+        is_free = np.isin(starts, self.blocks[:, 0])
+        # Around the last baseline, so that the sum does not lose digits to a large offset.
+        gram, cross, square, lost = project_decays(
+            self.y - self.baseline(),
+            starts,
+            is_free,
+            gamma,
+            rho,
+            phi,
+            self.knot,
+            self.fraction,
+            self.n_knots,
+        )
+        gram[np.diag_indices(self.n_knots)] += 1e-9 * (1 + np.trace(gram) / self.n_knots)
+        step = np.linalg.solve(gram, cross)
+        dof = max(self.n_seen - lost - self.n_knots, 1)
+        return float(square - cross @ step), self.heights + step, dof
+
+    def sizes(self, kernel: Kernel, starts: Frames) -> tuple[Array, Array, Array, Array]:
+        """Fit every stretch: see `decay_sizes`."""
+        gamma, rho, phi = kernel.poles(self.settings.dt)
+        is_free = np.isin(starts, self.blocks[:, 0])
+        flat = self.y - self.baseline()
+        return decay_sizes(flat, starts, is_free, gamma, rho, phi)
+
+    def scores(self, kernel: Kernel, starts: Frames) -> Array:
+        """Residual sum of squares of every stretch alone, baseline held."""
+        return self.sizes(kernel, starts)[3]
+
+    def events_seen(self, kernel: Kernel, starts: Frames) -> tuple[Array, Array]:
+        """Peak of the response of every start, and how long before its frame's end it began (s).
+
+        With a rise, the two sizes tell when within the frame the event was; without one it is put
+        in the middle.
+        """
+        dt = self.settings.dt
+        jumps, rises, _, _ = self.sizes(kernel, starts)
+        delay = np.full(len(starts), dt / 2)
+        peak = 1.0
+        if kernel.rise > 0:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.where(jumps > 0, rises / jumps, np.exp(-dt / 2 / kernel.rise))
+                delay = np.clip(-kernel.rise * np.log(np.maximum(ratio, 1e-300)), 0.0, dt)
+            at = kernel.rise * np.log1p(kernel.tau / kernel.rise)
+            peak = float(np.exp(-at / kernel.tau) * -np.expm1(-at / kernel.rise))
+        return jumps * np.exp(delay / kernel.tau) * peak, delay
+
+
+def evidence_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
+    """Filters that see an event against calcium that is merely decaying.
+
+    Each is the response to one event after `before` quiet frames, made orthogonal to a decay and a
+    rise that run through the whole window, of unit norm. Short and long windows serve bursts and
+    lone events.
+    """
+    gamma, rho, _ = kernel.poles(dt)
+    reach = int(np.clip(np.ceil(1.5 * kernel.tau / dt), 4, 60))
+    risen = int(np.clip(np.ceil(2 * kernel.rise / dt), 1, reach))
+    shapes = []
+    for before in (2, 6, 15):
+        for after in sorted({2 + risen, 3 * (2 + risen), reach}):
+            i = np.arange(before + after)
+            lag = np.maximum(i - before, 0) + 0.5
+            event = np.where(i >= before, gamma**lag - np.maximum(rho, 0.0) ** lag, 0.0)
+            through = np.stack([gamma ** (i - before)], axis=1)
+            event = event - through @ np.linalg.lstsq(through, event, rcond=None)[0]
+            norm = float(np.sqrt(event @ event))
+            if norm > 1e-6:
+                shapes.append((before, event / norm))
+    longest = max(len(s) for _, s in shapes)
+    filters = np.stack([np.pad(s, (0, longest - len(s))) for _, s in shapes])
+    befores = np.array([b for b, _ in shapes], np.int64)
+    lengths = np.array([len(s) for _, s in shapes], np.int64)
+    return filters, befores, lengths
+
+
+def _response(kernel: Kernel, dt: float) -> Array:
+    """Response to one event in the middle of frame 0, for a decaying part of size 1."""
+    gamma, rho, _ = kernel.poles(dt)
+    lag = np.arange(int(np.clip(np.ceil(6 * kernel.tau / dt), 2, 5000))) + 0.5
+    return gamma**lag - np.maximum(rho, 0.0) ** lag
+
+
+def _beside_nothing(flat: Array) -> NDArray[np.bool_]:
+    """Frames within three of an edge or of a missing frame."""
+    lost = np.isnan(flat)
+    near = lost.copy()
+    for shift in (1, 2, 3):
+        near[shift:] |= lost[:-shift]
+        near[:-shift] |= lost[shift:]
+    near[:3] = True
+    near[-3:] = True
+    return near & ~lost
+
+
+def _upper_tail(z: float) -> float:
+    """Probability that a standard normal exceeds z."""
+    from scipy.stats import norm
+
+    return float(norm.sf(z))
