@@ -73,7 +73,7 @@ def _parser() -> tuple[Any, dict[str, Any]]:
     kinetics.add_argument("--out", type=str | None, default=None, help="file .nc or folder")
     kinetics.add_argument("--csv", type=str | None, default=None, help="table as CSV")
     kinetics.add_argument("--figures", type=str | None, default=None, help="folder")
-    kinetics.add_argument("--penalty", type=float, default=4.0, help="noise sd")
+    kinetics.add_argument("--penalty", type=float | None, default=None, help="noise sd")
     kinetics.add_argument(
         "--tau_bounds", type=tuple[float, float], default=(0.005, 20.0), help="s"
     )

@@ -14,12 +14,14 @@ from neurornn.calcium.trace_model import Array, Frames, Kernel, Settings, TraceM
 #: Fewest events for an interval: below it the robust scale of the interval means little.
 MIN_EVENTS = 5
 _MAX_ROUNDS = 30
+#: Rounds in which the threshold of an event still follows their rate.
+_WEIGHINGS = 3
 #: Frames on which the start values compete.
 _TRIAL_FRAMES = 6000
 #: Relative step of tau at which the alternation ends: a tenth of the narrowest interval seen.
 _TOLERANCE = 1e-3
 #: Deviance by which a rise must improve on none to count as resolved. Where there is none, the
-#: the free time within a frame takes up what noise would lend to a rise: the deviance stays near 0.
+#: free time within a frame takes up what noise would lend to it, and the deviance stays near 0.
 RISE_DEVIANCE = 2.71
 #: From here on the rise, resolved or not, is modelled, so that it does not lengthen the decay.
 _RISE_HINT = 0.5
@@ -178,6 +180,9 @@ def alternate(model: TraceModel, kernel: Kernel, heights: Array | None = None) -
         moved = abs(new.tau / kernel.tau - 1)
         kernel = new
         seen.add(starts.tobytes())
+        if rounds <= _WEIGHINGS:
+            # Only at first: a threshold that moves with the events could cycle for ever.
+            model.weigh(int(is_event.sum()))
         starts, is_event = model.events(kernel, noise)
         # Events that were met before: a fixed point, or a cycle between near-equal optima.
         if starts.tobytes() in seen or moved < _TOLERANCE:
@@ -185,9 +190,8 @@ def alternate(model: TraceModel, kernel: Kernel, heights: Array | None = None) -
     kernel = profile(model, kernel, starts)
     rss, model.heights, dof = model.squares(kernel, starts)
     # Costs of different starts are compared in one unit, that of the first noise estimate.
-    cost = model.n_seen / 2 * np.log(max(rss, 1e-12)) + 0.5 * model.settings.penalty**2 * int(
-        is_event.sum()
-    )
+    cost = model.n_seen / 2 * np.log(max(rss, 1e-12))
+    cost += 0.5 * model.threshold**2 * int(is_event.sum())
     noise = float(np.sqrt(max(rss, 1e-12) / dof))
     return _Round(cost, kernel, noise, model.heights.copy(), starts, is_event, rounds)
 

@@ -15,10 +15,22 @@ Frames = NDArray[np.int64]
 #: A frame may start an event with a rise where a local test exceeds this many noise sd.
 _EVIDENCE = 2.5
 _MAX_PRUNINGS = 4
+#: Threshold of an event (noise sd) before anything is known about their rate.
+_FIRST_THRESHOLD = 3.5
 
 
 class Settings(NamedTuple):
-    """What the fit of one trace depends on besides the trace."""
+    """What the fit of one trace depends on besides the trace.
+
+    Attributes
+    ----------
+    dt : s.
+    penalty : noise sd by which an event must stand out; NaN to weigh it by the rate of events.
+    tau_bounds : s.
+    knot_spacing : s, of the baseline.
+    confidence_level : of the intervals.
+    rise : look for a rise.
+    """
 
     dt: float
     penalty: float
@@ -104,6 +116,18 @@ class TraceModel:
         self.n_seen = int(np.sum(~np.isnan(y)))
         self.missing = self.n_seen < len(y)
         self.heights = self.first_baseline()
+        self.threshold = _FIRST_THRESHOLD if np.isnan(settings.penalty) else settings.penalty
+
+    def weigh(self, n_events: int) -> None:
+        """Set the threshold of an event from how often one was found.
+
+        A frame holds an event with probability pi, so an event must be log((1 - pi) / pi) more
+        likely than none, and more by what a free size fits of the noise (the Occam factor of a
+        size known beforehand to within about itself and afterwards to within an eighth).
+        """
+        if np.isnan(self.settings.penalty):
+            share = np.clip((n_events + 0.5) / (self.n_seen + 1), 1e-6, 0.2)
+            self.threshold = float(np.sqrt(2 * (np.log((1 - share) / share) + 1.0)))
 
     def first_baseline(self) -> Array:
         """Heights of the baseline before anything is known about events.
@@ -139,7 +163,7 @@ class TraceModel:
 
     def _jumps(self, flat: Array, kernel: Kernel) -> Frames:
         gamma, rho, phi = kernel.poles(self.settings.dt)
-        q = self.settings.penalty
+        q = self.threshold
         if rho < 0:
             return find_jumps(flat, gamma, 0.5 * q**2)[0]
         filters, befores, lengths = evidence_filters(kernel, self.settings.dt)

@@ -10,7 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from neurornn._core.report import Table
-from tests.benchmarks import audits, foundation, realdata
+from tests.benchmarks import audits, foundation, latin_square, realdata
 
 SECTIONS = {
     "spikes_given": (
@@ -22,6 +22,11 @@ SECTIONS = {
         "tau from fluorescence alone, Kinetics, no rise (tau .5 s, 30 Hz, 60 seeds)",
         foundation.COLUMNS,
         foundation.spikes_unknown,
+    ),
+    "latin_square": (
+        "tau with a rise, twenty-four kinds of cells, against the Cramer-Rao bound",
+        latin_square.COLUMNS,
+        latin_square.rows,
     ),
     "realdata": (
         "every real calcium set: read, kinetics run",
@@ -37,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
     parser.add_argument("--out", type=Path, default=None, help="page to write (all sections)")
+    parser.add_argument("--traces", type=int, default=40, help="of each kind in latin_square")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     names = ("neurornn", "numpy", "scipy", "numba", "torch", "xarray")
@@ -47,7 +53,8 @@ def main() -> None:
         for name in chosen.sections:
             title, columns, rows = SECTIONS[name]
             begin = time.perf_counter()
-            table = Table(title=title, columns=["", *columns], rows=list(rows()))
+            given = (chosen.traces,) if name == "latin_square" else ()
+            table = Table(title=title, columns=["", *columns], rows=list(rows(*given)))
             text = table.to_text()
             print(f"{text}\n({name}: {time.perf_counter() - begin:.0f} s)\n", flush=True)
             command = f"python -m tests.benchmarks {name}"
