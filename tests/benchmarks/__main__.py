@@ -58,10 +58,12 @@ def main() -> None:
             text = table.to_text()
             print(f"{text}\n({name}: {time.perf_counter() - begin:.0f} s)\n", flush=True)
             command = f"python -m tests.benchmarks {name}"
-            page += [f"## {title}", "", f"`{command}`", "", "```", text, "```", ""]
-    if chosen.out is not None:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text("\n".join(page))
+            command += f" --traces {chosen.traces}" if given else ""
+            page += [f"## {title}", "", f"`{command}`", "", "```text", text, "```", ""]
+            if chosen.out is not None:
+                # After every section, so that what was measured is not lost with a later one.
+                chosen.out.parent.mkdir(parents=True, exist_ok=True)
+                chosen.out.write_text("\n".join(page))
 
 
 if __name__ == "__main__":

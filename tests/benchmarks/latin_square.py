@@ -112,7 +112,7 @@ COLUMNS = [
 
 
 def rows(n_traces: int = N_TRACES):
-    """One row per kind of cell; what is not ok counts as an error of its own and as not covered."""
+    """One row per kind of cell; what is not ok counts as an error of 1 and as not covered."""
     pooled: list[bool] = []
     for number, c in enumerate(cells()):
         errors, covered, widths, ok, resolved, bounds, plain = [], [], [], [], [], [], []
@@ -134,8 +134,8 @@ def rows(n_traces: int = N_TRACES):
         e, limit = np.array(errors), float(np.mean(bounds))
         rms = float(np.sqrt(np.mean(np.nan_to_num(e, nan=1.0) ** 2)))
         yield [
-            f"tau {c.tau:g} rise {c.rise:g} s, {c.rate:g} Hz, SNR {c.snr:g}, CV {c.size_cv:g}, "
-            f"drift {c.drift:g}",
+            f"tau {c.tau:g} rise {c.rise:g} s, {c.rate:g} Hz, SNR {c.snr:g}, "
+            f"CV {c.size_cv:g}, drift {c.drift:g}",
             f"{100 * np.mean(ok):.0f}",
             f"{rms / limit:.2f}",
             f"{100 * np.nanmean(e):+.2f}",
