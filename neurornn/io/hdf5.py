@@ -8,7 +8,7 @@ import xarray as xr
 
 from neurornn._core.errors import FileFormatError
 from neurornn.io.arrays import indicator_of, recording_from_arrays
-from neurornn.io.sources import SUPPORTED, check_source, explained, stamped
+from neurornn.io.sources import check_source, explained, stamped
 
 
 def read_hdf5(
@@ -47,9 +47,10 @@ def read_hdf5(
         file.visititems(collect)
         if "estimates" in file and variable is None:
             raise FileFormatError(
-                f"{source.name} holds CaImAn estimates, a layout that is not read yet",
-                f"One of these was needed: {SUPPORTED}",
-                'Name the traces yourself: variable="estimates/F_dff", sampling_rate=...',
+                f"{source.name} holds CaImAn estimates",
+                "An HDF5 file of no known layout was needed",
+                "Read it with read_caiman, or name the traces yourself: "
+                'variable="estimates/F_dff", sampling_rate=...',
             )
         last = [key.split("/")[-1] for key in found]
         short = {key: key.split("/")[-1] for key in found}

@@ -85,7 +85,7 @@ def read_zarr(
             engine="zarr",
             chunks=chunks,
             decode_timedelta=False,
-            consolidated=_is_consolidated(source),
+            consolidated=is_consolidated(source),
         )
         if chunks is None:
             opened = opened.load()
@@ -256,7 +256,8 @@ def _on_seconds(recording: xr.Dataset, source: str) -> xr.Dataset:
     return recording.assign({n: recording[n].transpose("time", "unit") for n in turned})
 
 
-def _is_consolidated(folder: Path) -> bool:
+def is_consolidated(folder: Path) -> bool:
+    """Whether a Zarr folder holds the metadata of all its arrays in one place."""
     if (folder / ".zmetadata").exists():
         return True
     root = folder / "zarr.json"

@@ -4,6 +4,7 @@ import gzip
 import importlib
 import inspect
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ _READERS = {
     "matlab": ("matlab", "read_matlab"),
     "netcdf": ("netcdf", "read_netcdf"),
     "zarr": ("netcdf", "read_zarr"),
+    "suite2p": ("suite2p", "read_suite2p"),
+    "caiman": ("caiman", "read_caiman"),
+    "minian": ("minian", "read_minian"),
     "hdf5": ("hdf5", "read_hdf5"),
     "npy": ("numpy_files", "read_npy"),
     "npz": ("numpy_files", "read_npz"),
@@ -48,13 +52,14 @@ def open(
 
     Parameters
     ----------
-    path : file, or folder (Zarr; Trodes).
+    path : file, or folder (Suite2p; Minian; Zarr; Trodes).
         The reader is chosen by content; the extension decides only where content does not.
     sampling_rate : Hz; needed where the file states neither a frame rate nor frame times.
     **options
         Passed to the reader, and named by it where unknown: ``variable`` and ``axes`` (MATLAB,
-        npz, HDF5), ``series`` (NWB), ``chunks`` (netCDF, Zarr), ``time_unit`` (CSV), ``segment``
-        (vendor formats), ``alphabet`` (FASTA), ``name`` and ``indicator`` of the traces.
+        npz, HDF5, CaImAn), ``series`` (NWB), ``plane``, ``neuropil`` and ``only_cells``
+        (Suite2p), ``chunks`` (netCDF, Zarr), ``time_unit`` (CSV), ``segment`` (vendor formats),
+        ``alphabet`` (FASTA), ``name`` and ``indicator`` of the traces.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def open(
     reader = getattr(importlib.import_module(f"neurornn.io.{module}"), function)
     if sampling_rate is not None:
         options["sampling_rate"] = sampling_rate
-    known = [p for p in inspect.signature(reader).parameters if p != "path"]
+    known = list(inspect.signature(reader).parameters)[1:]
     for option in options:
         if option not in known:
             raise NameUnknownError(
@@ -102,7 +107,8 @@ def detect_format(path: str | os.PathLike[str]) -> str:
 
     Returns
     -------
-    One of ``nwb, matlab, netcdf, zarr, hdf5, npy, npz, delimited, trodes, fasta, vendor``.
+    One of ``nwb, suite2p, caiman, minian, matlab, netcdf, zarr, hdf5, npy, npz, delimited,
+    trodes, fasta, vendor``.
 
     Raises
     ------
@@ -158,6 +164,11 @@ def _detect_hdf5(source: Path) -> str:
     with explained(source, "HDF5"), h5py.File(source, "r") as file:
         if "nwb_version" in file.attrs or file.attrs.get("neurodata_type") == "NWBFile":
             return "nwb"
+        if {"unit_id", "frame"} <= set(file) and {"C", "YrA"} & set(file):
+            return "minian"
+        estimates = file.get("estimates")
+        if isinstance(estimates, h5py.Group) and {"F_dff", "C", "YrA"} & set(estimates):
+            return "caiman"
         scales = any(
             isinstance(item, h5py.Dataset) and item.attrs.get("CLASS") == b"DIMENSION_SCALE"
             for item in file.values()
@@ -210,16 +221,20 @@ def _detect_text(source: Path, head: bytes) -> str:
 
 
 def _detect_folder(folder: Path) -> str:
+    from neurornn.io.minian import is_minian
+
     names = {entry.name for entry in folder.iterdir()}
+    if is_minian(folder):
+        return "minian"
     if names & {"zarr.json", ".zgroup", ".zattrs", ".zmetadata"}:
         return "zarr"
     if any(name.endswith(".videoPositionTracking") for name in names):
         return "trodes"
+    planes = any(re.fullmatch(r"plane\d+", name) and (folder / name).is_dir() for name in names)
+    if {"F.npy", "iscell.npy"} & names or planes or (folder / "suite2p").is_dir():
+        return "suite2p"
     remedy = "Open one file in it"
-    if {"F.npy", "iscell.npy"} & names or "plane0" in names:
-        came = f"{folder.name} is a Suite2p folder, which is not read yet"
-        remedy = 'Open its traces: nr.open("F.npy", sampling_rate=...)'
-    elif "settings.json" in names:
+    if "settings.json" in names:
         came = f"{folder.name} holds a saved result, not a recording"
         remedy = f'Load it with nr.load("{folder.name}")'
     else:
@@ -227,4 +242,6 @@ def _detect_folder(folder: Path) -> str:
         came = f"{folder.name} is a folder of {len(names)} entries ({shown}) of no known layout"
         if names:
             remedy = f'Open one file in it, for example nr.open("{folder / min(names)}")'
-    raise FileFormatError(came, "A file, a Zarr folder or a Trodes folder was needed", remedy)
+    raise FileFormatError(
+        came, "A file, or a folder of Suite2p, Minian, Zarr or Trodes was needed", remedy
+    )

@@ -12,8 +12,8 @@ from neurornn._core.errors import FileFormatError, FileMissingError, ThreePartEr
 
 #: What `open` reads, for messages.
 SUPPORTED = (
-    "NWB, MATLAB (v5, v7.3), netCDF, Zarr, npy, npz, HDF5, CSV or TSV, Trodes position, "
-    "FASTA, or a vendor format known to neo"
+    "NWB, Suite2p, CaImAn, Minian, MATLAB (v5, v7.3), netCDF, Zarr, npy, npz, HDF5, CSV or TSV, "
+    "Trodes position, FASTA, or a vendor format known to neo"
 )
 
 

@@ -37,7 +37,7 @@ def test_caiman_estimates_are_recognised(tmp_path, rng):
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         file["estimates/F_dff"] = rng.random((3, 40))
         file["estimates/C"] = rng.random((3, 40))
-    with pytest.raises(FileFormatError, match="CaImAn estimates"):
+    with pytest.raises(FileFormatError, match=r"CaImAn estimates.*read_caiman"):
         read_hdf5(tmp_path / "a.hdf5")
     recording = read_hdf5(tmp_path / "a.hdf5", variable="estimates/F_dff", sampling_rate=30)
     assert recording["dff"].sizes == {"time": 40, "unit": 3}

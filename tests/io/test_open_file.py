@@ -176,7 +176,7 @@ def test_folders(tmp_path, rng):
     with pytest.raises(FileFormatError, match=r"Open one file in it.*a\.npz"):
         open_file(plain)
     (plain / "iscell.npy").touch()
-    with pytest.raises(FileFormatError, match="Suite2p"):
+    with pytest.raises(FileFormatError, match=r"Suite2p folder without F\.npy"):
         open_file(plain)
 
 
