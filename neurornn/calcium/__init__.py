@@ -7,5 +7,10 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"kinetics": ["Kinetics"]},
+    submod_attrs={
+        "kinetics": ["Kinetics"],
+        "preparation": ["dff", "subtract_neuropil"],
+        "indicators": ["Constant", "Indicator", "indicator", "list_indicators"],
+        "planning": ["Plan", "plan"],
+    },
 )

@@ -26,6 +26,7 @@ from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
 from neurornn.calcium.decay_fit import fit_trace
+from neurornn.calcium.indicators import compare_with_literature
 from neurornn.calcium.trace_model import Settings
 from neurornn.data.binning import bin_spikes
 from neurornn.data.intervals import support
@@ -320,6 +321,23 @@ class Kinetics(Reported, Saved, BaseEstimator):
         """Status of every cell, (unit,)."""
         check_is_fitted(self, "parameters_")
         return self.parameters_["status"]
+
+    def compare_to(self, indicator: str | None = None) -> Table:
+        """Set tau_decay of the cells beside the published constants of an indicator.
+
+        Parameters
+        ----------
+        indicator : for example ``"jGCaMP8s"``; None for the one stated with the data.
+
+        Returns
+        -------
+        Table
+            Constants of the sensor, kernels in vivo and defaults of pipelines, each with whether
+            the median over the cells lies below, within or above.
+        """
+        check_is_fitted(self, "parameters_")
+        name = self.indicator_ if indicator is None else indicator
+        return compare_with_literature(self.parameters_, name)
 
     def predict_rate(
         self, bin_size: float = 0.04, *, time: ArrayLike | None = None
