@@ -16,6 +16,8 @@ MIN_EVENTS = 5
 _MAX_ROUNDS = 30
 #: Rounds in which the threshold of an event still follows their rate.
 _WEIGHINGS = 3
+#: Groups of neighbouring stretches whose scores are compared with white noise.
+_GROUPS = 20
 #: Frames on which the start values compete.
 _TRIAL_FRAMES = 6000
 #: Relative step of tau at which the alternation ends: a tenth of the narrowest interval seen.
@@ -182,7 +184,7 @@ def alternate(model: TraceModel, kernel: Kernel, heights: Array | None = None) -
         seen.add(starts.tobytes())
         if rounds <= _WEIGHINGS:
             # Only at first: a threshold that moves with the events could cycle for ever.
-            model.weigh(int(is_event.sum()))
+            model.weigh(kernel, starts, is_event, noise)
         starts, is_event = model.events(kernel, noise)
         # Events that were met before: a fixed point, or a cycle between near-equal optima.
         if starts.tobytes() in seen or moved < _TOLERANCE:
@@ -353,8 +355,15 @@ def _misfit(parts: Callable[[Array], Array], x: Array, sigma2: float) -> Array:
     unit = 1e-3 * np.eye(len(x))
     scores = np.stack([(parts(x + u) - parts(x - u)) / 2e-3 for u in unit], axis=1)
     inverse = np.linalg.inv(held)
-    robust = inverse @ (scores.T @ scores) @ inverse
-    return np.maximum(1.0, np.diag(robust) / np.diag(2 * sigma2 * inverse))
+    expected = np.diag(2 * sigma2 * inverse)
+    widen = np.ones(len(x))
+    # Stretches that follow one another may err alike (a bout, a drift): groups are looked at too.
+    n_groups = min(_GROUPS, len(scores))
+    edges = np.linspace(0, len(scores), n_groups, endpoint=False).astype(int)
+    for parted in (scores, np.add.reduceat(scores, edges, axis=0)):
+        robust = inverse @ (parted.T @ parted) @ inverse
+        widen = np.maximum(widen, np.diag(robust) / expected)
+    return widen
 
 
 def _other_profiled(

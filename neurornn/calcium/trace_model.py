@@ -15,6 +15,8 @@ Frames = NDArray[np.int64]
 #: A frame may start an event with a rise where a local test exceeds this many noise sd.
 _EVIDENCE = 2.5
 _MAX_PRUNINGS = 4
+#: Events smaller than this share of a typical one are not counted.
+SMALLEST = 0.35
 #: Threshold of an event (noise sd) before anything is known about their rate.
 _FIRST_THRESHOLD = 3.5
 
@@ -118,16 +120,24 @@ class TraceModel:
         self.heights = self.first_baseline()
         self.threshold = _FIRST_THRESHOLD if np.isnan(settings.penalty) else settings.penalty
 
-    def weigh(self, n_events: int) -> None:
-        """Set the threshold of an event from how often one was found.
+    def weigh(
+        self, kernel: Kernel, starts: Frames, is_event: NDArray[np.bool_], noise: float
+    ) -> None:
+        """Set the threshold of an event from how often one was found, and how large.
 
         A frame holds an event with probability pi, so an event must be log((1 - pi) / pi) more
         likely than none, and more by what a free size fits of the noise (the Occam factor of a
-        size known beforehand to within about itself and afterwards to within an eighth).
+        size known beforehand to within about itself and afterwards to within an eighth). Where
+        the typical event stands far out of the noise such a low threshold gains nothing, and
+        what the model lacks would be fitted by tiny events: there the threshold is 4.
         """
-        if np.isnan(self.settings.penalty):
-            share = np.clip((n_events + 0.5) / (self.n_seen + 1), 1e-6, 0.2)
-            self.threshold = float(np.sqrt(2 * (np.log((1 - share) / share) + 1.0)))
+        if not np.isnan(self.settings.penalty):
+            return
+        share = np.clip((is_event.sum() + 0.5) / (self.n_seen + 1), 1e-6, 0.2)
+        weighed = float(np.sqrt(2 * (np.log((1 - share) / share) + 1.0)))
+        sizes, _ = self.events_seen(kernel, starts)
+        stands_out = typical_size(np.where(is_event, sizes, 0.0)) / noise
+        self.threshold = max(weighed, min(4.0, 0.8 * stands_out))
 
     def first_baseline(self) -> Array:
         """Heights of the baseline before anything is known about events.
@@ -159,7 +169,20 @@ class TraceModel:
             jumps = self._on_seen_frames(begin + jumps, int(end))
             starts.append(np.concatenate([[begin], jumps]))
             is_event.append(np.concatenate([[False], np.ones(len(jumps), bool)]))
-        return np.concatenate(starts).astype(np.int64), np.concatenate(is_event)
+        every, mask = np.concatenate(starts).astype(np.int64), np.concatenate(is_event)
+        keep = ~mask | self._large_enough(kernel, every, mask)
+        return every[keep], mask[keep]
+
+    def _large_enough(
+        self, kernel: Kernel, starts: Frames, is_event: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Events of at least a share of the size that carries half of the fluorescence.
+
+        Where the noise is small, what a real indicator does besides one exponential (a slow tail,
+        a saturating burst) is fitted by a string of tiny events; a spike is not that small.
+        """
+        sizes = np.where(is_event, self.sizes(kernel, starts)[0], 0.0)
+        return sizes >= SMALLEST * typical_size(sizes)
 
     def _jumps(self, flat: Array, kernel: Kernel) -> Frames:
         gamma, rho, phi = kernel.poles(self.settings.dt)
@@ -263,6 +286,15 @@ class TraceModel:
             at = kernel.rise * np.log1p(kernel.tau / kernel.rise)
             peak = float(np.exp(-at / kernel.tau) * -np.expm1(-at / kernel.rise))
         return jumps * np.exp(delay / kernel.tau) * peak, delay
+
+
+def typical_size(sizes: Array) -> float:
+    """Size such that larger events carry half of all; 0 where there are none."""
+    order = np.sort(np.maximum(sizes, 0.0))
+    carried = np.cumsum(order)
+    if not len(order) or carried[-1] <= 0:
+        return 0.0
+    return float(order[np.searchsorted(carried, 0.5 * carried[-1])])
 
 
 def evidence_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
