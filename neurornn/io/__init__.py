@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "netcdf": ["read_netcdf", "read_zarr", "write_netcdf"],
         "numpy_files": ["read_npy", "read_npz"],
         "nwb": ["read_nwb"],
+        "nwb_writer": ["write_nwb"],
         "open_file": ["detect_format", "open"],
         "registry": ["fetch", "list_datasets", "read_card"],
         "saved": ["Saved", "SavedContent", "load", "read_saved", "write_saved"],

@@ -81,7 +81,8 @@ def _read(content: Any, series: str | None, rate: float | None, source: str) -> 
     from pynwb.ophys import RoiResponseSeries
 
     objects = list(content.objects.values())
-    imaging = {_label(o): o for o in objects if isinstance(o, RoiResponseSeries)}
+    found = {_label(o): o for o in objects if isinstance(o, RoiResponseSeries)}
+    imaging = dict(sorted(found.items()))
     units = content.units if content.units is not None and len(content.units) else None
     if units is not None and "spike_times" not in units.colnames:
         units = None
