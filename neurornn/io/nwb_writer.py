@@ -1,5 +1,6 @@
 """Writing to NWB: traces, events and fitted parameters, into a new file or beside a recording."""
 
+import errno
 import os
 import shutil
 import uuid
@@ -7,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from neurornn.data.recording import TIME_CONVENTION, sampling_rate_of
 from neurornn.io.sources import check_source, explained
 
 _UNSTATED = "not stated"
+
+#: What an NWB file takes besides its values (bytes): the schema that is kept in it, and groups.
+_OVERHEAD = 4 * 2**20
 
 
 def write_nwb(
@@ -92,7 +97,10 @@ def write_nwb(
     if events is not None:
         tables.append(_event_table(events))
     attrs = {} if traces is None else dict(traces.attrs)
+    size = sum(v.nbytes for v in [*variables.values(), parameters, events] if v is not None)
+    size += 0 if source is None else source.stat().st_size
     with atomic_path(path) as temporary, _quiet():
+        _check_room(temporary.parent, size)
         if source is None:
             content = _new_file(attrs, session or {})
             _add(content, variables, tables, rois, module)
@@ -119,6 +127,13 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
         warnings.filterwarnings("ignore", message=".*deprecated", category=FutureWarning)
         yield
+
+
+def _check_room(folder: Path, size: int) -> None:
+    # The HDF5 library ends the whole process when the disk fills up while it closes a file, so a
+    # disk that is too full is noticed before the first byte.
+    if shutil.disk_usage(folder).free < 1.1 * size + _OVERHEAD:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # ------------------------------------------------------------------------------ what came

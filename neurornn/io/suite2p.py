@@ -5,9 +5,11 @@ short list of names and puts an inert stand-in for each of them: no class or fun
 names is ever imported or called, NumPy's included.
 """
 
+import io
 import math
 import os
 import pickle
+import pickletools
 import re
 import warnings
 from pathlib import Path
@@ -301,11 +303,16 @@ def read_settings(path: Path) -> dict[str, Any]:
         shape, _, dtype = read(file)
         if dtype.kind != "O" or shape != ():
             raise ValueError(f"it holds an array {shape} of {dtype} in place of one dict")
-        try:
-            found = _Restricted(file, path.name).load()
-        except MemoryError as error:
-            # A damaged length, not a machine that is too small: settings take a few megabytes.
-            raise ValueError("a length in it is beyond all memory") from error
+        body = file.read()
+    for code, argument, _ in pickletools.genops(body):
+        # The reader makes room for as many objects as the highest number it is told.
+        if code.name.endswith("PUT") and isinstance(argument, int) and argument > len(body):
+            raise ValueError(f"it numbers an object {argument} in {len(body)} bytes")
+    try:
+        found = _Restricted(io.BytesIO(body), path.name).load()
+    except MemoryError as error:
+        # A damaged length, not a machine that is too small: settings take a few megabytes.
+        raise ValueError("a length in it is beyond all memory") from error
     content = found.content() if isinstance(found, _Array) else found
     if not isinstance(content, dict):
         raise ValueError("it holds no dict")

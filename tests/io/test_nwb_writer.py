@@ -305,3 +305,11 @@ def test_an_older_file_survives_a_failure(tmp_path, traces, monkeypatch):
         write_nwb(traces, path, session=SESSION)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.nwb"]
+
+
+def test_a_disk_that_is_too_full_is_noticed_first(tmp_path, traces, monkeypatch):
+    usage = type("Usage", (), {"free": 2**20})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(FileWriteError, match="the disk is full"):
+        write_nwb(traces, tmp_path / "a.nwb", session=SESSION)
+    assert not list(tmp_path.iterdir())

@@ -225,6 +225,16 @@ def test_named_arrays_are_never_built(tmp_path):
     assert not isinstance(found["x"], np.ndarray)
 
 
+def test_a_number_that_would_take_all_memory_is_refused(tmp_path, rng):
+    make_plane(tmp_path / "plane0", rng)
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    with (tmp_path / "plane0" / "ops.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(b"\x80\x04}r\xff\xff\xff\x7f.")
+    with pytest.raises(FileFormatError, match="numbers an object 2147483647"):
+        nr.open(tmp_path, sampling_rate=30)
+
+
 def test_damage_is_always_explained(tmp_path, rng):
     make_plane(tmp_path / "plane0", rng, ops=OPS)
     for name in ("F.npy", "Fneu.npy", "iscell.npy", "ops.npy"):
