@@ -68,14 +68,12 @@ class Constant:
         return float(low * factor), float(high * factor)
 
     def text(self) -> str:
-        """The number with its range, in s."""
+        """The number with its range in s, with the digits that were stated."""
         low, high = self.bounds()
-        span = f"{format_number(low)} to {format_number(high)}"
+        span = f"{low:.4g} to {high:.4g}"
         if self.value is None:
             return span
-        if low == high:
-            return format_number(self.value)
-        return f"{format_number(self.value)} [{span}]"
+        return f"{self.value:.4g}" + ("" if low == high else f" [{span}]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +128,7 @@ def _sensor(tau: float, rise: float, half: float, sd: float, note: str = "") -> 
             low=round(half - sd, 6),
             high=round(half + sd, 6),
             source=_HALF,
-            note=note or "+- as stated",
+            note=note or "range: +- as stated",
         ),
     ]
 
@@ -184,7 +182,7 @@ _ALL = (
     ),
     _of(
         "GCaMP6f",
-        *_sensor(0.76, 0.0156, 0.056, 0.009, "AAV, +- as stated"),
+        *_sensor(0.76, 0.0156, 0.056, 0.009, "AAV, range: +- as stated"),
         Constant(
             kind="in_vivo_kernel",
             quantity="half_rise",
@@ -328,7 +326,7 @@ def compare_with_literature(parameters: xr.Dataset, name: str | None) -> Table:
             continue
         low, high = bounds
         reached = np.array((ci[:, 0] <= high) & (ci[:, 1] >= low))
-        shown = f"{format_number(low)}" + ("" if low == high else f" to {format_number(high)}")
+        shown = f"{low:.3g}" + ("" if low == high else f" to {high:.3g}")
         note = constant.note
         if constant.quantity == "half_decay":
             note = f"{note}, half-decay over log 2"

@@ -78,7 +78,7 @@ class Plan(Reported):
         seconds = np.asarray(duration, dtype=float)
         if not (np.isfinite(seconds).all() and (seconds > 0).all()):
             raise DataError(
-                f"duration is {duration}",
+                f"duration is {seconds}",
                 "Finite times above 0 in s were needed",
                 "Check duration",
             )

@@ -55,7 +55,8 @@ def dff(
     -------
     DataArray (time, unit)
         ``(F - offset - F0) / F0``, with ``units`` 1, the sampling rate, the indicator and a
-        ``method`` in its attrs and a ``status (unit)`` coordinate: ok, clipped, constant, no_data.
+        ``method`` in its attrs and a ``status (unit)`` coordinate: ok, clipped (wrapped
+        around too), constant, no_data.
 
     Raises
     ------
@@ -271,33 +272,46 @@ def _judge(traces: Traces, dtype: np.dtype[Any]) -> list[str]:
     filled = np.where(seen, traces.values, -np.inf)
     top = filled.max(axis=0)
     low = np.where(seen, traces.values, np.inf).min(axis=0)
-    at_top = (filled == top).sum(axis=0) / np.maximum(n_seen, 1)
-    clipped = (at_top > _CLIPPED) & (top > low) & (n_seen >= _FEWEST_FRAMES)
-    if clipped.any():
-        warnings.warn(
-            f"{int(clipped.sum())} of {len(clipped)} units are clipped: more than 1 % of their "
-            f"frames sit at the largest value (units {_named(traces.unit[clipped])}). "
-            "Lower the gain or the light: the tops of their transients are lost.",
-            UserWarning,
-            stacklevel=3,
-        )
+    n_top = (filled == top).sum(axis=0)
+    clipped = (n_top > _CLIPPED * n_seen) & (top > low) & (n_seen >= _FEWEST_FRAMES)
+    # In a coarse scale many frames share any value; those that were cut off pile up on the last.
+    below = np.where(filled == top, -np.inf, filled)
+    piled = n_top > 2 * (below == below.max(axis=0)).sum(axis=0)
+    wrapped = np.zeros(len(n_seen), bool)
     if dtype.kind in "iu":
-        span = float(np.iinfo(dtype).max) - float(np.iinfo(dtype).min)
-        wrapped = np.abs(np.diff(traces.values, axis=0)).max(axis=0) > span / 2
-        if wrapped.any():
-            warnings.warn(
-                f"{int(wrapped.sum())} of {len(wrapped)} units jump by more than half the range "
-                f"of {dtype} from frame to frame (units {_named(traces.unit[wrapped])}). Whole "
-                "numbers wrap around at their limit: convert to float before adding or "
-                "subtracting.",
-                UserWarning,
-                stacklevel=3,
-            )
+        limits = np.iinfo(dtype)
+        half = (float(limits.max) - float(limits.min)) / 2
+        steps = np.diff(traces.values, axis=0)
+        wrapped = (steps.max(axis=0) > half) & (steps.min(axis=0) < -half)
+        piled |= top == limits.max
+    clipped &= piled & ~wrapped
+    _warn_of(
+        clipped,
+        traces,
+        "are clipped: more than 1 % of their frames sit at the largest value",
+        "Lower the gain or the light: the tops of their transients are lost.",
+    )
+    _warn_of(
+        wrapped,
+        traces,
+        f"jump up and down by more than half the range of {dtype} from frame to frame",
+        "Whole numbers wrap around at their limit: convert to float before adding or subtracting.",
+    )
     status = np.full(len(n_seen), str(Status.OK), dtype=object)
-    status[clipped] = str(Status.CLIPPED)
+    status[clipped | wrapped] = str(Status.CLIPPED)
     status[top == low] = str(Status.CONSTANT)
     status[n_seen == 0] = str(Status.NO_DATA)
     return [str(s) for s in status]
+
+
+def _warn_of(which: NDArray[np.bool_], traces: Traces, what: str, remedy: str) -> None:
+    if which.any():
+        warnings.warn(
+            f"{int(which.sum())} of {len(which)} units {what} (units "
+            f"{_named(traces.unit[which])}). {remedy}",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _check_baseline(
