@@ -24,6 +24,8 @@ _KNOTS = 60.0
 #: Simulated events and frames at which the average over trains ends.
 _ENOUGH_EVENTS = 6000
 _MOST_FRAMES = 3_000_000
+#: Information on log(tau) per second (1/s), at a signal-to-noise of 1, that counts as none.
+_LEAST_INFORMATION = 1e-8
 _TRAINS = (8, 200)
 #: Below this signal-to-noise ratio events go unseen, and no method reaches the bound.
 _LEAST_SNR = 3.0
@@ -297,7 +299,8 @@ def _informations(
     n_trains = int(np.clip(np.ceil(n_trains), *_TRAINS))
     found = [_information(tau, rise, rate, dt, n_frames, rng) for _ in range(n_trains)]
     found_array = np.array(found) / (n_frames * dt)
-    if not found_array.mean() > 0:
+    # Relative to tau squared; below this even a signal-to-noise ratio of 100 takes a year.
+    if not found_array.mean() * tau**2 > _LEAST_INFORMATION:
         raise DataError(
             f"With tau {tau:g} s, rise {rise:g} s and {rate:g} Hz at {sampling_rate:g} frames per "
             "s no recording determines tau",

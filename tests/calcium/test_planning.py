@@ -133,6 +133,8 @@ def test_status_and_report():
 
 def test_a_decay_inside_a_frame():
     assert planned(tau=0.012).status == "decay_not_resolved"
+    with pytest.raises(DataError, match="no recording determines tau"):
+        planned(tau=0.0005)
 
 
 def test_the_same_plan_every_time():
