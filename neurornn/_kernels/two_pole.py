@@ -10,7 +10,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def local_evidence(y, filters, befores, lengths):
+def local_evidence(y, filters, before_frames, lengths):
     """Largest response of several filters around every frame.
 
     Parameters
@@ -18,7 +18,7 @@ def local_evidence(y, filters, befores, lengths):
     y : (n,), in units of the noise sd; NaN where a frame is missing (a filter that meets one gives
         nothing).
     filters : (filter, longest), each of unit norm, padded with 0.
-    befores : (filter,), frames of each filter before the frame it speaks of.
+    before_frames : (filter,), frames of each filter before the frame it speaks of.
     lengths : (filter,)
 
     Returns
@@ -28,7 +28,7 @@ def local_evidence(y, filters, befores, lengths):
     n = len(y)
     score = np.full(n, -np.inf)
     for f in range(len(lengths)):
-        before, length = befores[f], lengths[f]
+        before, length = before_frames[f], lengths[f]
         for t in range(before, n - length + before + 1):
             total = 0.0
             for i in range(length):

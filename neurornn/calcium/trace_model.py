@@ -16,7 +16,7 @@ Frames = NDArray[np.int64]
 _EVIDENCE = 2.5
 _MAX_PRUNINGS = 4
 #: Events smaller than this share of a typical one are not counted.
-SMALLEST = 0.35
+SMALLEST = 0.25
 #: Threshold of an event (noise sd) before anything is known about their rate.
 _FIRST_THRESHOLD = 3.5
 
@@ -189,8 +189,8 @@ class TraceModel:
         q = self.threshold
         if rho < 0:
             return find_jumps(flat, gamma, 0.5 * q**2)[0]
-        filters, befores, lengths = evidence_filters(kernel, self.settings.dt)
-        candidate = local_evidence(flat, filters, befores, lengths) > _EVIDENCE
+        filters, before_frames, lengths = evidence_filters(kernel, self.settings.dt)
+        candidate = local_evidence(flat, filters, before_frames, lengths) > _EVIDENCE
         # Near an edge or a missing frame no filter fits: any frame may start an event there.
         candidate |= _beside_nothing(flat)
         # Two free sizes fit noise better than one: the threshold with the same false alarms.
@@ -320,9 +320,9 @@ def evidence_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
                 shapes.append((before, event / norm))
     longest = max(len(s) for _, s in shapes)
     filters = np.stack([np.pad(s, (0, longest - len(s))) for _, s in shapes])
-    befores = np.array([b for b, _ in shapes], np.int64)
+    before_frames = np.array([b for b, _ in shapes], np.int64)
     lengths = np.array([len(s) for _, s in shapes], np.int64)
-    return filters, befores, lengths
+    return filters, before_frames, lengths
 
 
 def _response(kernel: Kernel, dt: float) -> Array:
