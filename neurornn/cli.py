@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-#: What the demo says about each bundled sample's cells.
+#: The bundled sample that the demo fits.
 DEMO_SAMPLE = "sample_calcium"
 
 

@@ -79,8 +79,8 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     -----
     Alternates (a) the exact segmentation into events for the kinetics, noise and baseline at hand,
     (b) the profile over the kinetics with the sizes of every event and the baseline eliminated,
-    until the events repeat; first without a rise, then with one. Where the rise does not improve
-    the likelihood it is not resolved, and the fit without it stands.
+    until the events repeat; first without a rise, then with one. Where nothing speaks for a rise
+    the fit without it stands; where little does, it is modelled but not called resolved.
     The deviance of the profile is divided by the ratio of the empirical to the assumed variance of
     the score of the stretches where that ratio exceeds 1, so that misspecified decays widen the
     interval (the sandwich of White 1982, doi:10.2307/1912526).
@@ -111,7 +111,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         kernel=found.kernel,
         rise_resolved=resolved,
         tau_ci=tau_ci,
-        rise_ci=rise_ci,
+        rise_ci=rise_ci if resolved else (np.nan, np.nan),
         covariance=covariance,
         noise_sd=found.noise * model.scale,
         dof=model.squares(found.kernel, found.starts)[2],

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from neurornn._core.checks import Traces, as_traces, check_positive
 from neurornn._core.confidence import (
     Estimate,
-    bootstrap_interval,
     rate_interval,
     scale_interval,
     to_dataset,
@@ -22,10 +21,9 @@ from neurornn._core.errors import DataError
 from neurornn._core.files import fingerprint
 from neurornn._core.jobs import chunk_slices, run_chunks
 from neurornn._core.report import Reported, Table, parameters_table
-from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
-from neurornn.calcium.decay_fit import fit_trace
+from neurornn.calcium.cell_chunks import fit_cells
 from neurornn.calcium.indicators import compare_with_literature
 from neurornn.calcium.trace_model import Settings
 from neurornn.data.binning import bin_spikes
@@ -156,7 +154,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         if partial is not None:
             key = fingerprint(traces.values, traces.time, tuple(settings), self.chunk_size)
         results = run_chunks(
-            _fit_cells,
+            fit_cells,
             chunks,
             shared=shared,
             n_jobs=self.n_jobs,
@@ -479,53 +477,3 @@ class Kinetics(Reported, Saved, BaseEstimator):
         self.indicator_ = content.settings["indicator"]
         self.n_features_in_ = self.parameters_.sizes["unit"]
         return self
-
-
-def _fit_cells(
-    values: NDArray[np.float64],
-    first_unit: int,
-    time: NDArray[np.float64],
-    blocks: NDArray[np.int64],
-    settings: Settings,
-) -> dict[str, NDArray[Any]]:
-    """Fit the cells of one chunk; everything that comes back is an array."""
-    columns = "status tau tau_ci rise rise_ci covariance noise_sd dof mean_baseline"
-    columns += " amplitude amplitude_ci n_events"
-    rows: dict[str, list[Any]] = {k: [] for k in columns.split()}
-    events: dict[str, list[NDArray[Any]]] = {
-        k: [] for k in ("event_frame", "event_size", "event_unit", "event_delay")
-    }
-    calcium, baseline = np.zeros_like(values), np.zeros_like(values)
-    for k in range(values.shape[1]):
-        fit = fit_trace(values[:, k], time, blocks, settings)
-        sizes = fit.sizes[fit.is_event]
-        rows["status"].append(str(fit.status))
-        rows["tau"].append(fit.kernel.tau)
-        rows["tau_ci"].append(fit.tau_ci)
-        rows["rise"].append(fit.kernel.rise if fit.rise_resolved else np.nan)
-        rows["rise_ci"].append(fit.rise_ci)
-        rows["covariance"].append(fit.covariance)
-        rows["noise_sd"].append(fit.noise_sd)
-        rows["dof"].append(fit.dof)
-        rows["mean_baseline"].append(float(np.mean(fit.baseline)))
-        rows["amplitude"].append(float(np.median(sizes)) if len(sizes) else np.nan)
-        rows["amplitude_ci"].append(
-            bootstrap_interval(
-                sizes,
-                np.median,
-                confidence_level=settings.confidence_level,
-                n_resamples=400,
-                rng=derived_seed(0, first_unit + k),
-            )
-        )
-        rows["n_events"].append(len(sizes))
-        events["event_frame"].append(fit.starts[fit.is_event])
-        events["event_size"].append(sizes)
-        events["event_unit"].append(np.full(len(sizes), first_unit + k, np.int64))
-        events["event_delay"].append(fit.delays[fit.is_event])
-        calcium[:, k] = fit.calcium
-        baseline[:, k] = fit.baseline
-    out: dict[str, NDArray[Any]] = {n: np.asarray(v) for n, v in rows.items()}
-    out.update({n: np.concatenate(v) for n, v in events.items()})
-    out["calcium"], out["baseline_trace"] = calcium, baseline
-    return out

@@ -209,18 +209,14 @@ class TraceModel:
     def _gains(
         self, flat: Array, starts: Frames, is_free: NDArray[np.bool_], kernel: Kernel
     ) -> Array:
-        """Half the squares that each event saves, against none in its place; every second one.
-
-        Of two neighbours only the weaker may be dropped at a time: the other one then changes.
-        """
+        """Half the squares that each event saves before the next one, its size as it stands."""
         gamma, rho, phi = kernel.poles(self.settings.dt)
         jumps, _, _, _ = decay_sizes(flat, starts, is_free, gamma, rho, phi)
         response = _response(kernel, self.settings.dt)
         # An event alone saves its size squared times the squares of the response before the next.
         lengths = np.minimum(np.diff(np.append(starts, len(flat))), len(response))
         energy = np.cumsum(response**2)[lengths - 1]
-        gain = np.where(jumps > 0, 0.5 * jumps**2 * energy, 0.0)
-        return gain
+        return np.where(jumps > 0, 0.5 * jumps**2 * energy, 0.0)
 
     def _on_seen_frames(self, jumps: Frames, end: int) -> Frames:
         """Put a jump in a missing frame on the next one seen: the data cannot tell them apart."""

@@ -6,7 +6,7 @@ import xarray as xr
 from sklearn.base import clone
 
 import neurornn as nr
-from neurornn._core.errors import ConvergenceWarning, DataError, ThreePartError
+from neurornn._core.errors import DataError, ThreePartError
 from neurornn._core.status import Status
 
 
@@ -187,4 +187,12 @@ def test_an_unfitted_estimator_says_so():
 def test_errors_have_three_parts():
     with pytest.raises(ThreePartError):
         nr.calcium.Kinetics().fit(xr.Dataset())
-    assert issubclass(ConvergenceWarning, UserWarning)
+
+
+def test_a_rise_that_is_not_resolved_has_no_value_and_no_interval():
+    rec = nr.simulate.simulate_calcium(4, 120.0, 30.0, tau_rise=[0, 0, 0.08, 0.08], rng=8)
+    p = nr.calcium.Kinetics().fit(rec["dff"]).parameters_
+    assert list(p["rise_status"].values) == ["not_resolved"] * 2 + ["ok"] * 2
+    resolved = (p["rise_status"] == "ok").values
+    assert np.array_equal(np.isfinite(p["tau_rise"].values), resolved)
+    assert np.array_equal(np.isfinite(p["tau_rise_ci"].values).all(axis=1), resolved)

@@ -331,7 +331,7 @@ def test_windows_of_another_clock_are_refused():
 def test_a_series_is_fitted_to_its_own_next_frame():
     rec = nr.simulate.simulate_calcium(2, 40.0, 30.0, rng=0)
     result = quiet_fit(nr.models.LeakyRNN(2, 2, 2, dt=1 / 30, tau=0.5), rec["dff"], max_epochs=2)
-    assert result.history["loss"][-1] < result.history["loss"][0] or len(result.history.epoch) < 2
+    assert float(result.history["loss"][-1]) < float(result.history["loss"][0])
 
 
 @pytest.mark.parametrize(
