@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "base": ["ModelOutput", "RecurrentModel"],
         "bounded": ["LogBounded"],
         "leaky": ["LeakyRNN"],
+        "observation": ["CalciumRNN"],
         "vanilla": ["VanillaRNN"],
     },
 )

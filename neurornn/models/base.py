@@ -33,12 +33,17 @@ class ModelOutput(NamedTuple):
 
 
 class PhysicalParameter(NamedTuple):
-    """A physical parameter: its name, the unbounded parameter behind it, and how to print it."""
+    """A physical parameter: its name, the unbounded parameter behind it, and how to print it.
+
+    `bounds` names the attribute of the model that maps the one to the other, `dims` the axes.
+    """
 
     name: str
     unbounded: str
     units: str
     long_name: str
+    bounds: str = "bounds"
+    dims: tuple[str, ...] = ("hidden",)
 
 
 class RecurrentModel(nn.Module):
@@ -50,6 +55,9 @@ class RecurrentModel(nn.Module):
     dt : length of a step, in `time_unit`.
     time_unit : ``"s"``, or ``"bp"`` for a model that runs along a sequence.
     """
+
+    #: The last inputs are the targets themselves, used up to the frame before; NaN where missing.
+    observes_targets = False
 
     def __init__(
         self, n_input: int, n_hidden: int, n_output: int, *, dt: float, time_unit: str = "s"
@@ -81,6 +89,9 @@ class RecurrentModel(nn.Module):
     def physical_parameters(self) -> list[PhysicalParameter]:
         """Parameters with a unit, in the order of the report."""
         return []
+
+    def prepare(self, inputs: Tensor) -> None:
+        """Take start values from the data of a first fit; most models need none."""
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run over time: (trial, time, input) and (trial, hidden) to all states and the last."""

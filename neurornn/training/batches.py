@@ -61,7 +61,12 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     if isinstance(data, xr.DataArray):
         table = xr.Dataset({str(data.name or "series"): data})
         length = min(FORECAST_WINDOW, data.sizes["time"] / sampling_rate_of(data))
-        data = windows(table, inputs=data, targets=data, duration=length, horizon=1)
+        if model.observes_targets:
+            # It looks one frame back by itself, and asks of each cell alone whether it was seen.
+            inputs = data.fillna(0.0)
+            data = windows(table, inputs=inputs, targets=data, duration=length)
+        else:
+            data = windows(table, inputs=data, targets=data, duration=length, horizon=1)
     mask: Any = None
     if isinstance(data, xr.Dataset):
         if "inputs" not in data or "targets" not in data:
@@ -77,6 +82,13 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
                 "One clock was needed, the same to 1 %",
                 f"Build the model with dt={float(stated):g}, or use model.with_dt",
             )
+        if model.observes_targets and int(data.attrs.get("horizon", 0)):
+            raise DataError(
+                f"{name} was cut with horizon={data.attrs['horizon']}",
+                "Targets of the same frames as the inputs were needed: the model predicts each "
+                "frame from the frames before it",
+                "Cut the windows with horizon=0",
+            )
         inputs, targets, mask = data["inputs"], data["targets"], data.get("mask")
     elif isinstance(data, tuple | list) and len(data) in (2, 3):
         inputs, targets = data[0], data[1]
@@ -87,7 +99,11 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
             "Windows, a pair (inputs, targets) or a DataArray (time, unit) were needed",
             "Cut the recording with nr.data.windows",
         )
-    x, y = _tensor(inputs, f"{name} inputs"), _tensor(targets, f"{name} targets")
+    y = _tensor(targets, f"{name} targets")
+    if model.observes_targets:
+        x = _beside(inputs, y, mask, model, name)
+    else:
+        x = _tensor(inputs, f"{name} inputs")
     if x.shape[2] != model.n_input or y.shape[2] != model.n_output:
         raise ShapeError(
             f"{name} has {x.shape[2]} inputs and {y.shape[2]} outputs",
@@ -100,23 +116,12 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
             "The same trials and steps were needed",
             "Pad shorter trials and pass a mask",
         )
-    seen = ~torch.isnan(y)
-    if mask is not None:
-        # A tensor also has an attribute `values`, so only a DataArray is asked for it.
-        plain = mask.values if isinstance(mask, xr.DataArray) else mask
-        given = torch.as_tensor(np.asarray(plain).astype(bool))
-        given = given[..., None] if given.ndim == 2 else given
-        try:
-            seen = seen & given.expand_as(y)
-        except RuntimeError:
-            raise ShapeError(
-                f"The mask has shape {tuple(given.shape)}",
-                f"A mask (trial, time) or (trial, time, output) of {tuple(y.shape)} was needed",
-                "Make it with nr.data.windows",
-            ) from None
-    if torch.isnan(x).any():
+    seen = _seen(y, mask)
+    # Where the targets are observed, NaN stands for what was not.
+    given = x[..., : model.n_input - model.n_output] if model.observes_targets else x
+    if torch.isnan(given).any():
         raise DataError(
-            f"{name} inputs hold {int(torch.isnan(x).sum())} NaN",
+            f"{name} inputs hold {int(torch.isnan(given).sum())} NaN",
             "Inputs without NaN were needed",
             "Fill them and mask the frames; nr.data.windows does both",
         )
@@ -131,6 +136,56 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
             "Check the mask and the warm-up",
         )
     return TrainingData(x, torch.nan_to_num(y), seen)
+
+
+def _seen(y: Tensor, mask: Any) -> Tensor:
+    """Return True where a target counts: recorded, and not masked."""
+    seen = ~torch.isnan(y)
+    if mask is not None:
+        # A tensor also has an attribute `values`, so only a DataArray is asked for it.
+        plain = mask.values if isinstance(mask, xr.DataArray) else mask
+        given = torch.as_tensor(np.asarray(plain).astype(bool))
+        given = given[..., None] if given.ndim == 2 else given
+        try:
+            seen = seen & given.expand_as(y)
+        except RuntimeError:
+            raise ShapeError(
+                f"The mask has shape {tuple(given.shape)}",
+                f"A mask (trial, time) or (trial, time, output) of {tuple(y.shape)} was needed",
+                "Make it with nr.data.windows",
+            ) from None
+    return seen
+
+
+def _beside(inputs: Any, y: Tensor, mask: Any, model: RecurrentModel, name: str) -> Tensor:
+    """Lay a stimulus and the targets side by side, NaN where a target was not observed."""
+    n_stimulus = model.n_input - model.n_output
+    # Windows turn NaN into 0 and mask it, and mask the warm-up too. A masked 0 was not observed;
+    # should one be a measured 0 after all, it is left out of one correction and nothing else.
+    observed = ~torch.isnan(y) & (_seen(y, mask) | (y != 0))
+    flu = torch.where(observed, y, torch.nan)
+    if inputs is None and n_stimulus == 0:
+        return flu
+    x = _tensor(inputs, f"{name} inputs")
+    if x.shape[2] == n_stimulus + y.shape[2] and x.shape == (*y.shape[:2], x.shape[2]):
+        own = x[..., n_stimulus:]
+        differ = observed & ~torch.isnan(own) & (own != y)
+        if bool(differ.any()):
+            raise DataError(
+                f"{int(differ.sum())} values among the last {y.shape[2]} {name} inputs differ "
+                "from the targets",
+                "The same frames of fluorescence as inputs and as targets were needed",
+                "Pass the stimulus alone as inputs, or None where there is none",
+            )
+        x = x[..., :n_stimulus]
+    if x.shape[2] != n_stimulus or x.shape[:2] != y.shape[:2] or y.shape[2] != model.n_output:
+        raise ShapeError(
+            f"{name} inputs have shape {tuple(x.shape)} and targets {tuple(y.shape)}",
+            f"A stimulus (trial, time, {n_stimulus}) and fluorescence (trial, time, "
+            f"{model.n_output}) of the same frames were needed by the model",
+            "Select the cells, or build the model with another n_units or n_stimulus",
+        )
+    return torch.cat([x, flu], 2)
 
 
 def _tensor(values: Any, name: str) -> Tensor:

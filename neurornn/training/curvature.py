@@ -23,6 +23,9 @@ NULL_SHARE = 1e-3
 #: square of what survives of float64 in a product of Jacobians.
 NULL_EIGENVALUE = 1e-10
 
+#: Entries of the Jacobian held at a time, 256 MB.
+MAX_ENTRIES = 3.2e7
+
 
 class Intervals(NamedTuple):
     """Intervals of one physical parameter.
@@ -100,7 +103,7 @@ def physical_intervals(
         plain, wide = covariance.diagonal()[where], robust.diagonal()[where]
         spread = torch.sqrt(torch.maximum(plain, wide)).reshape(twin.shape)
         lost = ((null[where] > NULL_SHARE) | ~used[where]).reshape(twin.shape)
-        bounds = model.bounds
+        bounds = getattr(model, p.bounds)
         ends = torch.stack(
             [bounds(twin - quantile * spread), bounds(twin + quantile * spread)], -1
         )
@@ -161,23 +164,25 @@ def _fisher(
             k: v[offsets[k] : offsets[k] + p.numel()].reshape(p.shape) for k, p in weights.items()
         }
 
+    # Trials go through together as far as memory allows: the time loop is what takes long.
+    together = max(1, int(MAX_ENTRIES / max(1, n * data.targets[0].numel())))
     with plain_torch(), torch.no_grad():
-        for k in range(len(data.inputs)):
-            one = data.pick(torch.tensor([k]))
-            if not bool(one.mask.any()):
-                continue
+        for trials in torch.arange(len(data.inputs)).split(together):
+            some = data.pick(trials)
 
-            def outputs(w: dict[str, Tensor], x: Tensor = one.inputs) -> Tensor:
+            def outputs(w: dict[str, Tensor], x: Tensor = some.inputs) -> Tensor:
                 return functional_call(model, w, (x,)).output
 
             def push(v: Tensor, f: Any = outputs) -> Tensor:
                 return jvp(f, (weights,), (unflatten(v),))[1]
 
-            jacobian = vmap(push, chunk_size=64)(torch.eye(n).double())[:, one.mask]
+            jacobians = vmap(push, chunk_size=64)(torch.eye(n).double())
             output = outputs(weights)
-            info = (objective.information(output) / variance)[one.mask]
-            residual = ((one.targets - objective.mean(output)) / variance)[one.mask]
-            fisher += (jacobian * info) @ jacobian.T
-            score = jacobian @ residual
-            meat += torch.outer(score, score)
+            info = objective.information(output) / variance
+            residual = (some.targets - objective.mean(output)) / variance
+            for k, mask in enumerate(some.mask):
+                jacobian = jacobians[:, k][:, mask]
+                fisher += (jacobian * info[k][mask]) @ jacobian.T
+                score = jacobian @ residual[k][mask]
+                meat += torch.outer(score, score)
     return fisher, meat

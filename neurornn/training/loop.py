@@ -21,7 +21,7 @@ from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData, as_training_data
 from neurornn.training.checkpoint import read_checkpoint, write_checkpoint
 from neurornn.training.curvature import Intervals, no_intervals, physical_intervals
-from neurornn.training.objectives import Objective, masked_mean, objective_named
+from neurornn.training.objectives import Objective, masked_mean, objective_named, profiled_mean
 from neurornn.training.result import FitResult
 
 #: Models with at most so many weights are fitted by L-BFGS on all data at once.
@@ -186,6 +186,7 @@ class _Run:
             given,
         )
         self.model = copy.deepcopy(model).to(self.dtype).train()
+        self.model.prepare(train.inputs.to(self.dtype))
         self.train = train.to(self.dtype)
         self.watch = None if watch is None else watch.to(self.dtype)
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
@@ -218,8 +219,11 @@ class _Run:
         return {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def _loss_on(self, data: TrainingData) -> torch.Tensor:
-        output = self.model(data.inputs).output
-        return masked_mean(self.objective.loss(output, data.targets), data.mask)
+        loss = self.objective.loss(self.model(data.inputs).output, data.targets)
+        if self.model.observes_targets and self.objective.name == "gaussian":
+            # Cells share parameters: each counts by its own noise, as in the intervals.
+            return profiled_mean(loss, data.mask)
+        return masked_mean(loss, data.mask)
 
     def one_epoch(self) -> None:
         """Train for one epoch, note the losses, decide whether to go on."""
@@ -406,9 +410,11 @@ def _parameters(
     """Lay the physical parameters out as a table."""
     method = f"maximum {objective.name} likelihood; interval from its Fisher information"
     estimates: list[Estimate] = []
-    dims = ("hidden",)
+    dims: tuple[str, ...] = ()
     status = None
     covariance = None
+    names: list[str] = []
+    statuses = {}
     for p in model.physical_parameters:
         found = intervals[p.name]
         value = getattr(model, p.name).detach().numpy()
@@ -420,11 +426,18 @@ def _parameters(
                 units=p.units,
                 long_name=p.long_name,
                 method=method,
-                dims=dims,
+                dims=p.dims,
                 reason=found.reason,
             )
         )
-        status, covariance = found.status, found.variance[:, None, None]
+        if status is None:
+            # The first parameter is the one the fit is made for; the others have their own.
+            dims, status, names = p.dims, found.status, [p.name]
+            covariance = found.variance[..., None, None]
+        else:
+            statuses[f"{p.name}_status"] = (p.dims, found.status, {"long_name": "status"})
+        if p.name != "tau":
+            continue
         for name, units, long_name, of in (
             (
                 "weight",
@@ -442,7 +455,7 @@ def _parameters(
                     units=units,
                     long_name=long_name,
                     method=f"from {p.name}",
-                    dims=dims,
+                    dims=p.dims,
                     reason=found.reason,
                 )
             )
@@ -459,13 +472,14 @@ def _parameters(
                 reason="there are no more data than weights",
             )
         )
-    return to_dataset(
+    table = to_dataset(
         estimates,
         confidence_level=settings["confidence_level"],
         coords={"hidden": np.arange(model.n_hidden), "output": np.arange(model.n_output)},
         status=status,
-        status_dims=dims if status is not None else (),
+        status_dims=dims,
         covariance=covariance,
-        covariance_names=["tau"] if covariance is not None else (),
+        covariance_names=names,
         covariance_dims=dims,
     )
+    return table.assign(statuses)

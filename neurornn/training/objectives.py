@@ -60,6 +60,26 @@ def masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, loss, 0.0).sum() / mask.sum()
 
 
+def profiled_mean(loss: Tensor, mask: Tensor) -> Tensor:
+    """Gaussian loss with the noise variance of every output at its best value.
+
+    Parameters
+    ----------
+    loss : (trial, time, output), half squared errors.
+    mask : of the same shape.
+
+    Notes
+    -----
+    ``sum_i n_i log(s_i) / n`` with the root mean square error s_i of output i: minus the
+    likelihood with all s_i eliminated. It does not depend on the scale of an output but for a
+    constant.
+    """
+    count = mask.sum((0, 1))
+    variance = 2 * torch.where(mask, loss, 0.0).sum((0, 1)) / torch.clamp(count, min=1)
+    # An output that is all masked, or is met to the last bit, must not give log 0.
+    return 0.5 * (count * torch.log(torch.clamp(variance, min=1e-300))).sum() / mask.sum()
+
+
 def log_likelihood(
     objective: Objective, output: Tensor, target: Tensor, variance: Tensor
 ) -> Tensor:

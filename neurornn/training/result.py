@@ -56,11 +56,13 @@ class FitResult(Reported, Saved):
 
     def __repr__(self) -> str:
         parts = [f"FitResult({type(self.model).__name__}, status={self.status}"]
-        if "tau" in self.parameters:
-            tau = self.parameters["tau"].values
+        for name in ("tau_decay", "tau_rise", "tau"):
+            if name not in self.parameters:
+                continue
+            tau = self.parameters[name].values
             low, high = format_number(tau.min()), format_number(tau.max())
             span = low if low == high else f"{low} to {high}"
-            parts.append(f"tau={span} {self.model.time_unit}")
+            parts.append(f"{name}={span} {self.model.time_unit}")
         return ", ".join(parts) + ")"
 
     def _methods_sentence(self) -> str:
@@ -112,7 +114,7 @@ class FitResult(Reported, Saved):
 
 
 #: Model classes that a file may name.
-MODEL_CLASSES = ("LeakyRNN", "VanillaRNN", "Memoryless", "LinearStateSpace")
+MODEL_CLASSES = ("LeakyRNN", "VanillaRNN", "Memoryless", "LinearStateSpace", "CalciumRNN")
 
 
 def model_from_settings(
