@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "kinetics": ["Kinetics"],
+        "checks": ["published_ranges", "residual_table"],
+        "event_averages": ["event_average"],
         "preparation": ["dff", "subtract_neuropil"],
         "indicators": ["Constant", "Indicator", "indicator", "list_indicators"],
         "planning": ["Plan", "plan"],
