@@ -10,5 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "curves": ["history", "trace"],
         "estimates": ["league_scores", "timescales"],
+        "residuals": ["mean_event", "residual_checks"],
     },
 )

@@ -1,15 +1,16 @@
 """Estimates with their intervals: time constants, scores."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neurornn._core.confidence import CI_BOUND
-from neurornn._core.errors import NameUnknownError, nearest
+from neurornn._core.errors import NameUnknownError, ShapeError, nearest
 from neurornn._core.report import parameter_names
 from neurornn._core.status import Status
-from neurornn.plot.style import DATA, EVENT, FIT, new_axes, unit_label
+from neurornn.plot.style import DATA, EVENT, FIT, RANGES, new_axes, unit_label
 
 
 def timescales(
@@ -17,7 +18,7 @@ def timescales(
     *,
     name: str | None = None,
     truth: Any = None,
-    expected: tuple[float, float] | None = None,
+    expected: tuple[float, float] | Mapping[str, Any] | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw every time constant with its interval, sorted, on a logarithmic axis.
@@ -27,7 +28,9 @@ def timescales(
     parameters : Dataset (``result.parameters``, ``kinetics.parameters_``), or the result itself.
     name : which quantity; by default the first of ``tau_decay``, ``tau``, ``time_constant``.
     truth : one value per unit, or one for all, in the same unit; drawn as crosses.
-    expected : (lower, upper), a range to shade, for example the literature's.
+    expected : (lower, upper), or a mapping of labels to such a range or a list of them
+        Ranges to shade, for example ``nr.calcium.published_ranges("GCaMP6f")``; a range of no
+        width is drawn as a line.
     ax : matplotlib axes; by default new ones.
 
     Returns
@@ -56,15 +59,19 @@ def timescales(
     if "status" in parameters and parameters["status"].shape == parameters[name].shape:
         ok = np.atleast_1d(parameters["status"].values).ravel()[order] == str(Status.OK)
     if expected is not None:
-        ax.axhspan(*expected, color=EVENT, alpha=0.12, lw=0, label="expected")
+        _draw_ranges(ax, expected)
+    # Thousands of cells: thinner, so that the intervals are still seen.
+    dot, line = (3.0, 3.0) if len(order) <= 200 else (1.5, 0.5)
     for chosen, colour, label in ((ok, FIT, "ok"), (~ok, DATA, "other status")):
         k = np.flatnonzero(chosen)
         if not len(k):
             continue
         middle, span = values[order][k], bounds[order][k]
-        ax.plot(place[k], middle, "o", ms=3, color=colour, label=label)
+        ax.plot(place[k], middle, "o", ms=dot, color=colour, label=label)
         known = np.isfinite(span).all(axis=1)
-        ax.vlines(place[k][known], span[known, 0], span[known, 1], color=colour, lw=3, alpha=0.5)
+        ax.vlines(
+            place[k][known], span[known, 0], span[known, 1], color=colour, lw=line, alpha=0.5
+        )
     if truth is not None:
         true = np.broadcast_to(np.asarray(truth, dtype=float), len(values))[order]
         ax.plot(place, true, "x", color=EVENT, ms=6, label="truth")
@@ -73,7 +80,9 @@ def timescales(
     dim = str(parameters[name].dims[0]) if parameters[name].dims else "value"
     if len(order) <= 30:
         labels = parameters[dim].values if dim in parameters.coords else np.arange(len(values))
-        ax.set_xticks(place, [str(v) for v in np.atleast_1d(labels)[order]])
+        shown = [str(v) for v in np.atleast_1d(labels)[order]]
+        crowded = sum(len(v) + 1 for v in shown) > 45
+        ax.set_xticks(place, shown, rotation=90 if crowded else 0)
         ax.set_xlabel(dim)
     else:
         ax.set_xlabel(f"{dim}, sorted")
@@ -86,8 +95,36 @@ def timescales(
         ax.yaxis.set_major_locator(LogLocator(subs=steps))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.legend(frameon=False, fontsize="small")
+    n_entries = len(ax.get_legend_handles_labels()[0])
+    if n_entries > 3:
+        # Beside the axes: many bands leave no free corner.
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
+    else:
+        ax.legend(frameon=False, fontsize="small")
     return ax
+
+
+def _draw_ranges(ax: Any, expected: Any) -> None:
+    named = expected if isinstance(expected, Mapping) else {"expected": expected}
+    for k, (label, spans) in enumerate(named.items()):
+        colour = RANGES[k % len(RANGES)]
+        told = str(label)
+        pairs = np.atleast_2d(np.asarray(spans, dtype=float))
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise ShapeError(
+                f"expected holds {spans!r}",
+                "A range (lower, upper) or a list of such ranges was needed",
+                "Pass a number twice to draw a line: (0.7, 0.7)",
+            )
+        for low, high in pairs:
+            if low == high:
+                ax.axhline(low, color=colour, lw=1.2, ls="--", label=told, zorder=0)
+            else:
+                # The third and later ones are hatched: they often lie inside the first two.
+                fill = {"fc": (colour, 0.15)} if k < 2 else {"fc": "none", "hatch": "////"}
+                ax.axhspan(low, high, ec=(colour, 0.6), lw=0.5, label=told, zorder=0, **fill)
+            # One entry in the legend for each label.
+            told = "_nolegend_"
 
 
 def league_scores(table: xr.Dataset, *, score: str = "r2", ax: Any = None) -> Any:

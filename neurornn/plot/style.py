@@ -6,6 +6,8 @@ import xarray as xr
 
 #: Colour-blind safe: grey for data, blue for a fit, vermilion for events and truths.
 DATA, FIT, EVENT = "#8a8a8a", "#0072b2", "#d55e00"
+#: For several ranges in one picture; told apart from the three above.
+RANGES = ("#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 
 def new_axes(ax: Any, size: tuple[float, float]) -> Any:
