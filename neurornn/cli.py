@@ -73,6 +73,7 @@ def _parser() -> tuple[Any, dict[str, Any]]:
     kinetics.add_argument("--out", type=str | None, default=None, help="file .nc or folder")
     kinetics.add_argument("--csv", type=str | None, default=None, help="table as CSV")
     kinetics.add_argument("--figures", type=str | None, default=None, help="folder")
+    kinetics.add_argument("--html", type=str | None, default=None, help="report as one HTML file")
     kinetics.add_argument("--penalty", type=float | None, default=None, help="noise sd")
     kinetics.add_argument(
         "--tau_bounds", type=tuple[float, float], default=(0.005, 20.0), help="s"
@@ -125,6 +126,7 @@ def _kinetics(a: Any) -> str:
     import shutil
 
     import neurornn as nr
+    from neurornn.calcium.html_page import write_html
 
     recording = nr.open(a.file, sampling_rate=a.sampling_rate)
     trace = _variable(recording, a.variable)
@@ -147,6 +149,8 @@ def _kinetics(a: Any) -> str:
         said.append(f"table: {a.csv}")
     if a.figures:
         said += [f"figure: {p}" for p in kinetics_figures(estimator, trace, a.figures)]
+    if a.html:
+        said.append(f"report: {write_html(estimator, trace, a.html)}")
     return "\n".join(said)
 
 

@@ -38,6 +38,16 @@ def test_kinetics_writes_table_file_and_figures(sample, tmp_path, capsys):
     assert not Path(f"{out}.partial").exists()
 
 
+def test_kinetics_writes_a_report(sample, tmp_path, capsys):
+    path = tmp_path / "report.html"
+    assert main(["kinetics", sample, "--html", str(path)]) == 0
+    assert f"report: {path}" in capsys.readouterr().out
+    text = path.read_text()
+    assert text.startswith("<!DOCTYPE html>") and "6 cells, 6 ok" in text
+    assert main(["kinetics", sample, "--html", str(tmp_path)]) == 1
+    assert "is a folder" in capsys.readouterr().err
+
+
 def test_demo_shows_the_truth_and_leaves_files(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     said = capsys.readouterr().out
