@@ -80,7 +80,7 @@ def residual_table(kinetics: "Kinetics", trace: Any, unit: Any = None) -> xr.Dat
     -----
     ``value`` is the largest deviation that a check sees and ``limit`` the one that white normal
     noise around a true model exceeds in 5 % of cells: with Sidak's correction over windows,
-    delays and lags (max |z|, max |t|), Lilliefors' limit for the distribution, and the score
+    delays and lags, Lilliefors' limit for the distribution, and the score
     test of the square of the fitted calcium. A long recording shows misfits too small to matter:
     look at the size of a deviation, not only at ``passed``.
 
