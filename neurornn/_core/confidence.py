@@ -188,7 +188,8 @@ def profile_interval(
             outer = max(outer, limit) if sign < 0 else min(outer, limit)
             if excess(outer) > 0:
                 a, b = min(inner, outer), max(inner, outer)
-                found = float(optimize.brentq(excess, a, b, xtol=1e-10, rtol=1e-10))
+                # A thousandth of a standard error is far below anything an interval is read to.
+                found = float(optimize.brentq(excess, a, b, xtol=1e-3 * step, rtol=1e-10))
                 break
             if outer == limit:
                 break
@@ -230,6 +231,34 @@ def bootstrap_interval(
     tail = (1 - confidence_level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def median_interval(samples: ArrayLike, confidence_level: float = 0.95) -> tuple[float, float]:
+    """Interval of the median of independent samples of any distribution, from their order.
+
+    Parameters
+    ----------
+    samples : (sample,)
+
+    Returns
+    -------
+    lower, upper : NaN where even the extremes do not reach the level (fewer than 6 samples at
+        0.95).
+
+    Notes
+    -----
+    The number of samples below the median is binomial with probability 1/2.
+
+    References
+    ----------
+    Conover 1999, Practical Nonparametric Statistics, chapter 3.2.
+    """
+    ordered = np.sort(np.asarray(samples, dtype=float))
+    n = len(ordered)
+    below = int(stats.binom.ppf((1 - confidence_level) / 2, n, 0.5)) if n else 0
+    if below < 1:
+        return float("nan"), float("nan")
+    return float(ordered[below - 1]), float(ordered[n - below])
 
 
 def binomial_interval(

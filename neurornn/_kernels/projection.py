@@ -11,24 +11,27 @@ from numba import njit
 
 #: Share of the rise's own direction below which a stretch cannot tell it from the decay.
 _ALIKE = 1e-10
+#: What has decayed to this counts as nothing, long before numbers lose digits and speed.
+_NOTHING = 1e-100
 
 
 @njit(cache=True, nogil=True)
 def stretch_sums(y, begin, end, gamma, rho):
     """Running sums of one stretch: pp, pq, qq, py, qy, yy of decay p, rise q and data y."""
-    p, q = 1.0, 1.0
+    p, q = 1.0, 1.0 if rho >= 0.0 else 0.0
     pp, pq, qq, py, qy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(begin, end):
         value = y[i]
         if not np.isnan(value):
             pp += p * p
-            pq += p * q
-            qq += q * q
             py += p * value
-            qy += q * value
             yy += value * value
-        p *= gamma
-        q *= rho
+            if q > 0.0:
+                pq += p * q
+                qq += q * q
+                qy += q * value
+        p = p * gamma if p > _NOTHING else 0.0
+        q = q * rho if q > _NOTHING else 0.0
     return pp, pq, qq, py, qy, yy
 
 
@@ -77,7 +80,39 @@ def fit_stretch(sums, rho, phi, carry_slow, carry_fast, free):
 
 
 @njit(cache=True, nogil=True)
-def project_decays(y, starts, is_free, gamma, rho, phi, knot, fraction, n_knots):
+def baseline_sums(y, knot, fraction, n_knots):
+    """What the normal equations of the baseline hold before any size is eliminated.
+
+    Returns
+    -------
+    gram : (n_knots, n_knots)
+    cross : (n_knots,)
+    energy : (n + 1,), running sum of the squares of y.
+    """
+    n = len(y)
+    gram, cross = np.zeros((n_knots, n_knots)), np.zeros(n_knots)
+    energy = np.zeros(n + 1)
+    for i in range(n):
+        value = y[i]
+        energy[i + 1] = energy[i]
+        if np.isnan(value):
+            continue
+        k, f = knot[i], fraction[i]
+        energy[i + 1] += value * value
+        cross[k] += (1 - f) * value
+        gram[k, k] += (1 - f) * (1 - f)
+        if k + 1 < n_knots:
+            cross[k + 1] += f * value
+            gram[k + 1, k + 1] += f * f
+            gram[k, k + 1] += f * (1 - f)
+            gram[k + 1, k] += f * (1 - f)
+    return gram, cross, energy
+
+
+@njit(cache=True, nogil=True)
+def project_decays(
+    y, starts, is_free, gamma, rho, phi, knot, fraction, n_knots, gram, cross, energy
+):
     """Normal equations of the baseline once the sizes of every stretch have been eliminated.
 
     Parameters
@@ -92,6 +127,7 @@ def project_decays(y, starts, is_free, gamma, rho, phi, knot, fraction, n_knots)
     fraction : (n,)
         How far a frame lies towards the next knot, in [0, 1).
     n_knots : number of knots.
+    gram, cross, energy : see `baseline_sums`; not changed.
 
     Returns
     -------
@@ -107,42 +143,51 @@ def project_decays(y, starts, is_free, gamma, rho, phi, knot, fraction, n_knots)
     Golub & Pereyra 1973, SIAM J. Numer. Anal. 10:413, doi:10.1137/0710036 (variable projection).
     """
     n, m = len(y), len(starts)
-    gram = np.zeros((n_knots, n_knots))
-    cross = np.zeros(n_knots)
+    gram, cross = gram.copy(), cross.copy()
     shape, other = np.zeros(n_knots), np.zeros(n_knots)
     total, lost = 0.0, 0
     carry_slow, carry_fast = 0.0, 0.0
     for s in range(m):
         begin = starts[s]
         end = starts[s + 1] if s + 1 < m else n
-        sums = stretch_sums(y, begin, end, gamma, rho)
-        if is_free[s]:
-            carry_slow, carry_fast = 0.0, 0.0
-        slow, fast, square, ratio = fit_stretch(sums, rho, phi, carry_slow, carry_fast, is_free[s])
-        total += square
-        pp, pq, qq, py, qy, _ = sums
         first, last = knot[begin], min(knot[end - 1] + 1, n_knots - 1)
         for k in range(first, last + 1):
             shape[k] = 0.0
             other[k] = 0.0
-        p, q = 1.0, 1.0
-        for i in range(begin, end):
-            value = y[i]
-            if not np.isnan(value):
-                k, f = knot[i], fraction[i]
-                cross[k] += (1 - f) * value
-                gram[k, k] += (1 - f) * (1 - f)
-                shape[k] += (1 - f) * p
-                other[k] += (1 - f) * q
-                if k + 1 < n_knots:
-                    cross[k + 1] += f * value
-                    gram[k + 1, k + 1] += f * f
-                    gram[k, k + 1] += f * (1 - f)
-                    gram[k + 1, k] += f * (1 - f)
-                    shape[k + 1] += f * p
-                    other[k + 1] += f * q
-            p *= gamma
-            q *= rho
+        p, q = 1.0, 1.0 if rho >= 0.0 else 0.0
+        pp, pq, qq, py, qy = 0.0, 0.0, 0.0, 0.0, 0.0
+        i = begin
+        while i < end:
+            # As long as the knot is the same, its sums stay in registers.
+            k = knot[i]
+            sp, fp, sq, fq = 0.0, 0.0, 0.0, 0.0
+            while i < end and knot[i] == k:
+                value = y[i]
+                if not np.isnan(value):
+                    f = fraction[i]
+                    pp += p * p
+                    py += p * value
+                    sp += p
+                    fp += f * p
+                    if q > 0.0:
+                        pq += p * q
+                        qq += q * q
+                        qy += q * value
+                        sq += q
+                        fq += f * q
+                p = p * gamma if p > _NOTHING else 0.0
+                q = q * rho if q > _NOTHING else 0.0
+                i += 1
+            shape[k] += sp - fp
+            other[k] += sq - fq
+            if k + 1 < n_knots:
+                shape[k + 1] += fp
+                other[k + 1] += fq
+        sums = (pp, pq, qq, py, qy, energy[end] - energy[begin])
+        if is_free[s]:
+            carry_slow, carry_fast = 0.0, 0.0
+        slow, fast, square, ratio = fit_stretch(sums, rho, phi, carry_slow, carry_fast, is_free[s])
+        total += square
         if pp > 0.0:
             if ratio >= 0.0:
                 vv = pp - 2 * ratio * pq + ratio * ratio * qq
@@ -177,6 +222,33 @@ def project_decays(y, starts, is_free, gamma, rho, phi, knot, fraction, n_knots)
         carry_slow = slow * gamma ** (end - begin)
         carry_fast = fast * rho ** (end - begin) if rho >= 0.0 else 0.0
     return gram, cross, total, lost
+
+
+@njit(cache=True, nogil=True)
+def profile_squares(
+    y, starts, is_free, gamma, rho, phi, knot, fraction, n_knots, gram, cross, energy
+):
+    """Residual sum of squares with every size and the baseline at their best.
+
+    Parameters
+    ----------
+    See `project_decays`.
+
+    Returns
+    -------
+    square : residual sum of squares.
+    step : (n_knots,), what the heights of the baseline gain.
+    lost : number of sizes that were eliminated.
+    """
+    gram, cross, square, lost = project_decays(
+        y, starts, is_free, gamma, rho, phi, knot, fraction, n_knots, gram, cross, energy
+    )
+    # Knots that no frame tells from an event's decay stay where they are.
+    ridge = 1e-9 * (1 + np.trace(gram) / n_knots)
+    for k in range(n_knots):
+        gram[k, k] += ridge
+    step = np.linalg.solve(gram, cross)
+    return square - cross @ step, step, lost
 
 
 @njit(cache=True, nogil=True)
@@ -219,6 +291,7 @@ def refine_starts(y, starts, is_free, gamma, rho, phi, reach, n_sweeps):
     nothing moves. `starts` is changed in place.
     """
     n, m = len(y), len(starts)
+    left, right = np.empty((2 * reach + 1, 6)), np.empty((2 * reach + 1, 6))
     for _ in range(n_sweeps):
         moved = False
         carry_slow, carry_fast = 0.0, 0.0
@@ -227,23 +300,23 @@ def refine_starts(y, starts, is_free, gamma, rho, phi, reach, n_sweeps):
             end = starts[s + 1] if s + 1 < m else n
             if is_free[s - 1]:
                 carry_slow, carry_fast = 0.0, 0.0
+            reached = 0 if is_free[s] else reach
+            low, high = max(begin + 1, starts[s] - reached), min(end - 1, starts[s] + reached)
+            _sums_up_to(y, begin, low, high, gamma, rho, left)
+            _sums_from(y, low, high, end, gamma, rho, right)
             best, place = np.inf, starts[s]
             best_slow, best_fast = 0.0, 0.0
             # The present place first: another one must be better, not just as good.
-            for step in range(2 * reach + 1):
-                shift = (step + 1) // 2 * (1 if step % 2 else -1)
-                at = starts[s] + shift
-                if at <= begin or at >= end or (shift != 0 and is_free[s]):
+            for step in range(2 * reached + 1):
+                at = starts[s] + (step + 1) // 2 * (1 if step % 2 else -1)
+                if at < low or at > high:
                     continue
                 a, b, one, _ = fit_stretch(
-                    stretch_sums(y, begin, at, gamma, rho),
-                    rho, phi, carry_slow, carry_fast, is_free[s - 1],
-                )  # fmt: skip
+                    _row(left, at - low), rho, phi, carry_slow, carry_fast, is_free[s - 1]
+                )
                 a *= gamma ** (at - begin)
                 b *= rho ** (at - begin)
-                _, _, two, _ = fit_stretch(
-                    stretch_sums(y, at, end, gamma, rho), rho, phi, a, b, is_free[s]
-                )
+                _, _, two, _ = fit_stretch(_row(right, at - low), rho, phi, a, b, is_free[s])
                 if one + two < best - 1e-9:
                     best, place, best_slow, best_fast = one + two, at, a, b
             if place != starts[s]:
@@ -253,3 +326,55 @@ def refine_starts(y, starts, is_free, gamma, rho, phi, reach, n_sweeps):
         if not moved:
             break
     return starts
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _row(sums, k):
+    return sums[k, 0], sums[k, 1], sums[k, 2], sums[k, 3], sums[k, 4], sums[k, 5]
+
+
+@njit(cache=True, nogil=True)
+def _sums_up_to(y, begin, low, high, gamma, rho, out):
+    """Row k of `out`: the sums of `stretch_sums` from `begin` to ``low + k``."""
+    p, q = 1.0, 1.0 if rho >= 0.0 else 0.0
+    pp, pq, qq, py, qy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(begin, high + 1):
+        if i >= low:
+            k = i - low
+            out[k, 0], out[k, 1], out[k, 2] = pp, pq, qq
+            out[k, 3], out[k, 4], out[k, 5] = py, qy, yy
+        value = y[i]
+        if not np.isnan(value):
+            pp += p * p
+            py += p * value
+            yy += value * value
+            if q > 0.0:
+                pq += p * q
+                qq += q * q
+                qy += q * value
+        p = p * gamma if p > _NOTHING else 0.0
+        q = q * rho if q > _NOTHING else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _sums_from(y, low, high, end, gamma, rho, out):
+    """Row k of `out`: the sums of `stretch_sums` from ``low + k`` to `end`."""
+    pp, pq, qq, py, qy, yy = stretch_sums(y, high, end, gamma, rho)
+    fast = max(rho, 0.0)
+    weight = 1.0 if rho >= 0.0 else 0.0
+    for i in range(high, low - 1, -1):
+        if i < high:
+            # One frame more at the front: all others have decayed by one frame.
+            pp, pq, qq = gamma * gamma * pp, gamma * fast * pq, fast * fast * qq
+            py, qy = gamma * py, fast * qy
+            value = y[i]
+            if not np.isnan(value):
+                pp += 1.0
+                py += value
+                yy += value * value
+                pq += weight
+                qq += weight
+                qy += weight * value
+        k = i - low
+        out[k, 0], out[k, 1], out[k, 2] = pp, pq, qq
+        out[k, 3], out[k, 4], out[k, 5] = py, qy, yy

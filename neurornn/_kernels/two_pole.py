@@ -8,34 +8,70 @@ start only at candidates, frames where a local test sees an event; silences then
 import numpy as np
 from numba import njit
 
+#: What has decayed to this counts as nothing, long before numbers lose digits and speed.
+_NOTHING = 1e-100
 
-@njit(cache=True, nogil=True)
-def local_evidence(y, filters, before_frames, lengths):
-    """Largest response of several filters around every frame.
+
+# Sums may be taken in any order; what is not a number still counts as such.
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def filter_response(y, shape, before):
+    """Response of one filter around every frame.
 
     Parameters
     ----------
-    y : (n,), in units of the noise sd; NaN where a frame is missing (a filter that meets one gives
-        nothing).
-    filters : (filter, longest), each of unit norm, padded with 0.
-    before_frames : (filter,), frames of each filter before the frame it speaks of.
-    lengths : (filter,)
+    y : (n,), in units of the noise sd; NaN where a frame is missing.
+    shape : (length,), of unit norm.
+    before : frames of the filter before the frame it speaks of.
 
     Returns
     -------
-    score : (n,), in noise sd; -inf where no filter fits.
+    score : (n,), in noise sd; NaN where the filter meets a missing frame, -inf where it reaches
+        beyond the trace.
+    """
+    n, length = len(y), len(shape)
+    score = np.full(n, -np.inf)
+    for t in range(before, n - length + before + 1):
+        total = 0.0
+        for i in range(length):
+            total += shape[i] * y[t - before + i]
+        score[t] = total
+    return score
+
+
+@njit(cache=True, nogil=True)
+def find_candidates(y, filters, before_frames, lengths, threshold):
+    """Frames in which an event may start: beside a peak of the response of any filter.
+
+    Parameters
+    ----------
+    y : (n,), in units of the noise sd; NaN where a frame is missing.
+    filters : (filter, longest), each of unit norm, padded with 0.
+    before_frames, lengths : (filter,), see `filter_response`.
+    threshold : noise sd.
+
+    Returns
+    -------
+    is_candidate : (n,), bool
     """
     n = len(y)
-    score = np.full(n, -np.inf)
+    is_candidate = np.zeros(n, np.bool_)
     for f in range(len(lengths)):
-        before, length = before_frames[f], lengths[f]
-        for t in range(before, n - length + before + 1):
-            total = 0.0
-            for i in range(length):
-                total += filters[f, i] * y[t - before + i]
-            if total > score[t]:
-                score[t] = total
-    return score
+        score = filter_response(y, filters[f, : lengths[f]], before_frames[f])
+        # A long filter sees an event from afar: its peak is looked for over more frames.
+        reach = max(1, before_frames[f] // 3)
+        for t in range(n):
+            s = score[t]
+            if not s > threshold:
+                continue
+            is_peak = True
+            for u in range(max(t - reach, 0), min(t + reach + 1, n)):
+                # Beside a missing frame there is no neighbour to be higher.
+                if score[u] > s:
+                    is_peak = False
+                    break
+            if is_peak:
+                is_candidate[max(t - 1, 0) : t + 2] = True
+    return is_candidate
 
 
 @njit(cache=True, nogil=True)
@@ -56,7 +92,7 @@ def find_rises(y, is_candidate, gamma, rho, penalty):
     n = len(y)
     cap = 256
     begin = np.zeros(cap, np.int64)
-    base = np.zeros(cap)
+    base, costs = np.zeros(cap), np.zeros(cap)
     # Per active start: p, q, pp, pq, qq, py, qy, yy.
     sums = np.zeros((cap, 8))
     parent = np.full(n + 1, -1, np.int64)
@@ -64,20 +100,34 @@ def find_rises(y, is_candidate, gamma, rho, penalty):
     base[0] = -penalty
     sums[0, 0] = 1.0
     sums[0, 1] = 1.0
+    # Sums of the frames since the last candidate, for a decay and a rise of 1 at its first frame.
+    p, q = 1.0, 1.0 if rho >= 0.0 else 0.0
+    pp, pq, qq, py, qy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for t in range(n + 1):
         if t == n or (t > 0 and is_candidate[t]):
             best, who = np.inf, 0
             for j in range(n_active):
-                cost = base[j] + _half_squares(sums[j], rho)
-                if cost < best:
-                    best, who = cost, j
+                one, two = sums[j, 0], sums[j, 1]
+                sums[j, 2] += one * one * pp
+                sums[j, 3] += one * two * pq
+                sums[j, 4] += two * two * qq
+                sums[j, 5] += one * py
+                sums[j, 6] += two * qy
+                sums[j, 7] += yy
+                sums[j, 0] = one * p
+                sums[j, 1] = two * q
+                costs[j] = base[j] + _half_squares(sums[j], rho)
+                if costs[j] < best:
+                    best, who = costs[j], j
+            p, q = 1.0, 1.0 if rho >= 0.0 else 0.0
+            pp, pq, qq, py, qy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             parent[t] = begin[who]
             value = best + penalty
             if t == n:
                 break
             kept = 0
             for j in range(n_active):
-                if base[j] + _half_squares(sums[j], rho) < value:
+                if costs[j] < value:
                     if kept != j:
                         begin[kept] = begin[j]
                         base[kept] = base[j]
@@ -93,6 +143,7 @@ def find_rises(y, is_candidate, gamma, rho, penalty):
                 bigger_base[:n_active] = base[:n_active]
                 bigger[:n_active] = sums[:n_active]
                 begin, base, sums = bigger_begin, bigger_base, bigger
+                costs = np.zeros(cap)
             begin[n_active] = t
             base[n_active] = value
             for c in range(8):
@@ -101,18 +152,16 @@ def find_rises(y, is_candidate, gamma, rho, penalty):
             sums[n_active, 1] = 1.0
             n_active += 1
         value = y[t]
-        seen = not np.isnan(value)
-        for j in range(n_active):
-            p, q = sums[j, 0], sums[j, 1]
-            if seen:
-                sums[j, 2] += p * p
-                sums[j, 3] += p * q
-                sums[j, 4] += q * q
-                sums[j, 5] += p * value
-                sums[j, 6] += q * value
-                sums[j, 7] += value * value
-            sums[j, 0] = p * gamma
-            sums[j, 1] = q * rho
+        if not np.isnan(value):
+            pp += p * p
+            py += p * value
+            yy += value * value
+            if q > 0.0:
+                pq += p * q
+                qq += q * q
+                qy += q * value
+        p = p * gamma if p > _NOTHING else 0.0
+        q = q * rho if q > _NOTHING else 0.0
     count, t = 0, n
     while parent[t] > 0:
         t = parent[t]

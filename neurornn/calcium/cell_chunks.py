@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurornn._core.confidence import bootstrap_interval
-from neurornn._core.rng import derived_seed
+from neurornn._core.confidence import median_interval
 from neurornn.calcium.decay_fit import fit_trace
 from neurornn.calcium.trace_model import Settings
 
@@ -39,15 +38,7 @@ def fit_cells(
         rows["dof"].append(fit.dof)
         rows["mean_baseline"].append(float(np.mean(fit.baseline)))
         rows["amplitude"].append(float(np.median(sizes)) if len(sizes) else np.nan)
-        rows["amplitude_ci"].append(
-            bootstrap_interval(
-                sizes,
-                np.median,
-                confidence_level=settings.confidence_level,
-                n_resamples=400,
-                rng=derived_seed(0, first_unit + k),
-            )
-        )
+        rows["amplitude_ci"].append(median_interval(sizes, settings.confidence_level))
         rows["n_events"].append(len(sizes))
         events["event_frame"].append(fit.starts[fit.is_event])
         events["event_size"].append(sizes)

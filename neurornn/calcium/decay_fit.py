@@ -20,8 +20,14 @@ _WEIGHINGS = 3
 _GROUPS = 20
 #: Frames on which the start values compete.
 _TRIAL_FRAMES = 6000
+_TRIAL_ROUNDS = 4
 #: Relative step of tau at which the alternation ends: a tenth of the narrowest interval seen.
 _TOLERANCE = 1e-3
+#: Newton steps of one search, the difference its derivatives are taken over (of a logarithm: far
+#: above rounding, far below any interval), and the step at which it ends.
+_MAX_NEWTON = 25
+_DIFFERENCE = 1e-3
+_STEP_LEFT = 3e-5
 #: Deviance by which a rise must improve on none to count as resolved. Where there is none, the
 #: free time within a frame takes up what noise would lend to it, and the deviance stays near 0.
 RISE_DEVIANCE = 2.71
@@ -161,20 +167,28 @@ def _best_start(y: Array, time: Array, blocks: Frames, settings: Settings) -> fl
     tau = first_tau(y, blocks, settings)
     model = TraceModel(part, part_time, part_blocks, settings)
     found = [
-        alternate(model, Kernel(float(np.clip(start, *settings.tau_bounds))))
+        alternate(
+            model, Kernel(float(np.clip(start, *settings.tau_bounds))), max_rounds=_TRIAL_ROUNDS
+        )
         for start in (tau, tau / 2.5, tau * 2.5)
     ]
     return min(found, key=lambda f: f.cost).kernel.tau
 
 
-def alternate(model: TraceModel, kernel: Kernel, heights: Array | None = None) -> _Round:
+def alternate(
+    model: TraceModel,
+    kernel: Kernel,
+    heights: Array | None = None,
+    *,
+    max_rounds: int = _MAX_ROUNDS,
+) -> _Round:
     """Events and kinetics in turn from one start."""
     model.heights = model.first_baseline() if heights is None else heights.copy()
     noise = 1.0
     seen: set[bytes] = set()
     starts, is_event = model.events(kernel, noise)
     rounds = 0
-    while rounds < _MAX_ROUNDS:
+    while rounds < max_rounds:
         rounds += 1
         new = profile(model, kernel, starts)
         rss, model.heights, dof = model.squares(new, starts)
@@ -200,30 +214,57 @@ def alternate(model: TraceModel, kernel: Kernel, heights: Array | None = None) -
 
 def profile(model: TraceModel, kernel: Kernel, starts: Frames) -> Kernel:
     """Best kinetics given the events, searched near `kernel`; a rise of 0 stays 0."""
-    low, high = np.log(model.settings.tau_bounds)
-    centre = np.log(kernel.tau)
-    if kernel.rise <= 0:
-        best = optimize.minimize_scalar(
-            lambda x: model.squares(Kernel(float(np.exp(x))), starts)[0],
-            bounds=np.clip([centre - 1.0, centre + 1.0], low, high),
-            method="bounded",
-            options={"xatol": 1e-6},
+    with_rise = kernel.rise > 0
+    limits = [np.log(model.settings.tau_bounds)]
+    if with_rise:
+        limits.append(np.log(_rise_bounds(model)))
+    low, high = np.array(limits).T
+
+    def square(x: Array) -> float:
+        return model.squares(_kernel_at(x), starts)[0]
+
+    x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
+    return _kernel_at(_least(square, x, low, high))
+
+
+def _kernel_at(x: Array) -> Kernel:
+    """Kinetics from their logarithms; one entry stands for no rise."""
+    return Kernel(float(np.exp(x[0])), float(np.exp(x[1])) if len(x) > 1 else 0.0)
+
+
+def _least(f: Callable[[Array], float], x: Array, low: Array, high: Array) -> Array:
+    """Minimum near x of a smooth function of one or two logarithms, inside bounds.
+
+    Newton steps on differences; where they do not lead down, the simplex of Nelder and Mead.
+    """
+    margin = 2 * _DIFFERENCE
+    x = np.clip(x, low + margin, high - margin)
+    value = f(x)
+    for _ in range(_MAX_NEWTON):
+        gradient, hessian = _derivatives(f, x, value)
+        values, vectors = np.linalg.eigh(hessian)
+        # A direction that curves down or hardly at all is walked down, not up.
+        curved = np.maximum(np.abs(values), 1e-3 * np.abs(values).max() + 1e-12)
+        step = -vectors @ (vectors.T @ gradient / curved)
+        step *= min(1.0, 0.7 / max(float(np.abs(step).max()), 1e-300))
+        for shrink in (1.0, 0.3, 0.05):
+            new = np.clip(x + shrink * step, low + margin, high - margin)
+            new_value = f(new)
+            if new_value < value:
+                break
+        else:
+            break
+        moved = float(np.abs(new - x).max())
+        x, value = new, new_value
+        if moved < _STEP_LEFT:
+            return x
+    else:
+        best = optimize.minimize(
+            lambda v: f(np.clip(v, low, high)), x, method="Nelder-Mead", options={"xatol": 1e-5}
         )
-        return Kernel(float(np.exp(best.x)))
-    floor, ceiling = _rise_bounds(model)
-    start = np.array([centre, np.log(np.clip(kernel.rise, 1.01 * floor, 0.99 * ceiling))])
-    best = optimize.minimize(
-        lambda x: model.squares(Kernel(float(np.exp(x[0])), float(np.exp(x[1]))), starts)[0],
-        start,
-        method="Nelder-Mead",
-        bounds=[(low, high), (np.log(floor), np.log(ceiling))],
-        options={
-            "xatol": 1e-5,
-            "fatol": 1e-7,
-            "initial_simplex": start + np.array([[0.0, 0.0], [0.05, 0.0], [0.0, 0.3]]),
-        },
-    )
-    return Kernel(float(np.exp(best.x[0])), float(np.exp(best.x[1])))
+        if best.fun < value:
+            return np.clip(best.x, low, high)
+    return x
 
 
 def _rise_bounds(model: TraceModel) -> tuple[float, float]:
@@ -244,15 +285,13 @@ def _deviance_of_rise(model: TraceModel, found: _Round) -> float:
     model.heights = found.heights
     floor, _ = _rise_bounds(model)
     best, _, dof = model.squares(found.kernel, found.starts)
-    low, high = np.log(model.settings.tau_bounds)
-    centre = np.log(found.kernel.tau)
-    without = optimize.minimize_scalar(
-        lambda x: model.squares(Kernel(float(np.exp(x)), floor), found.starts)[0],
-        bounds=np.clip([centre - 1.0, centre + 1.0], low, high),
-        method="bounded",
-        options={"xatol": 1e-5},
-    )
-    return float(dof * np.log(max(without.fun, best) / best))
+    low, high = (np.array([np.log(b)]) for b in model.settings.tau_bounds)
+
+    def square(x: Array) -> float:
+        return model.squares(Kernel(float(np.exp(x[0])), floor), found.starts)[0]
+
+    without = square(_least(square, np.log([found.kernel.tau]), low, high))
+    return float(dof * np.log(max(without, best) / best))
 
 
 def _judge(model: TraceModel, found: _Round) -> Status:
@@ -278,21 +317,18 @@ def _intervals(
     with_rise = kernel.rise > 0
     x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
 
-    def kernel_at(v: Array) -> Kernel:
-        return Kernel(float(np.exp(v[0])), float(np.exp(v[1])) if with_rise else 0.0)
-
     def square(v: Array) -> float:
-        return model.squares(kernel_at(v), starts)[0]
+        return model.squares(_kernel_at(v), starts)[0]
 
     rss, _, dof = model.squares(kernel, starts)
     dof = max(dof - len(x), 1)
     sigma2 = rss / dof
-    hessian = _second_derivatives(square, x)
+    hessian = _derivatives(square, x, rss)[1]
     empty = (np.nan, np.nan), (np.nan, np.nan), np.full((2, 2), np.nan)
     if np.linalg.eigvalsh(hessian)[0] <= 0:
         return empty
     inverse = np.linalg.inv(hessian)
-    widen = _misfit(lambda v: model.scores(kernel_at(v), starts), x, sigma2)
+    widen = _misfit(lambda v: model.scores(_kernel_at(v), starts), x, sigma2)
     log_covariance = 2 * sigma2 * inverse * np.sqrt(np.outer(widen, widen))
     limits = [np.log(model.settings.tau_bounds), np.log(_rise_bounds(model))]
     bounds = []
@@ -320,27 +356,18 @@ def _intervals(
     return ci[0], ci[1] if with_rise else (np.nan, np.nan), covariance
 
 
-def _second_derivatives(square: Callable[[Array], float], x: Array) -> Array:
-    """Hessian by central differences.
-
-    A step of 1e-3 in a logarithm is far above rounding and far below any interval.
-    """
-    h = 1e-3
-    unit = h * np.eye(len(x))
-    hessian = np.empty((len(x), len(x)))
-    middle = square(x)
-    for i in range(len(x)):
-        for j in range(len(x)):
-            if i == j:
-                hessian[i, i] = (square(x + unit[i]) - 2 * middle + square(x - unit[i])) / h**2
-            else:
-                hessian[i, j] = (
-                    square(x + unit[i] + unit[j])
-                    - square(x + unit[i] - unit[j])
-                    - square(x - unit[i] + unit[j])
-                    + square(x - unit[i] - unit[j])
-                ) / (4 * h**2)
-    return hessian
+def _derivatives(f: Callable[[Array], float], x: Array, middle: float) -> tuple[Array, Array]:
+    """Gradient and Hessian by central differences; `middle` is f(x)."""
+    unit = _DIFFERENCE * np.eye(len(x))
+    ahead = np.array([f(x + u) for u in unit])
+    behind = np.array([f(x - u) for u in unit])
+    gradient = (ahead - behind) / (2 * _DIFFERENCE)
+    hessian = np.diag((ahead - 2 * middle + behind) / _DIFFERENCE**2)
+    if len(x) == 2:
+        both = f(x + unit[0] + unit[1]) + f(x - unit[0] - unit[1])
+        cross = (both - ahead.sum() - behind.sum() + 2 * middle) / (2 * _DIFFERENCE**2)
+        hessian[0, 1] = hessian[1, 0] = cross
+    return gradient, hessian
 
 
 def _misfit(parts: Callable[[Array], Array], x: Array, sigma2: float) -> Array:
@@ -349,11 +376,11 @@ def _misfit(parts: Callable[[Array], Array], x: Array, sigma2: float) -> Array:
     The scores of the stretches are compared with what white noise gives them, both with the
     baseline held, since a baseline that moves joins the stretches.
     """
-    held = _second_derivatives(lambda v: float(parts(v).sum()), x)
+    held = _derivatives(lambda v: float(parts(v).sum()), x, float(parts(x).sum()))[1]
     if np.linalg.eigvalsh(held)[0] <= 0:
         return np.ones(len(x))
-    unit = 1e-3 * np.eye(len(x))
-    scores = np.stack([(parts(x + u) - parts(x - u)) / 2e-3 for u in unit], axis=1)
+    unit = _DIFFERENCE * np.eye(len(x))
+    scores = np.stack([(parts(x + u) - parts(x - u)) / (2 * _DIFFERENCE) for u in unit], axis=1)
     inverse = np.linalg.inv(held)
     expected = np.diag(2 * sigma2 * inverse)
     widen = np.ones(len(x))
@@ -371,19 +398,16 @@ def _other_profiled(
 ) -> float:
     """Residual squares at one parameter's value with the other one at its best."""
     other = 1 - k
-    # Along the ridge of the quadratic the other one moves in proportion; search around it.
+    # Along the ridge of the quadratic the other one moves in proportion; search from there.
     guess = x[other] + inverse[other, k] / inverse[k, k] * (value - x[k])
-    spread = 0.2 + abs(guess - x[other])
 
-    def at(z: float) -> float:
+    def at(z: Array) -> float:
         v = np.empty(2)
-        v[k], v[other] = value, z
+        v[k], v[other] = value, z[0]
         return square(v)
 
-    best = optimize.minimize_scalar(
-        at, bounds=(guess - spread, guess + spread), method="bounded", options={"xatol": 1e-4}
-    )
-    return float(best.fun)
+    low, high = np.array([guess - 1.0]), np.array([guess + 1.0])
+    return at(_least(at, np.array([guess]), low, high))
 
 
 def _nothing(status: Status, y: Array, level: float = np.nan) -> TraceFit:

@@ -226,7 +226,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 ci=column("amplitude_ci"),
                 units=units,
                 long_name="median size of an event",
-                reason="there are fewer than 3 events",
+                reason="there are fewer than 6 events",
                 **common,
             ),
             Estimate(

@@ -5,9 +5,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurornn._kernels.projection import decay_sizes, project_decays, refine_starts
-from neurornn._kernels.segmentation import find_jumps
-from neurornn._kernels.two_pole import find_rises, local_evidence
+from neurornn._kernels.projection import (
+    baseline_sums,
+    decay_sizes,
+    profile_squares,
+    refine_starts,
+)
+from neurornn._kernels.two_pole import find_candidates, find_rises
 
 Array = NDArray[np.float64]
 Frames = NDArray[np.int64]
@@ -117,6 +121,8 @@ class TraceModel:
         self.knot, self.fraction, self.n_knots = knots_of(time, settings.knot_spacing)
         self.n_seen = int(np.sum(~np.isnan(y)))
         self.missing = self.n_seen < len(y)
+        self.begins = np.zeros(len(y), bool)
+        self.begins[blocks[:, 0]] = True
         self.heights = self.first_baseline()
         self.threshold = _FIRST_THRESHOLD if np.isnan(settings.penalty) else settings.penalty
 
@@ -138,6 +144,17 @@ class TraceModel:
         sizes, _ = self.events_seen(kernel, starts)
         stands_out = typical_size(np.where(is_event, sizes, 0.0)) / noise
         self.threshold = max(weighed, min(4.0, 0.8 * stands_out))
+
+    @property
+    def heights(self) -> Array:
+        """Heights of the knots of the baseline, (knot,), in units of `scale`."""
+        return self._heights
+
+    @heights.setter
+    def heights(self, heights: Array) -> None:
+        self._heights = heights
+        self.flat = self.y - self.baseline()
+        self._sums = baseline_sums(self.flat, self.knot, self.fraction, self.n_knots)
 
     def first_baseline(self) -> Array:
         """Heights of the baseline before anything is known about events.
@@ -162,7 +179,7 @@ class TraceModel:
 
     def events(self, kernel: Kernel, noise: float) -> tuple[Frames, NDArray[np.bool_]]:
         """Starts of all stretches (block starts among them) and which of them are events."""
-        flat = (self.y - self.baseline()) / noise
+        flat = self.flat / noise
         starts, is_event = [], []
         for begin, end in self.blocks:
             jumps = self._jumps(flat[begin:end], kernel)
@@ -187,14 +204,12 @@ class TraceModel:
     def _jumps(self, flat: Array, kernel: Kernel) -> Frames:
         gamma, rho, phi = kernel.poles(self.settings.dt)
         q = self.threshold
-        if rho < 0:
-            return find_jumps(flat, gamma, 0.5 * q**2)[0]
         filters, before_frames, lengths = evidence_filters(kernel, self.settings.dt)
-        candidate = local_evidence(flat, filters, before_frames, lengths) > _EVIDENCE
+        candidate = find_candidates(flat, filters, before_frames, lengths, _EVIDENCE)
         # Near an edge or a missing frame no filter fits: any frame may start an event there.
         candidate |= _beside_nothing(flat)
         # Two free sizes fit noise better than one: the threshold with the same false alarms.
-        penalty = -np.log(_upper_tail(q))
+        penalty = 0.5 * q**2 if rho < 0 else -np.log(_upper_tail(q))
         starts = find_rises(flat, candidate, gamma, rho, penalty)
         starts = np.concatenate([[0], starts])
         is_free = np.arange(len(starts)) == 0
@@ -236,30 +251,26 @@ class TraceModel:
         dof : residual degrees of freedom but for the kinetics.
         """
         gamma, rho, phi = kernel.poles(self.settings.dt)
-        is_free = np.isin(starts, self.blocks[:, 0])
         # Around the last baseline, so that the sum does not lose digits to a large offset.
-        gram, cross, square, lost = project_decays(
-            self.y - self.baseline(),
+        square, step, lost = profile_squares(
+            self.flat,
             starts,
-            is_free,
+            self.begins[starts],
             gamma,
             rho,
             phi,
             self.knot,
             self.fraction,
             self.n_knots,
+            *self._sums,
         )
-        gram[np.diag_indices(self.n_knots)] += 1e-9 * (1 + np.trace(gram) / self.n_knots)
-        step = np.linalg.solve(gram, cross)
         dof = max(self.n_seen - lost - self.n_knots, 1)
-        return float(square - cross @ step), self.heights + step, dof
+        return square, self.heights + step, dof
 
     def sizes(self, kernel: Kernel, starts: Frames) -> tuple[Array, Array, Array, Array]:
         """Fit every stretch: see `decay_sizes`."""
         gamma, rho, phi = kernel.poles(self.settings.dt)
-        is_free = np.isin(starts, self.blocks[:, 0])
-        flat = self.y - self.baseline()
-        return decay_sizes(flat, starts, is_free, gamma, rho, phi)
+        return decay_sizes(self.flat, starts, self.begins[starts], gamma, rho, phi)
 
     def scores(self, kernel: Kernel, starts: Frames) -> Array:
         """Residual sum of squares of every stretch alone, baseline held."""
@@ -309,8 +320,8 @@ def evidence_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
             i = np.arange(before + after)
             lag = np.maximum(i - before, 0) + 0.5
             event = np.where(i >= before, gamma**lag - np.maximum(rho, 0.0) ** lag, 0.0)
-            through = np.stack([gamma ** (i - before)], axis=1)
-            event = event - through @ np.linalg.lstsq(through, event, rcond=None)[0]
+            through = gamma**i
+            event = event - through * (through @ event / (through @ through))
             norm = float(np.sqrt(event @ event))
             if norm > 1e-6:
                 shapes.append((before, event / norm))

@@ -8,47 +8,8 @@ from scipy.optimize import nnls
 from scipy.signal import lfilter
 
 from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
-from neurornn._kernels.projection import decay_sizes, project_decays, refine_starts
-from neurornn._kernels.segmentation import find_jumps
-from neurornn._kernels.two_pole import find_rises, local_evidence
-
-
-def brute_force(y, gamma, penalty):
-    """Least cost over every set of jumps; sizes by non-negative least squares."""
-    n, best = len(y), np.inf
-    seen = ~np.isnan(y)
-    for m in range(n):
-        for jumps in itertools.combinations(range(1, n), m):
-            columns = np.zeros((n, m + 1))
-            for c, s in enumerate((0, *jumps)):
-                columns[s:, c] = gamma ** np.arange(n - s)
-            _, norm = nnls(columns[seen], y[seen])
-            best = min(best, 0.5 * norm**2 + penalty * m)
-    return best
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_segmentation_is_the_exact_optimum(seed):
-    rng = np.random.default_rng(seed)
-    gamma, penalty = rng.choice([0.3, 0.7, 0.95]), rng.choice([0.1, 0.5, 2.0, 8.0])
-    y = 2 * rng.standard_normal(8) + 4 * (rng.random(8) < 0.3)
-    if seed % 4 == 0:
-        y[rng.integers(1, 8)] = np.nan
-    jumps, cost = find_jumps(y, gamma, penalty)
-    # Both are exact; nnls and the programme differ by rounding, the floor of 1e-6 enters squared.
-    assert cost == pytest.approx(brute_force(y, gamma, penalty), rel=1e-7, abs=1e-7)
-    assert np.all(np.diff(jumps) > 0)
-
-
-def test_segmentation_finds_the_events_of_a_clean_trace():
-    events = np.array([10, 50, 51, 200, 400])
-    drive = np.zeros((3000, 1))
-    drive[events, 0] = 30.0
-    y = leaky_filter(drive, np.array([0.9]), np.zeros(1))[:, 0]
-    jumps, cost = find_jumps(y, 0.9, 8.0)
-    assert jumps.tolist() == events.tolist()
-    # Perfect fit: only the penalties remain. A silence of 2600 frames must not break the sums.
-    assert cost == pytest.approx(8.0 * len(events), abs=1e-6)
+from neurornn._kernels.projection import baseline_sums, decay_sizes, project_decays, refine_starts
+from neurornn._kernels.two_pole import filter_response, find_candidates, find_rises
 
 
 @pytest.mark.parametrize("rho", [-1.0, 0.3])
@@ -62,8 +23,9 @@ def test_projection_is_least_squares(rho):
     fraction = where - knot
     # Every stretch free: no cone, so that the answer is a linear least squares.
     free = np.ones(len(starts), dtype=bool)
+    sums = baseline_sums(y, knot, fraction, 3)
     gram, cross, square, lost = project_decays(
-        y, starts, free, gamma, rho, rho / gamma, knot, fraction, 3
+        y, starts, free, gamma, rho, rho / gamma, knot, fraction, 3, *sums
     )
     columns = []
     for a, b in itertools.pairwise([*starts, n]):
@@ -123,33 +85,45 @@ def test_outside_the_cone_the_better_edge_is_taken():
     assert squares[1] > 0.01
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(30))
 def test_partition_is_the_exact_optimum(seed):
     rng = np.random.default_rng(seed)
-    n, gamma, rho, penalty = 9, 0.8, 0.4, rng.choice([0.5, 2.0, 6.0])
+    n, gamma, penalty = 9, 0.8, rng.choice([0.5, 2.0, 6.0])
+    rho = -1.0 if seed % 2 else 0.4
     y = 2 * rng.standard_normal(n)
+    is_candidate = rng.random(n) < (0.6 if seed % 3 == 0 else 1.1)
+    allowed = [k for k in range(1, n) if is_candidate[k]]
     best, answer = np.inf, None
     for m in range(n):
-        for cuts in itertools.combinations(range(1, n), m):
+        for cuts in itertools.combinations(allowed, m):
             cost = penalty * m
             for a, b in itertools.pairwise([0, *cuts, n]):
                 i = np.arange(b - a)
-                design = np.stack([gamma**i, rho**i], axis=1)
+                design = np.stack([gamma**i, rho**i], axis=1)[:, : 2 if rho > 0 else 1]
                 left = y[a:b] - design @ np.linalg.lstsq(design, y[a:b], rcond=1e-10)[0]
                 cost += 0.5 * left @ left
             if cost < best - 1e-9:
                 best, answer = cost, cuts
-    found = find_rises(y, np.ones(n, dtype=bool), gamma, rho, penalty)
+    found = find_rises(y, is_candidate, gamma, rho, penalty)
     assert tuple(found) == answer
 
 
-def test_local_evidence_is_a_correlation():
+def test_filter_response_is_a_correlation():
     rng = np.random.default_rng(5)
     y, f = rng.standard_normal(50), rng.standard_normal(7)
-    score = local_evidence(y, f[None], np.array([2]), np.array([7]))
-    for t in range(2, 45):
-        assert score[t] == pytest.approx(f @ y[t - 2 : t + 5])
-    assert np.isneginf(score[:2]).all()
+    y[30] = np.nan
+    score = filter_response(y, f, 2)
+    for t in range(2, 46):
+        assert score[t] == pytest.approx(f @ y[t - 2 : t + 5], nan_ok=True)
+    assert np.isneginf(score[:2]).all() and np.isneginf(score[46:]).all()
+
+
+def test_candidates_stand_at_the_peaks_of_the_response():
+    y = np.zeros(60)
+    y[[20, 40]] = 5.0, 2.0
+    spike = np.array([[0.0, 0.0, 1.0, 0.0]])
+    found = find_candidates(y, spike, np.array([2]), np.array([4]), 2.5)
+    assert np.flatnonzero(found).tolist() == [19, 20, 21]
 
 
 def test_leaky_filter_is_scipys():
