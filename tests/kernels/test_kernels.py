@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.optimize import nnls
 from scipy.signal import lfilter
 
 from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
