@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test test-all lint bench docs clean
+.PHONY: demo test test-all lint tutorials bench docs clean
 
 $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
@@ -44,7 +44,11 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell neurornn tests docs datasets README.md
+	$(BIN)/codespell neurornn tests docs datasets tutorials/*.md README.md
+
+# The notebooks are made from the .md files; edit those.
+tutorials: $(VENV)/.test
+	$(BIN)/jupytext --quiet --update --to ipynb tutorials/*.md
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.benchmarks --out docs/benchmarks.md

@@ -1,10 +1,11 @@
 """Make the bundled samples: small simulated recordings with a known truth, and their cards.
 
-Run ``python datasets/make_samples.py`` from the project's folder. The same versions give the same
-numbers; the cards carry the checksum of the files as written.
+Run ``python datasets/make_samples.py`` from the project's folder, with names to make only those.
+The same versions give the same numbers; the cards carry the checksum of the files as written.
 """
 
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,33 @@ def calcium():
     return recording.drop_vars(["calcium", "spike_size"])
 
 
+def fluorescence():
+    """Eight cells in camera counts, dark level 100: they bleach, one is silent, one faint."""
+    recording = nr.simulate.simulate_calcium(
+        8,
+        240.0,
+        30.0,
+        tau_decay=[0.58, 0.64, 0.66, 0.70, 0.72, 0.78, 0.70, 0.70],
+        tau_rise=0.03,
+        rate=[0.5, 0.4, 0.6, 0.3, 0.5, 0.4, 0.004, 0.4],
+        snr=[12.0, 9.0, 15.0, 8.0, 10.0, 18.0, 12.0, 0.7],
+        amplitude=0.3,
+        size_cv=0.2,
+        indicator="GCaMP6f",
+        rng=5,
+    )
+    seconds = recording["time"].values[:, None]
+    resting = np.array([820, 640, 1100, 560, 700, 930, 780, 610]) * np.exp(-seconds / 1500.0)
+    change = recording["dff"].values
+    change[:, 7] *= 0.2
+    counts = 100.0 + resting * (1.0 + change)
+    out = recording[["tau_decay_true", "tau_rise_true"]]
+    out["fluorescence"] = recording["dff"].copy(data=np.round(counts).astype(np.uint16))
+    out["fluorescence"].attrs.update(units="counts", long_name="fluorescence")
+    out.attrs["source"] = "simulated by datasets/make_samples.py"
+    return out
+
+
 def spikes():
     """Spikes of twelve cells driven by a slow latent rate of 0.2 s, in 20 ms bins."""
     rng = np.random.default_rng(2)
@@ -89,14 +117,20 @@ def dna():
 
 SAMPLES = {
     "sample_calcium": (calcium, "1", "Six simulated cells, tau 0.3 to 1.8 s, with their spikes"),
+    "sample_fluorescence": (
+        fluorescence,
+        "counts",
+        "Eight simulated cells in camera counts, GCaMP6f",
+    ),
     "sample_spikes": (spikes, "s", "Twelve simulated units that follow a stimulus with tau 0.2 s"),
     "sample_dna": (dna, "bp", "Simulated DNA and a signal with a length constant of 25 bp"),
 }
 
 
 def main():
-    """Write every sample and its card."""
-    for name, (make, units, title) in SAMPLES.items():
+    """Write the samples that are named, or all, and their cards."""
+    for name in sys.argv[1:] or SAMPLES:
+        make, units, title = SAMPLES[name]
         table = make()
         for variable in table.data_vars:
             # Single precision is far finer than the noise, and halves the file.

@@ -24,7 +24,13 @@ extensions = [
     "sphinx_design",
 ]
 exclude_patterns = ["_build", "api/generated/_*", "**.ipynb_checkpoints"]
-nb_execution_mode = "off"
+# Pages with a notebook header, the tutorials, are run; a failing cell fails the build.
+nb_execution_mode = "cache"
+nb_execution_timeout = 90
+nb_execution_raise_on_error = True
+nb_output_stderr = "remove"
+# Their kernels draw into the page, whatever the shell says.
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
@@ -160,6 +166,15 @@ def _shorten(app, what, name, obj, options, signature, returns):
     return signature and ARRAY_LIKE.sub("ArrayLike", signature), returns
 
 
+def _from_here(app, docname, source):
+    # docs/tutorials holds symbolic links to tutorials/: links in them start from there, and those
+    # to them must not be followed to the file outside.
+    if docname.startswith("tutorials/"):
+        text = source[0].replace("](../docs/", "](../")
+        source[0] = re.sub(r"\[([^\]]+)\]\((\d\d_\w+)\.md\)", r"{doc}`\1 <\2>`", text)
+
+
 def setup(app):
-    """Register what shortens the signatures."""
+    """Register what shortens the signatures and turns the links of the tutorials."""
     app.connect("autodoc-process-signature", _shorten)
+    app.connect("source-read", _from_here)
