@@ -58,6 +58,8 @@ class RecurrentModel(nn.Module):
 
     #: The last inputs are the targets themselves, used up to the frame before; NaN where missing.
     observes_targets = False
+    #: Weights that shape how the noise is correlated; the others shape the mean.
+    covariance_weights: tuple[str, ...] = ()
 
     def __init__(
         self, n_input: int, n_hidden: int, n_output: int, *, dt: float, time_unit: str = "s"
@@ -92,6 +94,14 @@ class RecurrentModel(nn.Module):
 
     def prepare(self, inputs: Tensor) -> None:
         """Take start values from the data of a first fit; most models need none."""
+
+    def uncorrected(self) -> Self:
+        """Return a copy that predicts from the inputs without looking at what was observed."""
+        raise TypeError(f"{type(self).__name__} does not observe its targets")
+
+    def whiten(self, series: Tensor, inputs: Tensor) -> Tensor:
+        """Take from series (number, trial, time, output) what their own past lets expect."""
+        raise TypeError(f"{type(self).__name__} does not observe its targets")
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run over time: (trial, time, input) and (trial, hidden) to all states and the last."""

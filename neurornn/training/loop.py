@@ -20,7 +20,12 @@ from neurornn._core.status import Status
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData, as_training_data
 from neurornn.training.checkpoint import read_checkpoint, write_checkpoint
-from neurornn.training.curvature import Intervals, no_intervals, physical_intervals
+from neurornn.training.curvature import (
+    Intervals,
+    no_intervals,
+    nuisance_shift,
+    physical_intervals,
+)
 from neurornn.training.objectives import Objective, masked_mean, objective_named, profiled_mean
 from neurornn.training.result import FitResult
 
@@ -348,14 +353,10 @@ class _Run:
         self.model.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def result(self, strict: bool) -> FitResult:
-        """Freeze the run: best weights, noise, intervals, table."""
-        status = self.status or Status.FAILED
-        self.model.load_state_dict(self.best_weights)
-        precise = copy.deepcopy(self.model).double().eval()
-        data = self.train.to(torch.float64)
+    def _noise(self, model: RecurrentModel, data: TrainingData) -> tuple[torch.Tensor, np.ndarray]:
+        """Variance of the residuals of every output, with its degrees of freedom."""
         with torch.no_grad():
-            output = precise(data.inputs).output
+            output = model(data.inputs).output
         variance = torch.ones(output.shape[2], dtype=torch.float64)
         dof = np.zeros(len(variance))
         if self.objective.name == "gaussian":
@@ -366,6 +367,23 @@ class _Run:
             dof = (count - free).numpy()
             variance = squares / torch.where(count > free, count - free, torch.nan)
             variance = torch.clamp(variance, min=1e-300)
+        return variance, dof
+
+    def result(self, strict: bool) -> FitResult:
+        """Freeze the run: best weights, noise, intervals, table."""
+        status = self.status or Status.FAILED
+        self.model.load_state_dict(self.best_weights)
+        precise = copy.deepcopy(self.model).double().eval()
+        data = self.train.to(torch.float64)
+        variance, dof = self._noise(precise, data)
+        if self.objective.name == "gaussian" and bool(variance.isfinite().all()):
+            shift = nuisance_shift(precise, data, variance)
+            for one in (precise, self.model) if shift else ():
+                with torch.no_grad():
+                    for name, p in one.named_parameters():
+                        p.add_(shift.get(name, torch.zeros(())).to(p.dtype))
+            if shift:
+                variance, dof = self._noise(precise, data)
         level = self.settings["confidence_level"]
         if not bool(variance.isfinite().all()):
             intervals = no_intervals(precise, "there are no more data than weights")
@@ -409,6 +427,8 @@ def _parameters(
 ) -> xr.Dataset:
     """Lay the physical parameters out as a table."""
     method = f"maximum {objective.name} likelihood; interval from its Fisher information"
+    if model.covariance_weights:
+        method = method.replace("maximum", "restricted maximum", 1)
     estimates: list[Estimate] = []
     dims: tuple[str, ...] = ()
     status = None

@@ -10,7 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from neurornn._core.report import Table
-from tests.benchmarks import audits, foundation, latin_square, real_tau, realdata
+from tests.benchmarks import audits, foundation, latin_square, population, real_tau, realdata
 
 SECTIONS = {
     "spikes_given": (
@@ -27,6 +27,11 @@ SECTIONS = {
         "tau with a rise, twenty-four kinds of cells, against the Cramer-Rao bound",
         latin_square.COLUMNS,
         latin_square.rows,
+    ),
+    "population": (
+        "one tau for 20 cells from fluorescence, CalciumRNN (tau .5 s, rise .05 s, 30 Hz, SNR 5)",
+        population.COLUMNS,
+        population.rows,
     ),
     "real_tau": (
         "real cells with known spikes, 30 Hz: tau found blind against tau from the spikes",
