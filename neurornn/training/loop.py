@@ -68,6 +68,8 @@ def fit(
         Not changed; a copy is trained.
     data : windows from `nr.data.windows`, ``(inputs, targets)`` or ``(inputs, targets, mask)`` of
         (trial, time, ...), or a DataArray (time, unit), whose next frame is then predicted.
+        For a `models.CalciumRNN` the inputs are the stimulus, or None, and the targets the
+        fluorescence, NaN where a frame is missing.
     validation : the same, or None
         Watched for early stopping; its best weights are kept.
     max_epochs : passes over the data; for L-BFGS ten iterations each.
