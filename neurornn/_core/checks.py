@@ -11,6 +11,8 @@ from neurornn._core.errors import DataError, KindError, ShapeError, UnitError, U
 
 #: A frame every two seconds or slower is taken for a time axis in milliseconds or in frames.
 SLOWEST_FRAME = 2.0
+#: A value beyond this is taken for a fill value: netCDF writes 9.97e36, others the largest float.
+_LARGEST = 1e30
 
 
 class Traces(NamedTuple):
@@ -101,11 +103,18 @@ def check_frame_times(time: ArrayLike, name: str = "time") -> NDArray[np.float64
         )
     if len(steps) and np.any(steps <= 0):
         first = int(np.argmax(steps <= 0))
+        remedy = "Sort the frames, or put trials on one clock with data.join_trials"
+        if np.all(steps >= 0):
+            n = int(np.sum(steps == 0))
+            remedy = (
+                f"{n} stamps stand twice: drop the doubled frames, x.drop_duplicates('time'), or "
+                "keep the stamps in double precision if they are times of day"
+            )
         raise DataError(
-            f"{name} does not increase: stamp {first + 1} is {stamps[first + 1]:g} after "
-            f"{stamps[first]:g}",
+            f"{name} does not increase: stamp {first + 1} is {stamps[first + 1]:.9g} after "
+            f"{stamps[first]:.9g}",
             "Time stamps in s that increase from frame to frame were needed",
-            "Sort the frames, or put trials on one clock with data.join_trials",
+            remedy,
         )
     if len(steps):
         step = float(np.median(steps))
@@ -177,10 +186,18 @@ def as_traces(
     """
     time: NDArray[np.float64] | None = None
     if isinstance(data, xr.Dataset):
+        sampled = [str(v) for v in data.data_vars if {"time", "unit"} <= set(data[v].dims)]
+        remedy = (
+            f'Pass one of them, for example recording["{sampled[0]}"]'
+            if sampled
+            else (
+                "It holds none: is this a recording of spikes, or are the traces in another file?"
+            )
+        )
         raise KindError(
             f"A whole recording came, with variables {', '.join(map(str, data.data_vars))}",
             "One variable with dims (time, unit) was needed",
-            'Pass one of them, for example recording["dff"]',
+            remedy,
         )
     if isinstance(data, xr.DataArray):
         array, time, labels, sampling_rate = _from_labelled(data, sampling_rate, name)
@@ -227,6 +244,13 @@ def as_traces(
             "Finite values were needed, or NaN where a frame is missing",
             "Replace them: np.where(np.isinf(x), np.nan, x)",
         )
+    if np.nanmax(np.abs(array), initial=0.0) > _LARGEST:
+        raise DataError(
+            f"{name} holds values as large as {np.nanmax(np.abs(array)):.3g}",
+            f"Values below {_LARGEST:g} were needed, or NaN where a frame is missing",
+            f"Are these fill values of a file? Then np.where(np.abs(x) > {_LARGEST:g}, np.nan, x)",
+        )
+    _warn_of_wrapping(array, getattr(data, "dtype", None), labels, name)
     if np.isnan(array).all():
         raise DataError(
             f"{name} is NaN in every frame of every unit",
@@ -258,13 +282,57 @@ def _as_numbers(data: Any, name: str) -> NDArray[np.float64]:
         array = np.asarray(data)
         if array.dtype.kind == "c" or array.dtype.kind not in "biuf":
             raise TypeError
-        return array.astype(np.float64)
+        numbers = array.astype(np.float64)
+        if isinstance(data, np.ma.MaskedArray):
+            numbers[np.ma.getmaskarray(data)] = np.nan
+        return numbers
     except (TypeError, ValueError):
         raise KindError(
             f"{name} is a {type(data).__name__} that is not an array of real numbers",
             "An array (time, unit) of floats was needed",
             "Open a file with nr.open, or pass a NumPy array or a DataArray",
         ) from None
+
+
+def wrapped_around(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.bool_]:
+    """Whether the whole numbers of each unit ran over the limit of their type and came back.
+
+    Parameters
+    ----------
+    values : (time, unit), as floats; NaN where a frame is missing.
+    dtype : that they were stored in; floats never wrap.
+
+    Returns
+    -------
+    array (unit,)
+        True where the trace jumps up and down by more than half the range of the type from one
+        frame to the next, which a signal inside the range hardly ever does.
+    """
+    if dtype.kind not in "iu" or len(values) < 2:
+        return np.zeros(values.shape[1], dtype=bool)
+    limits = np.iinfo(dtype)
+    half = (float(limits.max) - float(limits.min)) / 2
+    steps = np.diff(values, axis=0)
+    steps = np.where(np.isnan(steps), 0.0, steps)
+    return (steps.max(axis=0) > half) & (steps.min(axis=0) < -half)
+
+
+def _warn_of_wrapping(
+    array: NDArray[np.float64], dtype: Any, labels: NDArray[Any], name: str
+) -> None:
+    if not isinstance(dtype, np.dtype):
+        return
+    wrapped = wrapped_around(array, dtype)
+    if wrapped.any():
+        named = ", ".join(str(u) for u in labels[wrapped][:8])
+        warnings.warn(
+            f"{name} came as {dtype}, and {int(wrapped.sum())} of {len(wrapped)} units (units "
+            f"{named}{', ...' if wrapped.sum() > 8 else ''}) jump up and down by more than half "
+            "its range from frame to frame: whole numbers wrap around at their limit. Convert to "
+            "float before adding, subtracting or scaling.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _from_labelled(
@@ -293,8 +361,16 @@ def _from_labelled(
                 raise UnitError(
                     f"Two rates came: {rate:g} Hz ({source}) and {from_time:g} Hz (time axis)",
                     "One frame rate was needed, the same to 2 %",
-                    "Correct the wrong one; is the time axis in ms?",
+                    "Correct the wrong one; is the time axis in ms or in frames?",
                 )
+        if sampling_rate is None and stated is None and np.all(np.diff(time) == 1):
+            raise UnitError(
+                f"The time axis of {name} counts {time[0]:g}, {time[1]:g}, ... and no frame rate "
+                "is stated",
+                "Time stamps in s were needed",
+                "Are these frame numbers? Divide them by the frame rate in Hz. If one frame was "
+                "taken each second, set .attrs['sampling_rate'] = 1.0 of the variable",
+            )
         sampling_rate = sampling_rate or stated or from_time
     elif stated is not None:
         if sampling_rate is not None and abs(sampling_rate / stated - 1) > 0.02:

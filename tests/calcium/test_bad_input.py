@@ -1,0 +1,316 @@
+"""What goes into Kinetics wrong: refused in three parts, warned of, or one cell's own trouble."""
+
+import errno
+import os
+import tempfile
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neurornn as nr
+from neurornn._core.checks import wrapped_around
+from neurornn._core.errors import (
+    DataError,
+    FileFormatError,
+    FileWriteError,
+    KindError,
+    ThreePartError,
+    UnitError,
+)
+from neurornn._core.status import Status
+from neurornn.calcium.clipping import is_clipped
+from neurornn.calcium.html_page import write_html
+
+RATE = 30.0
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return nr.simulate.simulate_calcium(3, 90.0, RATE, tau_decay=0.5, rate=0.8, rng=12)
+
+
+@pytest.fixture(scope="module")
+def traces(recording):
+    return recording["dff"]
+
+
+@pytest.fixture(scope="module")
+def fitted(traces):
+    return nr.calcium.Kinetics(chunk_size=1).fit(traces)
+
+
+def three_parts(error):
+    assert isinstance(error, ThreePartError)
+    assert all(len(part) > 10 for part in (error.came, error.needed, error.remedy))
+
+
+def same_numbers(a, b):
+    # Bits, not nearly: the numbers that reach the fit are the same.
+    return a.parameters_.equals(b.parameters_) and a.events_.equals(b.events_)
+
+
+# --- the clock ---
+
+
+def doubled(traces):
+    stamps = traces["time"].values.copy()
+    stamps[100] = stamps[99]
+    return traces.assign_coords(time=stamps)
+
+
+CLOCKS = {
+    "frame numbers": (
+        lambda x: (x.drop_attrs().assign_coords(time=np.arange(x.sizes["time"])), {}),
+        UnitError,
+        "Are these frame numbers",
+    ),
+    "frame numbers beside a rate": (
+        lambda x: (x.assign_coords(time=np.arange(x.sizes["time"])), {}),
+        UnitError,
+        r"30 Hz \(attrs\) and 1 Hz \(time axis\)",
+    ),
+    "ms": (
+        lambda x: (x.assign_coords(time=1000 * x["time"]), {}),
+        UnitError,
+        "Are these ms",
+    ),
+    "a doubled stamp": (lambda x: (doubled(x), {}), DataError, "drop the doubled frames"),
+    "times of day in single precision": (
+        lambda x: (x.assign_coords(time=(x["time"] + 1.7e9).astype(np.float32)), {}),
+        DataError,
+        "double precision",
+    ),
+    "a rate that contradicts the clock": (
+        lambda x: (x.drop_attrs(), {"sampling_rate": 15.0}),
+        UnitError,
+        r"15 Hz \(sampling_rate=\) and 30 Hz \(time axis\)",
+    ),
+    "a rate that contradicts the attrs": (
+        lambda x: (x.drop_vars("time"), {"sampling_rate": 15.0}),
+        UnitError,
+        r"15 Hz \(sampling_rate=\) and 30 Hz \(attrs\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+def test_a_wrong_clock_is_refused(traces, name):
+    make, kind, words = CLOCKS[name]
+    data, options = make(traces)
+    with pytest.raises(kind, match=words) as caught:
+        nr.calcium.Kinetics().fit(data, **options)
+    three_parts(caught.value)
+
+
+def test_one_frame_in_a_second_is_accepted_where_it_is_stated():
+    slow = nr.simulate.simulate_calcium(1, 600.0, 1.0, tau_decay=5.0, rate=0.03, rng=1)["dff"]
+    assert nr.calcium.Kinetics().fit(slow).sampling_rate_ == 1.0
+
+
+# --- the numbers ---
+
+
+def test_fill_values_are_refused(traces):
+    filled = traces.copy(deep=True)
+    # What netCDF puts where nothing was written.
+    filled[50:60, 1] = 9.96921e36
+    with pytest.raises(DataError, match="fill values") as caught:
+        nr.calcium.Kinetics().fit(filled)
+    three_parts(caught.value)
+
+
+def test_masked_frames_are_missing_frames(traces):
+    missing = traces.values.copy()
+    lost = np.random.default_rng(0).random(missing.shape) < 0.1
+    missing[lost] = np.nan
+    # Under the mask lies nonsense, as it does in files.
+    masked = np.ma.masked_array(np.where(lost, -999.0, traces.values), mask=lost)
+    a, b = (nr.calcium.Kinetics().fit(x, sampling_rate=RATE) for x in (missing, masked))
+    assert same_numbers(a, b)
+
+
+def test_traces_on_dask_give_the_same_numbers(traces, fitted):
+    pytest.importorskip("dask.array")
+    lazy = traces.chunk({"time": 500, "unit": 2})
+    assert lazy.chunks is not None
+    assert same_numbers(nr.calcium.Kinetics(chunk_size=1).fit(lazy), fitted)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32])
+def test_whole_numbers_are_fitted_as_floats(traces, dtype):
+    # In int16 a product or a difference of these would run over.
+    counts = np.round(9000 + 5000 * traces.values).astype(dtype)
+    a, b = (nr.calcium.Kinetics().fit(x, sampling_rate=RATE) for x in (counts, counts * 1.0))
+    assert same_numbers(a, b)
+    assert set(a.status_.values) == {"ok"}
+
+
+def test_whole_numbers_that_wrapped_around_are_told(traces):
+    scaled = 20000 * traces.values
+    top = np.iinfo(np.int16).max
+    assert [bool(over) for over in (scaled > top).any(axis=0)] == [True] * 3
+    scaled[:, 2] /= 10
+    wrapped = scaled.astype(np.int64).astype(np.int16)
+    with pytest.warns(UserWarning, match=r"int16, and 2 of 3 units \(units 0, 1\).*wrap around"):
+        nr.calcium.Kinetics().fit(wrapped, sampling_rate=RATE)
+
+
+def test_wrapping_is_told_from_large_events():
+    rise = np.zeros((100, 1))
+    rise[50:] = 60000.0
+    assert not wrapped_around(rise, np.dtype(np.uint16)).any()
+    rise[60:] = 0.0
+    # One event that fills the range rises and falls over more than half of it: no way to tell.
+    assert wrapped_around(rise, np.dtype(np.uint16)).all()
+    assert not wrapped_around(rise, np.dtype(np.int32)).any()
+    assert not wrapped_around(rise, np.dtype(np.float32)).any()
+
+
+# --- clipped traces ---
+
+
+def test_a_clipped_trace_is_told_from_a_whole_one(traces):
+    whole = traces.values[:, 0]
+    # A limit at half an event: each spends 0.7 of a decay time above it.
+    assert is_clipped(np.minimum(whole, 0.5))
+    assert not is_clipped(whole)
+    assert is_clipped(np.round(np.minimum(200 * whole, 100)))
+    assert is_clipped(np.where(np.arange(len(whole)) % 7 == 0, np.nan, np.minimum(whole, 0.5)))
+
+
+@pytest.mark.parametrize("scale", [1e-3, -0.5, 1e6])
+def test_only_the_top_counts_and_no_scale(traces, scale):
+    cut = np.minimum(traces.values[:, 0], 0.5)
+    assert is_clipped(scale * cut + 3) == (scale > 0)
+
+
+@pytest.mark.parametrize(
+    ("n_top", "n", "clipped"),
+    [(9, 500, False), (10, 500, True), (10, 1000, False), (11, 1000, True)],
+)
+def test_more_than_one_percent_and_at_least_ten(n_top, n, clipped):
+    trace = np.arange(float(n))
+    trace[-n_top:] = n
+    assert is_clipped(trace) is clipped
+
+
+def test_a_coarse_scale_a_constant_and_nothing_are_not_clipped(rng):
+    # Five grey levels, one frame in five at each.
+    assert not is_clipped(rng.integers(0, 5, 2000))
+    # A silent cell in a coarse scale: few frames one level up, most at the lower one.
+    assert not is_clipped((rng.random(2000) < 0.05).astype(float))
+    assert not is_clipped(np.ones(100))
+    assert not is_clipped(np.full(100, np.nan))
+    assert not is_clipped([])
+
+
+@pytest.mark.xfail(strict=False, reason="the fit of a trace does not ask is_clipped yet")
+def test_a_clipped_cell_has_a_status_of_its_own(traces):
+    cut = traces.copy(deep=True)
+    cut[:, 1] = np.minimum(cut[:, 1], 0.5)
+    kinetics = nr.calcium.Kinetics().fit(cut)
+    assert list(kinetics.status_.values) == ["ok", "clipped", "ok"]
+    assert np.isnan(kinetics.parameters_["tau_decay_ci"][1]).all()
+    assert Status.CLIPPED.remedy in kinetics.report()
+
+
+# --- the wrong thing ---
+
+
+def test_a_recording_of_spikes_is_told(recording):
+    with pytest.raises(KindError, match=r'for example recording\["dff"\]'):
+        nr.calcium.Kinetics().fit(recording)
+    spikes = nr.data.from_spikes([[0.5, 1.0], [0.2]], t_start=0.0, t_stop=2.0)
+    with pytest.raises(KindError, match="is this a recording of spikes") as caught:
+        nr.calcium.Kinetics().fit(spikes)
+    three_parts(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_an_nwb_file_with_a_movie_alone_says_what_it_holds(tmp_path):
+    from datetime import UTC, datetime
+
+    pynwb = pytest.importorskip("pynwb")
+    file = pynwb.NWBFile(
+        session_description="a test", identifier="x", session_start_time=datetime.now(UTC)
+    )
+    movie = pynwb.image.ImageSeries(name="plane_1", data=np.zeros((9, 4, 4)), unit="n", rate=30.0)
+    file.add_acquisition(movie)
+    with pynwb.NWBHDF5IO(str(tmp_path / "movie.nwb"), "w") as io:
+        io.write(file)
+    with pytest.raises(FileFormatError, match=r"It holds: plane_1; .*extract first") as caught:
+        nr.open(tmp_path / "movie.nwb")
+    three_parts(caught.value)
+
+
+# --- the disk ---
+
+
+@pytest.mark.parametrize("what", ["kinetics.nc", "kinetics", "report.html"])
+def test_no_permission_to_write_is_told_and_the_old_file_stays(
+    traces, fitted, tmp_path, monkeypatch, what
+):
+    def write():
+        if what.endswith(".html"):
+            write_html(fitted, traces, tmp_path / what)
+        else:
+            fitted.save(tmp_path / what)
+
+    def contents():
+        return {
+            p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()
+        }
+
+    write()
+    before = contents()
+
+    # Tests may run as root, who may write everywhere, so the answer of the system is replaced.
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(FileWriteError, match="permission was denied") as caught:
+        write()
+    three_parts(caught.value)
+    assert contents() == before
+
+
+def test_a_disk_that_fills_up_during_a_run_keeps_what_was_finished(
+    traces, fitted, tmp_path, monkeypatch
+):
+    calls = []
+    sync = os.fsync
+
+    def full(descriptor):
+        calls.append(descriptor)
+        # The manifest and the first chunk still fit.
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    folder = tmp_path / "p"
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileWriteError, match="disk is full") as caught:
+        nr.calcium.Kinetics(chunk_size=1).fit(traces, partial=folder)
+    three_parts(caught.value)
+    monkeypatch.undo()
+    assert sorted(p.name for p in folder.iterdir()) == ["chunk-000000.npz", "manifest.json"]
+    done = []
+    again = nr.calcium.Kinetics(chunk_size=1, progress=lambda k, n: done.append(k)).fit(
+        traces, partial=folder
+    )
+    assert done == [2, 3]
+    assert same_numbers(again, fitted)
+
+
+def test_a_file_in_place_of_the_folder_for_chunks(traces, tmp_path):
+    (tmp_path / "p").write_text("mine")
+    with pytest.raises(FileWriteError, match="part of the path is a file"):
+        nr.calcium.Kinetics().fit(traces, partial=tmp_path / "p")
+    assert (tmp_path / "p").read_text() == "mine"
+
+
+def test_a_variable_without_a_clock_uses_the_stated_rate(traces, fitted):
+    bare = xr.DataArray(traces.values, dims=("time", "unit"), attrs={"sampling_rate": RATE})
+    assert same_numbers(nr.calcium.Kinetics(chunk_size=1).fit(bare), fitted)
