@@ -109,6 +109,7 @@ def test_ctrl_c_costs_the_running_chunks_alone(tmp_path, traces, undisturbed):
 # own threads may warn that a connection broke.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.slow  # starting and restarting worker processes takes 10 s
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a Unix matter")
 def test_a_killed_worker_changes_no_bit(traces, undisturbed):
     distributed = pytest.importorskip("distributed")
