@@ -10,7 +10,15 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from neurornn._core.report import Table
-from tests.benchmarks import audits, foundation, latin_square, population, real_tau, realdata
+from tests.benchmarks import (
+    audits,
+    foundation,
+    latin_square,
+    population,
+    real_tau,
+    realdata,
+    spike_rates,
+)
 
 SECTIONS = {
     "spikes_given": (
@@ -37,6 +45,11 @@ SECTIONS = {
         "real cells with known spikes, 30 Hz: tau found blind against tau from the spikes",
         real_tau.COLUMNS,
         real_tau.rows,
+    ),
+    "spike_rates": (
+        "real cells with known spikes, 30 Hz: inferred rate against recorded spikes, medians",
+        spike_rates.COLUMNS,
+        spike_rates.rows,
     ),
     "realdata": (
         "every real calcium set: read, kinetics run",
