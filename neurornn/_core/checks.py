@@ -238,18 +238,7 @@ def as_traces(
             f"At least {min_frames} frames were needed",
             "Record for longer, or check that time is the first axis",
         )
-    if np.isinf(array).any():
-        raise DataError(
-            f"{name} holds {int(np.isinf(array).sum())} infinite values",
-            "Finite values were needed, or NaN where a frame is missing",
-            "Replace them: np.where(np.isinf(x), np.nan, x)",
-        )
-    if np.nanmax(np.abs(array), initial=0.0) > _LARGEST:
-        raise DataError(
-            f"{name} holds values as large as {np.nanmax(np.abs(array)):.3g}",
-            f"Values below {_LARGEST:g} were needed, or NaN where a frame is missing",
-            f"Are these fill values of a file? Then np.where(np.abs(x) > {_LARGEST:g}, np.nan, x)",
-        )
+    check_finite_or_missing(array, name)
     _warn_of_wrapping(array, getattr(data, "dtype", None), labels, name)
     if np.isnan(array).all():
         raise DataError(
@@ -275,6 +264,22 @@ def as_traces(
         find_blocks(time, 1 / rate),
         labels,
     )
+
+
+def check_finite_or_missing(array: NDArray[np.float64], name: str) -> None:
+    """Raise `DataError` for infinite values and for fill values of files; NaN may stand."""
+    if np.isinf(array).any():
+        raise DataError(
+            f"{name} holds {int(np.isinf(array).sum())} infinite values",
+            "Finite values were needed, or NaN where a frame is missing",
+            "Replace them: np.where(np.isinf(x), np.nan, x)",
+        )
+    if np.nanmax(np.abs(array), initial=0.0) > _LARGEST:
+        raise DataError(
+            f"{name} holds values as large as {np.nanmax(np.abs(array)):.3g}",
+            f"Values below {_LARGEST:g} were needed, or NaN where a frame is missing",
+            f"Are these fill values of a file? Then np.where(np.abs(x) > {_LARGEST:g}, np.nan, x)",
+        )
 
 
 def _as_numbers(data: Any, name: str) -> NDArray[np.float64]:

@@ -4,10 +4,12 @@ Work is cut into chunks. A finished chunk is written atomically, so that Ctrl-C,
 lost worker costs one chunk, and a second run continues where the first one stopped.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from neurornn._core.errors import ResumeError
+from neurornn._core.errors import DataError, ResumeError
 from neurornn._core.files import atomic_path, fingerprint
 
 Chunk = Mapping[str, NDArray[Any]]
 MANIFEST = "manifest.json"
+#: Chunks per thread of a cluster that are handed out before the first one is back.
+_AHEAD = 3
 
 
 def chunk_slices(n_items: int, chunk_size: int) -> list[slice]:
@@ -46,7 +50,9 @@ def run_chunks(
     Parameters
     ----------
     function : picklable function of module level that returns a dict of arrays (no object arrays).
-    chunks : the leading arguments of each call.
+    chunks : the leading arguments of each call. A sequence that makes its items when asked for
+        them keeps only those in memory that are being worked on; Dask arrays among the arguments
+        are computed on the workers of `client`.
     shared : arguments that every call gets.
     n_jobs : processes on this machine; -1 for one per core.
     client : a ``dask.distributed.Client``; the chunks then run on its workers, `n_jobs` is unused.
@@ -62,18 +68,26 @@ def run_chunks(
 
     Raises
     ------
+    DataError
+        ``n_jobs`` is 0.
     ResumeError
         The folder holds results of other data or other settings.
     """
+    if n_jobs == 0:
+        raise DataError(
+            "n_jobs is 0",
+            "A number of processes was needed, or -1 for one per core",
+            "Pass n_jobs=1 to stay in this process",
+        )
     store = None if partial is None else _Store(Path(partial), len(chunks), key, chunks, shared)
     results: dict[int, dict[str, NDArray[Any]]] = {}
     if store is not None:
         results = store.finished()
     todo = [k for k in range(len(chunks)) if k not in results]
-    work = [(k, chunks[k]) for k in todo]
+    work = ((k, chunks[k]) for k in todo)
     try:
         with progress_bar(len(chunks), len(results), progress, label) as tick:
-            for k, result in _execute(function, work, shared, n_jobs, client):
+            for k, result in _execute(function, work, len(todo), shared, n_jobs, client):
                 results[k] = dict(result)
                 if store is not None:
                     store.write(k, results[k])
@@ -86,22 +100,15 @@ def run_chunks(
 
 def _execute(
     function: Callable[..., Chunk],
-    work: list[tuple[int, Sequence[Any]]],
+    work: Iterator[tuple[int, Sequence[Any]]],
+    n_work: int,
     shared: tuple[Any, ...],
     n_jobs: int,
     client: Any,
 ) -> Iterator[tuple[int, Chunk]]:
     if client is not None:
-        from dask.distributed import as_completed
-
-        futures = {
-            client.submit(_call, function, tuple(chunk), shared, pure=False, retries=3): k
-            for k, chunk in work
-        }
-        for future in as_completed(list(futures)):
-            yield futures[future], future.result()
-            future.release()
-    elif n_jobs == 1 or len(work) <= 1:
+        yield from _on_cluster(function, work, shared, client)
+    elif n_jobs == 1 or n_work <= 1:
         for k, chunk in work:
             yield k, _call(function, tuple(chunk), shared)
     else:
@@ -111,6 +118,37 @@ def _execute(
         yield from parallel(
             delayed(_call_numbered)(k, function, tuple(chunk), shared) for k, chunk in work
         )
+
+
+def _on_cluster(
+    function: Callable[..., Chunk],
+    work: Iterator[tuple[int, Sequence[Any]]],
+    shared: tuple[Any, ...],
+    client: Any,
+) -> Iterator[tuple[int, Chunk]]:
+    """Keep a few chunks per thread of the cluster under way, the others not yet made."""
+    from dask.base import is_dask_collection
+    from dask.distributed import as_completed
+
+    numbers: dict[Any, int] = {}
+
+    def submit() -> Any:
+        k, chunk = next(work)
+        arguments = tuple(client.compute(a) if is_dask_collection(a) else a for a in chunk)
+        future = client.submit(_call, function, arguments, shared, pure=False, retries=3)
+        numbers[future] = k
+        return future
+
+    n_threads = max(sum(client.nthreads().values()), 1)
+    running = as_completed()
+    with contextlib.suppress(StopIteration):
+        for _ in range(_AHEAD * n_threads):
+            running.add(submit())
+    for future in running:
+        yield numbers.pop(future), future.result()
+        future.release()
+        with contextlib.suppress(StopIteration):
+            running.add(submit())
 
 
 def _call(
@@ -124,6 +162,13 @@ def _call_numbered(
     k: int, function: Callable[..., Chunk], chunk: tuple[Any, ...], shared: tuple[Any, ...]
 ) -> tuple[int, Chunk]:
     return k, _call(function, chunk, shared)
+
+
+def _json_of(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
 
 
 class _Store:
@@ -142,8 +187,7 @@ class _Store:
         wanted = {"format": 1, "key": key, "n_chunks": n_chunks}
         manifest = folder / MANIFEST
         if manifest.exists():
-            found = json.loads(manifest.read_text())
-            if found != wanted:
+            if _json_of(manifest) != wanted:
                 raise ResumeError(
                     f"{folder} holds partial results of other data or settings",
                     "A folder made by a run with the same data and settings was needed",
@@ -159,7 +203,12 @@ class _Store:
     def finished(self) -> dict[int, dict[str, NDArray[Any]]]:
         results = {}
         for path in sorted(self.folder.glob("chunk-*.npz")):
-            with np.load(path, allow_pickle=False) as file:
+            # A file that was damaged after it was written costs its chunk, not the run.
+            with (
+                contextlib.suppress(OSError, EOFError, ValueError, zipfile.BadZipFile),
+                path.open("rb") as handle,
+                np.load(handle, allow_pickle=False) as file,
+            ):
                 results[int(path.stem.split("-")[1])] = {n: file[n] for n in file.files}
         return results
 

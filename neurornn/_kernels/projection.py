@@ -284,6 +284,25 @@ def decay_sizes(y, starts, is_free, gamma, rho, phi):
 
 
 @njit(cache=True, nogil=True)
+def draw_decays(n, starts, jumps, rises, is_free, gamma, rho):
+    """Trace of given events, (n,): what `decay_sizes` returns for the sizes it returns."""
+    trace = np.zeros(n)
+    m = len(starts)
+    slow, fast = 0.0, 0.0
+    for s in range(m):
+        if is_free[s]:
+            slow, fast = 0.0, 0.0
+        slow += jumps[s]
+        fast += rises[s]
+        end = starts[s + 1] if s + 1 < m else n
+        for i in range(starts[s], end):
+            trace[i] = slow - fast
+            slow *= gamma
+            fast = fast * rho if rho >= 0.0 else 0.0
+    return trace
+
+
+@njit(cache=True, nogil=True)
 def refine_starts(y, starts, is_free, gamma, rho, phi, reach, n_sweeps):
     """Move every event to the frame within `reach` where it fits best inside its cone.
 

@@ -6,47 +6,85 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurornn._core.confidence import median_interval
+from neurornn._kernels.projection import draw_decays
 from neurornn.calcium.decay_fit import fit_trace
-from neurornn.calcium.trace_model import Settings
+from neurornn.calcium.trace_model import Kernel, Settings, knots_of
+from neurornn.calcium.trace_source import read_chunk
+
+#: Per start of a stretch, and whether it is kept as an integer or a number.
+_PER_START = ("frame", "unit", "jump", "rise", "size", "delay", "is_event")
 
 
 def fit_cells(
-    values: NDArray[np.float64],
+    values: Any,
     first_unit: int,
     time: NDArray[np.float64],
     blocks: NDArray[np.int64],
     settings: Settings,
 ) -> dict[str, NDArray[Any]]:
     """Fit the cells of one chunk; everything that comes back is an array."""
-    columns = "status tau tau_ci rise rise_ci covariance noise_sd dof mean_baseline"
-    columns += " amplitude amplitude_ci n_events"
+    values = read_chunk(values)
+    n_knots = knots_of(time, settings.knot_spacing)[2]
+    columns = "status tau tau_ci rise rise_ci kernel_rise covariance noise_sd dof heights"
+    columns += " amplitude amplitude_ci n_events n_seen autocorrelation"
     rows: dict[str, list[Any]] = {k: [] for k in columns.split()}
-    events: dict[str, list[NDArray[Any]]] = {
-        k: [] for k in ("event_frame", "event_size", "event_unit", "event_delay")
-    }
-    calcium, baseline = np.zeros_like(values), np.zeros_like(values)
+    starts: dict[str, list[NDArray[Any]]] = {k: [] for k in _PER_START}
     for k in range(values.shape[1]):
-        fit = fit_trace(values[:, k], time, blocks, settings)
+        fit = fit_trace(np.ascontiguousarray(values[:, k]), time, blocks, settings)
         sizes = fit.sizes[fit.is_event]
         rows["status"].append(str(fit.status))
         rows["tau"].append(fit.kernel.tau)
         rows["tau_ci"].append(fit.tau_ci)
         rows["rise"].append(fit.kernel.rise if fit.rise_resolved else np.nan)
         rows["rise_ci"].append(fit.rise_ci)
+        rows["kernel_rise"].append(fit.kernel.rise)
         rows["covariance"].append(fit.covariance)
         rows["noise_sd"].append(fit.noise_sd)
         rows["dof"].append(fit.dof)
-        rows["mean_baseline"].append(float(np.mean(fit.baseline)))
+        rows["heights"].append(np.broadcast_to(fit.heights, n_knots))
         rows["amplitude"].append(float(np.median(sizes)) if len(sizes) else np.nan)
         rows["amplitude_ci"].append(median_interval(sizes, settings.confidence_level))
         rows["n_events"].append(len(sizes))
-        events["event_frame"].append(fit.starts[fit.is_event])
-        events["event_size"].append(sizes)
-        events["event_unit"].append(np.full(len(sizes), first_unit + k, np.int64))
-        events["event_delay"].append(fit.delays[fit.is_event])
-        calcium[:, k] = fit.calcium
-        baseline[:, k] = fit.baseline
+        rows["n_seen"].append(int(np.sum(~np.isnan(values[:, k]))))
+        rows["autocorrelation"].append(fit.autocorrelation)
+        starts["frame"].append(fit.starts)
+        starts["unit"].append(np.full(len(fit.starts), first_unit + k, np.int64))
+        starts["jump"].append(fit.jumps)
+        starts["rise"].append(fit.rises)
+        starts["size"].append(fit.sizes)
+        starts["delay"].append(fit.delays)
+        starts["is_event"].append(fit.is_event)
     out: dict[str, NDArray[Any]] = {n: np.asarray(v) for n, v in rows.items()}
-    out.update({n: np.concatenate(v) for n, v in events.items()})
-    out["calcium"], out["baseline_trace"] = calcium, baseline
+    out.update({f"start_{n}": np.concatenate(v) for n, v in starts.items()})
     return out
+
+
+def draw_calcium(
+    n: int,
+    blocks: NDArray[np.int64],
+    frames: NDArray[np.int64],
+    jumps: NDArray[np.float64],
+    rises: NDArray[np.float64],
+    kernel: Kernel,
+    dt: float,
+) -> NDArray[np.float64]:
+    """Calcium of one cell from its starts, (n,)."""
+    if not len(frames):
+        return np.zeros(n)
+    gamma, rho, _ = kernel.poles(dt)
+    is_free = np.isin(frames, blocks[:, 0])
+    return draw_decays(n, frames, jumps, rises, is_free, gamma, rho)
+
+
+def draw_baseline(
+    time: NDArray[np.float64], heights: NDArray[np.float64], spacing: float
+) -> NDArray[np.float64]:
+    """Baselines of several cells from their knots, (time, unit).
+
+    Parameters
+    ----------
+    heights : (unit, knot)
+    """
+    knot, fraction, n_knots = knots_of(time, spacing)
+    after = np.minimum(knot + 1, n_knots - 1)
+    return (1 - fraction)[:, None] * heights.T[knot] + fraction[:, None] * heights.T[after]

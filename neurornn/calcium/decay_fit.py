@@ -9,6 +9,7 @@ from scipy import optimize
 
 from neurornn._core.confidence import normal_quantile, profile_interval
 from neurornn._core.status import Status
+from neurornn.calcium.clipping import is_clipped
 from neurornn.calcium.trace_model import BROAD, Array, Frames, Kernel, Settings, TraceModel
 
 #: Fewest events for an interval: below it the robust scale of the interval means little.
@@ -24,7 +25,9 @@ _TRIAL_ROUNDS = 4
 #: Where the residual is autocorrelated it is not the noise of a true model. What the model lacks
 #: adds an error to the logarithm of tau: this sd (the constant told from recorded spikes is itself
 #: no better on 71 real cells), and as much as the choice of the smallest event changes it.
-MODEL_FLOOR = 0.1
+MODEL_FLOOR = 0.08
+#: Events of a smaller median size (noise sd) are as likely sums of smaller ones that merged.
+_FAINT = 1.8
 #: A rise of this share of a frame, the shortest that counts, must be expected to gain so much
 #: deviance before a fit without one is believed.
 _RISE_SHARE = 0.6
@@ -44,7 +47,11 @@ _RISE_HINT = 0.5
 
 
 class TraceFit(NamedTuple):
-    """What is known about one trace after the fit; sizes in the unit of the trace."""
+    """What is known about one trace after the fit; sizes in the unit of the trace.
+
+    `heights` are those of the baseline at its knots; `jumps` and `rises` what every start adds to
+    the decaying and to the rising part of the calcium, `sizes` the peak of the response.
+    """
 
     status: Status
     kernel: Kernel
@@ -54,9 +61,10 @@ class TraceFit(NamedTuple):
     covariance: Array
     noise_sd: float
     dof: int
-    baseline: Array
-    calcium: Array
+    heights: Array
     starts: Frames
+    jumps: Array
+    rises: Array
     sizes: Array
     delays: Array
     is_event: NDArray[np.bool_]
@@ -103,11 +111,11 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     """
     seen = y[~np.isnan(y)]
     if not len(seen):
-        return _nothing(Status.NO_DATA, y)
+        return _nothing(Status.NO_DATA)
     if np.ptp(seen) == 0:
-        return _nothing(Status.CONSTANT, y, seen[0])
+        return _nothing(Status.CONSTANT, seen[0])
     if len(seen) < 20:
-        return _nothing(Status.TOO_SHORT, y, float(np.median(seen)))
+        return _nothing(Status.TOO_SHORT, float(np.median(seen)))
     model = TraceModel(y, time, blocks, settings)
     found, resolved, shift = _fit(model, Kernel(_best_start(y, time, blocks, settings)))
     rise_ci, fine = (np.nan, np.nan), found.kernel.tau
@@ -118,11 +126,13 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         found, resolved, shift = _fit(model, Kernel(found.kernel.tau), found.heights)
     model.heights = found.heights
     status = _judge(model, found)
+    if status == Status.OK and is_clipped(y):
+        status = Status.CLIPPED
     plain = found
     if shift and status == Status.OK:
         found = found._replace(kernel=Kernel(found.kernel.tau * float(np.exp(-shift / 2))))
     sizes, delays = model.events_seen(found.kernel, found.starts)
-    calcium = model.sizes(found.kernel, found.starts)[2]
+    jumps, rises, calcium, _ = model.sizes(found.kernel, found.starts)
     autocorrelation = residual_autocorrelation(model.flat - calcium, blocks)
     tau_ci, covariance = (np.nan, np.nan), np.full((2, 2), np.nan)
     if status == Status.OK:
@@ -146,9 +156,10 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         covariance=covariance,
         noise_sd=found.noise * model.scale,
         dof=model.squares(found.kernel, found.starts)[2],
-        baseline=model.baseline() * model.scale,
-        calcium=calcium * model.scale,
+        heights=model.heights * model.scale,
         starts=found.starts,
+        jumps=jumps * model.scale,
+        rises=rises * model.scale,
         sizes=sizes * model.scale,
         delays=delays,
         is_event=found.is_event,
@@ -401,7 +412,7 @@ def _judge(model: TraceModel, found: _Round) -> Status:
     if tau < 1.01 * low or tau > 0.99 * high or tau < settings.dt / 2:
         return Status.DECAY_NOT_RESOLVED
     sizes, _ = model.events_seen(found.kernel, found.starts)
-    if float(np.median(sizes[found.is_event])) < 1.5 * found.noise:
+    if float(np.median(sizes[found.is_event])) < _FAINT * found.noise:
         return Status.TOO_NOISY
     return Status.NOT_CONVERGED if found.rounds >= _MAX_ROUNDS else Status.OK
 
@@ -507,7 +518,7 @@ def _other_profiled(
     return at(_least(at, np.array([guess]), low, high))
 
 
-def _nothing(status: Status, y: Array, level: float = np.nan) -> TraceFit:
+def _nothing(status: Status, level: float = np.nan) -> TraceFit:
     return TraceFit(
         status=status,
         kernel=Kernel(np.nan, 0.0),
@@ -517,9 +528,10 @@ def _nothing(status: Status, y: Array, level: float = np.nan) -> TraceFit:
         covariance=np.full((2, 2), np.nan),
         noise_sd=np.nan,
         dof=0,
-        baseline=np.full(len(y), level),
-        calcium=np.zeros(len(y)),
+        heights=np.full(1, level),
         starts=np.empty(0, np.int64),
+        jumps=np.empty(0),
+        rises=np.empty(0),
         sizes=np.empty(0),
         delays=np.empty(0),
         is_event=np.empty(0, bool),

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -10,24 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from neurornn._core.checks import Traces, as_traces, check_positive
+from neurornn._core.checks import Traces, check_positive, find_blocks
 from neurornn._core.confidence import (
     Estimate,
     rate_interval,
     scale_interval,
     to_dataset,
 )
-from neurornn._core.errors import DataError
-from neurornn._core.files import fingerprint
-from neurornn._core.jobs import chunk_slices, run_chunks
+from neurornn._core.errors import DataError, UnitError
+from neurornn._core.jobs import run_chunks
 from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
-from neurornn.calcium.cell_chunks import fit_cells
+from neurornn.calcium.cell_chunks import draw_baseline, draw_calcium, fit_cells
 from neurornn.calcium.indicators import compare_with_literature
-from neurornn.calcium.trace_model import Settings
+from neurornn.calcium.trace_model import Kernel, Settings
+from neurornn.calcium.trace_source import TraceSource
 from neurornn.data.binning import bin_spikes
-from neurornn.data.intervals import support
 from neurornn.data.recording import TIME_CONVENTION, set_intervals
 from neurornn.io.saved import Saved
 
@@ -63,8 +63,10 @@ class Kinetics(Reported, Saved, BaseEstimator):
         ``covariance`` of the two time constants (s^2).
     events_ : Dataset over ``event``
         ``event_time`` (s), ``event_size`` (unit of the trace), ``event_unit``, ``event_frame``.
-    calcium_ : DataArray (time, unit), the denoised trace without its baseline.
-    baseline_ : DataArray (time, unit).
+    segments_ : Dataset over ``segment``
+        What every start of a decay adds, and the knots of the baselines: enough to draw
+    calcium_ : DataArray (time, unit), the denoised trace without its baseline, and
+    baseline_ : DataArray (time, unit), whenever they are asked for.
 
     Notes
     -----
@@ -145,18 +147,18 @@ class Kinetics(Reported, Saved, BaseEstimator):
         KindError, ShapeError, UnitError, DataError
             Each says what came, what was needed and what to do.
         """
-        traces = as_traces(X, sampling_rate=sampling_rate, min_frames=20)
+        source = TraceSource(
+            X, sampling_rate, self.chunk_size, min_frames=20, on_cluster=client is not None
+        )
+        traces = source.traces
         settings = self._settings(traces)
-        slices = chunk_slices(traces.values.shape[1], self.chunk_size)
-        chunks = [(np.ascontiguousarray(traces.values[:, s]), s.start) for s in slices]
-        shared = (traces.time, traces.blocks, settings)
         key = None
         if partial is not None:
-            key = fingerprint(traces.values, traces.time, tuple(settings), self.chunk_size)
+            key = source.key(tuple(settings), self.chunk_size)
         results = run_chunks(
             fit_cells,
-            chunks,
-            shared=shared,
+            source,
+            shared=(traces.time, traces.blocks, settings),
             n_jobs=self.n_jobs,
             client=client,
             progress=self.progress,
@@ -175,14 +177,25 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 "A lower and a larger upper bound in s were needed",
                 "Pass for example tau_bounds=(0.005, 20.0)",
             )
-        spacing = np.inf
+        if low > 2:
+            raise UnitError(
+                f"tau_bounds is {self.tau_bounds} s",
+                "Bounds in s were needed that hold the decay of an indicator",
+                "Are these ms? Then divide them by 1000",
+            )
+        if not 0 < self.confidence_level < 1:
+            raise DataError(
+                f"confidence_level is {self.confidence_level}",
+                "A probability between 0 and 1 was needed",
+                "Pass for example confidence_level=0.95",
+            )
         if self.knot_spacing is not None:
-            spacing = check_positive(self.knot_spacing, "knot_spacing", "s")
+            check_positive(self.knot_spacing, "knot_spacing", "s")
         return Settings(
             dt=1 / traces.sampling_rate,
             penalty=np.nan if self.penalty is None else check_positive(self.penalty, "penalty"),
             tau_bounds=(low, high),
-            knot_spacing=spacing,
+            knot_spacing=self._spacing(),
             confidence_level=float(self.confidence_level),
             rise=bool(self.rise),
         )
@@ -190,8 +203,14 @@ class Kinetics(Reported, Saved, BaseEstimator):
     def _collect(
         self, results: list[dict[str, NDArray[Any]]], traces: Traces, source: Any
     ) -> None:
-        def column(name: str) -> NDArray[Any]:
-            return np.concatenate([r[name] for r in results], axis=0)
+        columns = {k: np.concatenate([r[k] for r in results], axis=0) for k in results[0]}
+        if isinstance(source, xr.DataArray) and "status" in source.coords:
+            # Whoever made dF/F has seen the counts, in which a clipped top still shows.
+            cut = (source["status"].values == str(Status.CLIPPED)) & (columns["status"] == "ok")
+            columns["status"] = np.where(cut, str(Status.CLIPPED), columns["status"])
+            for name in ("tau_ci", "rise_ci", "covariance"):
+                columns[name][cut] = np.nan
+        column = columns.__getitem__
 
         attrs = dict(source.attrs) if isinstance(source, xr.DataArray) else {}
         units = str(attrs.get("units", "1"))
@@ -200,7 +219,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         common: dict[str, Any] = {"method": _METHOD, "dims": dims}
         reason = "the status is not ok"
         level = float(self.confidence_level)
-        seconds = np.sum(~np.isnan(traces.values), axis=0) / traces.sampling_rate
+        seconds = column("n_seen") / traces.sampling_rate
         estimates = [
             Estimate(
                 name="tau_decay",
@@ -239,7 +258,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
             ),
             Estimate(
                 name="baseline",
-                value=column("mean_baseline"),
+                value=draw_baseline(traces.time, column("heights"), self._spacing()).mean(axis=0),
                 units=units,
                 long_name="mean of the baseline over the recording",
                 **common,
@@ -276,20 +295,40 @@ class Kinetics(Reported, Saved, BaseEstimator):
             np.where(np.isfinite(column("rise")), "ok", "not_resolved"),
             {"long_name": "whether a rise time was resolved"},
         )
-        frame = column("event_frame")
+        self.parameters_["residual_autocorrelation"] = (
+            dims,
+            column("autocorrelation"),
+            {
+                "units": "1",
+                "long_name": "mean autocorrelation of the residual over lags of 1 to 3 frames",
+            },
+        )
+        self.segments_ = xr.Dataset(
+            {
+                "segment_frame": ("segment", column("start_frame")),
+                "segment_unit": ("segment", column("start_unit")),
+                "decaying": ("segment", column("start_jump"), {"units": units}),
+                "rising": ("segment", column("start_rise"), {"units": units}),
+                "kernel_rise": ("unit", column("kernel_rise"), {"units": "s"}),
+                "knot_height": (("unit", "knot"), column("heights"), {"units": units}),
+            },
+            coords={
+                **coords,
+                "time": ("time", traces.time, {"units": "s", "convention": TIME_CONVENTION}),
+            },
+            attrs={"units": units},
+        )
+        chosen = column("start_is_event")
+        frame = column("start_frame")[chosen]
         self.events_ = xr.Dataset(
             {
                 "event_time": (
                     "event",
-                    traces.time[frame] - column("event_delay"),
+                    traces.time[frame] - column("start_delay")[chosen],
                     {"units": "s"},
                 ),
-                "event_size": (
-                    "event",
-                    column("event_size"),
-                    {"units": units},
-                ),
-                "event_unit": ("event", column("event_unit")),
+                "event_size": ("event", column("start_size")[chosen], {"units": units}),
+                "event_unit": ("event", column("start_unit")[chosen]),
                 "event_frame": ("event", frame),
             },
             coords=coords,
@@ -298,21 +337,51 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 + "; an event without a time in it is put in its middle"
             },
         )
-        clock = {"time": ("time", traces.time, {"units": "s", "convention": TIME_CONVENTION})}
-        own = {"units": units, "sampling_rate": traces.sampling_rate}
-        self.calcium_, self.baseline_ = (
-            xr.DataArray(
-                np.concatenate([r[name] for r in results], axis=1),
-                dims=("time", "unit"),
-                coords={**clock, **coords},
-                attrs=own,
-                name=name,
-            )
-            for name in ("calcium", "baseline_trace")
-        )
         self.sampling_rate_ = traces.sampling_rate
         self.indicator_ = attrs.get("indicator")
         self.n_features_in_ = len(traces.unit)
+
+    @property
+    def calcium_(self) -> xr.DataArray:
+        """Denoised trace without its baseline, (time, unit), drawn from the events."""
+        return self._drawn("calcium")
+
+    @property
+    def baseline_(self) -> xr.DataArray:
+        """Baseline of every cell, (time, unit), drawn from its knots."""
+        return self._drawn("baseline")
+
+    def _drawn(self, name: str, units: Any = None) -> xr.DataArray:
+        check_is_fitted(self, "parameters_")
+        table = self.segments_
+        time = table["time"].values
+        which = np.arange(table.sizes["unit"]) if units is None else np.atleast_1d(units)
+        if name == "baseline":
+            heights = table["knot_height"].values[which]
+            values = draw_baseline(time, heights, self._spacing())
+        else:
+            dt = 1 / self.sampling_rate_
+            blocks = find_blocks(time, dt)
+            owner, rise = table["segment_unit"].values, table["kernel_rise"].values
+            columns = [table[v].values for v in ("segment_frame", "decaying", "rising")]
+            tau = self.parameters_["tau_decay"].values
+            values = np.empty((len(time), len(which)))
+            for j, k in enumerate(which):
+                # Starts stand in the order of their units.
+                own = slice(*np.searchsorted(owner, [k, k + 1]))
+                kernel = Kernel(float(tau[k]), float(rise[k]))
+                frames, jumps, rises = (c[own] for c in columns)
+                values[:, j] = draw_calcium(len(time), blocks, frames, jumps, rises, kernel, dt)
+        return xr.DataArray(
+            values,
+            dims=("time", "unit"),
+            coords={"time": table["time"], "unit": table["unit"].values[which]},
+            attrs={"units": table.attrs["units"], "sampling_rate": self.sampling_rate_},
+            name=name,
+        )
+
+    def _spacing(self) -> float:
+        return np.inf if self.knot_spacing is None else float(self.knot_spacing)
 
     @property
     def status_(self) -> xr.DataArray:
@@ -372,7 +441,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 },
                 coords={"unit": self.parameters_["unit"].values},
             ),
-            *support(xr.Dataset({"calcium": self.calcium_})).T,
+            *self._stretches().T,
         )
         where = {"bin_size": bin_size} if time is None else {"time": time}
         counts = bin_spikes(events, **where)
@@ -381,6 +450,37 @@ class Kinetics(Reported, Saved, BaseEstimator):
         rate = (counts / width).where(xr.DataArray(usable.values, dims="unit"))
         kept = {k: counts.attrs[k] for k in ("bin_size", "convention")}
         return rate.rename("rate").assign_attrs(units="Hz", long_name="event rate", **kept)
+
+    def _stretches(self) -> NDArray[np.float64]:
+        """Recorded stretches, (stretch, 2), s."""
+        time, dt = self.segments_["time"].values, 1 / self.sampling_rate_
+        blocks = find_blocks(time, dt)
+        return np.stack([time[blocks[:, 0]] - dt, time[blocks[:, 1] - 1]], axis=1)
+
+    def write_html(
+        self,
+        path: str | os.PathLike[str],
+        trace: Any,
+        *,
+        units: Any = None,
+        title: str | None = None,
+    ) -> Path:
+        """Write one HTML page with the table, pictures, checks and methods, for a lab book.
+
+        Parameters
+        ----------
+        path : of the file to write, for example ``"report.html"``.
+        trace : what was passed to `fit`.
+        units : labels of the cells to draw; by default some good ones and every kind of bad one.
+        title : heading; by default says what was fitted.
+
+        Returns
+        -------
+        Path
+        """
+        from neurornn.calcium.html_page import write_html
+
+        return write_html(self, trace, path, units=units, title=title)
 
     def denoised(self) -> xr.DataArray:
         """Return the fitted trace, calcium plus baseline, (time, unit)."""
@@ -459,7 +559,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
             "tables": {
                 "parameters": self.parameters_,
                 "events": self.events_,
-                "traces": xr.Dataset({"calcium": self.calcium_, "baseline": self.baseline_}),
+                "segments": self.segments_,
             },
             "weights": None,
         }
@@ -471,8 +571,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         self = cls(**init)
         self.parameters_ = content.tables["parameters"]
         self.events_ = content.tables["events"]
-        self.calcium_ = content.tables["traces"]["calcium"]
-        self.baseline_ = content.tables["traces"]["baseline"].rename("baseline_trace")
+        self.segments_ = content.tables["segments"]
         self.sampling_rate_ = content.settings["sampling_rate"]
         self.indicator_ = content.settings["indicator"]
         self.n_features_in_ = self.parameters_.sizes["unit"]

@@ -205,7 +205,6 @@ def test_a_coarse_scale_a_constant_and_nothing_are_not_clipped(rng):
     assert not is_clipped([])
 
 
-@pytest.mark.xfail(strict=False, reason="the fit of a trace does not ask is_clipped yet")
 def test_a_clipped_cell_has_a_status_of_its_own(traces):
     cut = traces.copy(deep=True)
     cut[:, 1] = np.minimum(cut[:, 1], 0.5)
