@@ -32,6 +32,9 @@ _FAINT = 1.8
 #: deviance before a fit without one is believed.
 _RISE_SHARE = 0.6
 _RISE_POWER = 6.0
+#: Share of the first estimate of the noise from which alternations start. Events that are missed
+#: raise the noise and hide themselves; events too many lower it and drop out one by one.
+_FIRST_NOISE = 0.7
 #: Relative step of tau at which the alternation ends: a tenth of the narrowest interval seen.
 _TOLERANCE = 1e-3
 #: Newton steps of one search, the difference its derivatives are taken over (of a logarithm: far
@@ -44,6 +47,9 @@ _STEP_LEFT = 3e-5
 RISE_DEVIANCE = 2.71
 #: From here on the rise, resolved or not, is modelled, so that it does not lengthen the decay.
 _RISE_HINT = 0.5
+#: And from here on by event, in log likelihood: what the time within the frame as one more unknown
+#: gains where there is no rise is 0.3 to 0.9.
+_TIMING_GAIN = 1.0
 
 
 class TraceFit(NamedTuple):
@@ -210,9 +216,13 @@ def _fit(
     if not model.settings.rise:
         return plain, False, 0.0
     dt = model.settings.dt
-    found = alternate(model, Kernel(plain.kernel.tau, 1.5 * dt), plain.heights)
+    noise = min(plain.noise, _FIRST_NOISE)
+    found = alternate(model, Kernel(plain.kernel.tau, 1.5 * dt), plain.heights, noise=noise)
     gained = _deviance_of_rise(model, found)
-    if gained > _RISE_HINT:
+    # A rise within the frame leaves its trace in the first frame of an event alone: that frame is
+    # then fitted badly by a decay that is free in its size only.
+    freedom = (plain.cost - found.cost) / max(int(found.is_event.sum()), 1)
+    if gained > _RISE_HINT or freedom > _TIMING_GAIN:
         return found, gained > RISE_DEVIANCE, 0.0
     shift = 0.0
     if _expected_of_rise(model, plain) < _RISE_POWER:
@@ -294,11 +304,11 @@ def alternate(
     kernel: Kernel,
     heights: Array | None = None,
     *,
+    noise: float = _FIRST_NOISE,
     max_rounds: int = _MAX_ROUNDS,
 ) -> _Round:
-    """Events and kinetics in turn from one start."""
+    """Events and kinetics in turn from one start; `noise` in units of the first estimate."""
     model.heights = model.first_baseline() if heights is None else heights.copy()
-    noise = 1.0
     seen: set[bytes] = set()
     starts, is_event = model.events(kernel, noise)
     small_share = model.small_share
@@ -343,9 +353,9 @@ def profile(model: TraceModel, kernel: Kernel, starts: Frames) -> Kernel:
     return _kernel_at(_least(square, x, low, high))
 
 
-def _kernel_at(x: Array) -> Kernel:
-    """Kinetics from their logarithms; one entry stands for no rise."""
-    return Kernel(float(np.exp(x[0])), float(np.exp(x[1])) if len(x) > 1 else 0.0)
+def _kernel_at(x: Array, rise: float = 0.0) -> Kernel:
+    """Kinetics from their logarithms; where there is one entry the rise is held."""
+    return Kernel(float(np.exp(x[0])), float(np.exp(x[1])) if len(x) > 1 else rise)
 
 
 def _least(f: Callable[[Array], float], x: Array, low: Array, high: Array) -> Array:
@@ -422,11 +432,12 @@ def _intervals(
 ) -> tuple[tuple[float, float], tuple[float, float], Array]:
     """Profile intervals of tau and rise, formed in their logarithms, and covariance (s^2)."""
     kernel, starts = found.kernel, found.starts
-    with_rise = kernel.rise > 0
+    # A rise at the shortest that is searched is held: there is nothing to either side of it.
+    with_rise = kernel.rise > 1.5 * _rise_bounds(model)[0]
     x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
 
     def square(v: Array) -> float:
-        return model.squares(_kernel_at(v), starts)[0]
+        return model.squares(_kernel_at(v, kernel.rise), starts)[0]
 
     rss, _, dof = model.squares(kernel, starts)
     dof = max(dof - len(x), 1)
@@ -436,7 +447,7 @@ def _intervals(
     if np.linalg.eigvalsh(hessian)[0] <= 0:
         return empty
     inverse = np.linalg.inv(hessian)
-    widen = _misfit(lambda v: model.scores(_kernel_at(v), starts), x, sigma2)
+    widen = _misfit(lambda v: model.scores(_kernel_at(v, kernel.rise), starts), x, sigma2)
     log_covariance = 2 * sigma2 * inverse * np.sqrt(np.outer(widen, widen))
     limits = [np.log(model.settings.tau_bounds), np.log(_rise_bounds(model))]
     bounds = []
