@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_limits
 from neurornn._core.report import Table
 from tests.benchmarks import (
     audits,
+    calcium_invariance,
+    calcium_speed,
     foundation,
     latin_square,
     population,
@@ -50,6 +52,16 @@ SECTIONS = {
         "real cells with known spikes, 30 Hz: inferred rate against recorded spikes, medians",
         spike_rates.COLUMNS,
         spike_rates.rows,
+    ),
+    "calcium_speed": (
+        "milliseconds of a whole fit of 30,000 frames beside oasis-deconv, interleaved",
+        calcium_speed.COLUMNS,
+        calcium_speed.rows,
+    ),
+    "calcium_invariance": (
+        "what must not move tau: order, chunks, unit, silence, frames averaged",
+        calcium_invariance.COLUMNS,
+        calcium_invariance.rows,
     ),
     "realdata": (
         "every real calcium set: read, kinetics run",

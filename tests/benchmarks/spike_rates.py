@@ -73,11 +73,11 @@ def ours(cell: Cell, **options) -> Rate:
     """Kinetics, events found blind."""
     recording = nr.data.from_traces(cell.values, time=cell.time, sampling_rate=1 / cell.dt)
     kinetics = nr.calcium.Kinetics(**options).fit(recording["dff"])
-    found = kinetics.events_["event_time"]
 
     def rate(ends, width, shift):
-        kinetics.events_["event_time"] = found + shift * cell.dt
-        return np.nan_to_num(kinetics.predict_rate(time=ends).values[:, 0])
+        # Bins that lie earlier see what happened then: the rate moves the other way.
+        seen = kinetics.predict_rate(time=ends - shift * cell.dt)
+        return np.nan_to_num(seen.values[:, 0])
 
     return rate
 
