@@ -28,10 +28,18 @@ _TRIAL_ROUNDS = 4
 MODEL_FLOOR = 0.08
 #: Events of a smaller median size (noise sd) are as likely sums of smaller ones that merged.
 _FAINT = 1.8
+#: From this threshold (noise sd) on, which events there are is not a matter of choice.
+_CLEAR = 3.9
+#: By how much (noise sd) the threshold of a faint event might as well be another.
+_CHOICE = 0.4
 #: A rise of this share of a frame, the shortest that counts, must be expected to gain so much
 #: deviance before a fit without one is believed.
 _RISE_SHARE = 0.6
 _RISE_POWER = 6.0
+#: Where it is not, tau is moved part of the way to the fit with one, give or take this share; the
+#: part is what the first frames gain by a free time over what they gain where a rise is certain.
+_SHIFT_SD = 0.45
+_CERTAIN_GAIN = 0.75
 #: Share of the first estimate of the noise from which alternations start. Events that are missed
 #: raise the noise and hide themselves; events too many lower it and drop out one by one.
 _FIRST_NOISE = 0.7
@@ -123,20 +131,24 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     if len(seen) < 20:
         return _nothing(Status.TOO_SHORT, float(np.median(seen)))
     model = TraceModel(y, time, blocks, settings)
-    found, resolved, shift = _fit(model, Kernel(_best_start(y, time, blocks, settings)))
+    found, resolved, shift, shift_sd = _fit(
+        model, Kernel(_best_start(y, time, blocks, settings), settings.held_rise)
+    )
     rise_ci, fine = (np.nan, np.nan), found.kernel.tau
     if found.small_share > BROAD:
         # No unimodal distribution of sizes has so many small ones: they come from tails and bursts
         # that one exponential does not describe, and would take the tails from the decay.
         model.coarse = True
-        found, resolved, shift = _fit(model, Kernel(found.kernel.tau), found.heights)
+        found, resolved, shift, shift_sd = _fit(
+            model, Kernel(found.kernel.tau, settings.held_rise), found.heights
+        )
     model.heights = found.heights
     status = _judge(model, found)
     if status == Status.OK and is_clipped(y):
         status = Status.CLIPPED
     plain = found
     if shift and status == Status.OK:
-        found = found._replace(kernel=Kernel(found.kernel.tau * float(np.exp(-shift / 2))))
+        found = found._replace(kernel=Kernel(found.kernel.tau * float(np.exp(-shift))))
     sizes, delays = model.events_seen(found.kernel, found.starts)
     jumps, rises, calcium, _ = model.sizes(found.kernel, found.starts)
     autocorrelation = residual_autocorrelation(model.flat - calcium, blocks)
@@ -146,7 +158,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         if np.isnan(tau_ci).any():
             status = Status.DECAY_NOT_RESOLVED
         else:
-            log_sd = abs(shift) / 2
+            log_sd = np.hypot(shift_sd, _sd_of_choice(model, plain))
             if autocorrelation > 3 / np.sqrt(model.n_seen):
                 log_sd = np.hypot(log_sd, np.hypot(np.log(fine / plain.kernel.tau), MODEL_FLOOR))
             ratio = found.kernel.tau / plain.kernel.tau
@@ -190,6 +202,24 @@ def residual_autocorrelation(residual: Array, blocks: Frames) -> float:
     return pairs / (3 * total) if total > 0 else 0.0
 
 
+def _sd_of_choice(model: TraceModel, found: _Round) -> float:
+    """Half of what log tau moves when events must stand out somewhat more or less.
+
+    Faint events are a choice: some are missed, some are noise, and tau is what the rest says.
+    Events that stand out of the noise are found either way.
+    """
+    if model.threshold_held or model.threshold >= _CLEAR:
+        return 0.0
+    model.threshold_held, middle = True, model.threshold
+    taus = []
+    for threshold in (middle - _CHOICE, middle + _CHOICE):
+        model.threshold = threshold
+        noise = min(found.noise, _FIRST_NOISE)
+        taus.append(alternate(model, found.kernel, found.heights, noise=noise).kernel.tau)
+    model.threshold, model.threshold_held, model.heights = middle, False, found.heights
+    return min(abs(float(np.log(taus[1] / taus[0]))) / 2, 0.5)
+
+
 def _widened(
     ci: tuple[float, float], value: float, log_sd: float, confidence_level: float
 ) -> tuple[float, float]:
@@ -202,19 +232,19 @@ def _widened(
 
 def _fit(
     model: TraceModel, start: Kernel, heights: Array | None = None
-) -> tuple[_Round, bool, float]:
+) -> tuple[_Round, bool, float, float]:
     """Fit without a rise, then with one.
 
     Returns
     -------
     found : the fit that stands.
     resolved : whether its rise is resolved.
-    shift : by how much log tau would be smaller with a rise, where there is none in `found` and
-        the data could not have told a short one.
+    shift, shift_sd : by how much log tau is likely to be too long for want of a rise that the
+        data could not have told, and how sure that is; 0 otherwise.
     """
     plain = alternate(model, start, heights)
     if not model.settings.rise:
-        return plain, False, 0.0
+        return plain, False, 0.0, 0.0
     dt = model.settings.dt
     noise = min(plain.noise, _FIRST_NOISE)
     found = alternate(model, Kernel(plain.kernel.tau, 1.5 * dt), plain.heights, noise=noise)
@@ -223,12 +253,12 @@ def _fit(
     # then fitted badly by a decay that is free in its size only.
     freedom = (plain.cost - found.cost) / max(int(found.is_event.sum()), 1)
     if gained > _RISE_HINT or freedom > _TIMING_GAIN:
-        return found, gained > RISE_DEVIANCE, 0.0
+        return found, gained > RISE_DEVIANCE, 0.0, 0.0
     shift = 0.0
     if _expected_of_rise(model, plain) < _RISE_POWER:
-        # The half of it that is taken as most likely errs by as much to either side.
-        shift = max(float(np.log(plain.kernel.tau / found.kernel.tau)), 0.0)
-    return plain, False, min(shift, 0.5)
+        shift = float(np.clip(np.log(plain.kernel.tau / found.kernel.tau), 0.0, 0.5))
+    # As much of it as the first frames speak for: all of it where they would free the time.
+    return plain, False, shift * float(np.clip(freedom / _CERTAIN_GAIN, 0, 1)), _SHIFT_SD * shift
 
 
 def _expected_of_rise(model: TraceModel, plain: _Round) -> float:
@@ -294,7 +324,7 @@ def _best_start(y: Array, time: Array, blocks: Frames, settings: Settings) -> fl
     model = TraceModel(part, part_time, part_blocks, settings)
     found = []
     for start in (tau, tau / 2.5, tau * 2.5):
-        kernel = Kernel(float(np.clip(start, *settings.tau_bounds)))
+        kernel = Kernel(float(np.clip(start, *settings.tau_bounds)), settings.held_rise)
         found.append(alternate(model, kernel, max_rounds=_TRIAL_ROUNDS))
     return min(found, key=lambda f: f.cost).kernel.tau
 
@@ -340,17 +370,17 @@ def alternate(
 
 def profile(model: TraceModel, kernel: Kernel, starts: Frames) -> Kernel:
     """Best kinetics given the events, searched near `kernel`; a rise of 0 stays 0."""
-    with_rise = kernel.rise > 0
+    with_rise = kernel.rise > 0 and model.settings.rise
     limits = [np.log(model.settings.tau_bounds)]
     if with_rise:
         limits.append(np.log(_rise_bounds(model)))
     low, high = np.array(limits).T
 
     def square(x: Array) -> float:
-        return model.squares(_kernel_at(x), starts)[0]
+        return model.squares(_kernel_at(x, kernel.rise), starts)[0]
 
     x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
-    return _kernel_at(_least(square, x, low, high))
+    return _kernel_at(_least(square, x, low, high), kernel.rise)
 
 
 def _kernel_at(x: Array, rise: float = 0.0) -> Kernel:
@@ -433,7 +463,7 @@ def _intervals(
     """Profile intervals of tau and rise, formed in their logarithms, and covariance (s^2)."""
     kernel, starts = found.kernel, found.starts
     # A rise at the shortest that is searched is held: there is nothing to either side of it.
-    with_rise = kernel.rise > 1.5 * _rise_bounds(model)[0]
+    with_rise = model.settings.rise and kernel.rise > 1.5 * _rise_bounds(model)[0]
     x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
 
     def square(v: Array) -> float:

@@ -33,7 +33,7 @@ from neurornn.io.saved import Saved
 
 _METHOD = "segmentation into events, sizes and baseline eliminated, profile likelihood"
 _NO_RISE = "the rise is not resolved: it leaves no trace between the frames"
-_HELD = "the rise was held at 0 (rise=False)"
+_HELD = "the rise was held, not fitted"
 
 
 class Kinetics(Reported, Saved, BaseEstimator):
@@ -46,7 +46,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         events that is found: about 3 at one in thirty frames, 3.5 at one in two hundred.
     tau_bounds : (lower, upper), s
         Where tau_decay is searched.
-    rise : fit a rise time where the data ask for one; False holds it at 0.
+    rise : fit a rise time where the data ask for one; False holds it at 0, a number (s) at that.
     knot_spacing : s
         The baseline is piecewise linear with knots about this far apart; None for a constant.
     confidence_level : of every interval.
@@ -101,7 +101,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         *,
         penalty: float | None = None,
         tau_bounds: tuple[float, float] = (0.005, 20.0),
-        rise: bool = True,
+        rise: bool | float = True,
         knot_spacing: float | None = 60.0,
         confidence_level: float = 0.95,
         n_jobs: int = 1,
@@ -197,8 +197,22 @@ class Kinetics(Reported, Saved, BaseEstimator):
             tau_bounds=(low, high),
             knot_spacing=self._spacing(),
             confidence_level=float(self.confidence_level),
-            rise=bool(self.rise),
+            rise=self.rise is True,
+            held_rise=self._held_rise(),
         )
+
+    def _held_rise(self) -> float:
+        """Rise that is not fitted (s); 0 for none."""
+        if isinstance(self.rise, bool | np.bool_):
+            return 0.0
+        rise = check_positive(self.rise, "rise", "s")
+        if rise >= self.tau_bounds[1]:
+            raise UnitError(
+                f"rise is {rise:g} s",
+                f"A rise in s below the longest decay, {self.tau_bounds[1]:g} s, was needed",
+                "Is this ms? Then divide it by 1000",
+            )
+        return rise
 
     def _collect(
         self, results: list[dict[str, NDArray[Any]]], traces: Traces, source: Any
@@ -220,6 +234,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         reason = "the status is not ok"
         level = float(self.confidence_level)
         seconds = column("n_seen") / traces.sampling_rate
+        held = self._held_rise()
         estimates = [
             Estimate(
                 name="tau_decay",
@@ -232,11 +247,11 @@ class Kinetics(Reported, Saved, BaseEstimator):
             ),
             Estimate(
                 name="tau_rise",
-                value=column("rise"),
+                value=np.full_like(column("rise"), held) if held else column("rise"),
                 ci=column("rise_ci"),
                 units="s",
                 long_name="time constant of the rise",
-                reason=_NO_RISE if self.rise else _HELD,
+                reason=_NO_RISE if self.rise is True else _HELD,
                 **common,
             ),
             Estimate(
@@ -292,8 +307,12 @@ class Kinetics(Reported, Saved, BaseEstimator):
         )
         self.parameters_["rise_status"] = (
             dims,
-            np.where(np.isfinite(column("rise")), "ok", "not_resolved"),
-            {"long_name": "whether a rise time was resolved"},
+            np.where(
+                np.isfinite(column("rise")),
+                "ok",
+                "not_resolved" if self.rise is True else "held",
+            ),
+            {"long_name": "whether a rise time was resolved, or held"},
         )
         self.parameters_["residual_autocorrelation"] = (
             dims,

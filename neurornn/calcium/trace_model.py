@@ -41,6 +41,7 @@ class Settings(NamedTuple):
     knot_spacing : s, of the baseline.
     confidence_level : of the intervals.
     rise : look for a rise.
+    held_rise : s, where it is not looked for; 0 for none.
     """
 
     dt: float
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
     knot_spacing: float
     confidence_level: float
     rise: bool = True
+    held_rise: float = 0.0
 
 
 class Kernel(NamedTuple):
@@ -130,7 +132,8 @@ class TraceModel:
         self.begins = np.zeros(len(y), bool)
         self.begins[blocks[:, 0]] = True
         self.heights = self.first_baseline()
-        self.threshold = _FIRST_THRESHOLD if np.isnan(settings.penalty) else settings.penalty
+        self.threshold_held = not np.isnan(settings.penalty)
+        self.threshold = settings.penalty if self.threshold_held else _FIRST_THRESHOLD
 
     def weigh(
         self, kernel: Kernel, starts: Frames, is_event: NDArray[np.bool_], noise: float
@@ -144,7 +147,7 @@ class TraceModel:
         what the model lacks would be fitted by tiny events: there, and where sizes are broad, the
         threshold is 4.
         """
-        if not np.isnan(self.settings.penalty):
+        if self.threshold_held:
             return
         share = np.clip((is_event.sum() + 0.5) / (self.n_seen + 1), 1e-6, 0.2)
         weighed = float(np.sqrt(2 * (np.log((1 - share) / share) + 1.0)))
