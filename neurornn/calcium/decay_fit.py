@@ -36,6 +36,8 @@ _CHOICE = 0.4
 #: deviance before a fit without one is believed.
 _RISE_SHARE = 0.6
 _RISE_POWER = 6.0
+#: Decays shorter than this (frames) are looked for from several starts.
+_FEW_FRAMES = 6.0
 #: Where it is not, tau is moved part of the way to the fit with one, give or take this share; the
 #: part is what the first frames gain by a free time over what they gain where a rise is certain.
 _SHIFT_SD = 0.45
@@ -248,6 +250,12 @@ def _fit(
     dt = model.settings.dt
     noise = min(plain.noise, _FIRST_NOISE)
     found = alternate(model, Kernel(plain.kernel.tau, 1.5 * dt), plain.heights, noise=noise)
+    if plain.kernel.tau < _FEW_FRAMES * dt:
+        # Few frames tell an event: a fit without a rise can be far from every one with a rise.
+        tau = first_tau(model.y, model.blocks, model.settings)
+        for factor in (0.7, 1.0, 1.4):
+            other = alternate(model, Kernel(factor * tau, 0.3 * dt))
+            found = min(found, other, key=lambda f: f.cost)
     gained = _deviance_of_rise(model, found)
     # A rise within the frame leaves its trace in the first frame of an event alone: that frame is
     # then fitted badly by a decay that is free in its size only.
