@@ -13,6 +13,7 @@ from neurornn._core.report import Table
 from tests.benchmarks import (
     audits,
     calcium_invariance,
+    calcium_scale,
     calcium_speed,
     foundation,
     latin_square,
@@ -58,6 +59,11 @@ SECTIONS = {
         calcium_speed.COLUMNS,
         calcium_speed.rows,
     ),
+    "calcium_scale": (
+        "10,000 cells on disk, read lazily: time and memory of the whole process tree",
+        calcium_scale.COLUMNS,
+        calcium_scale.rows,
+    ),
     "calcium_invariance": (
         "what must not move tau: order, chunks, unit, silence, frames averaged",
         calcium_invariance.COLUMNS,
@@ -78,6 +84,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
     parser.add_argument("--out", type=Path, default=None, help="page to write (all sections)")
     parser.add_argument("--traces", type=int, default=40, help="of each kind in latin_square")
+    parser.add_argument("--cells", type=int, default=10_000, help="in calcium_scale")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     names = ("neurornn", "numpy", "scipy", "numba", "torch", "xarray")
@@ -88,12 +95,14 @@ def main() -> None:
         for name in chosen.sections:
             title, columns, rows = SECTIONS[name]
             begin = time.perf_counter()
-            given = (chosen.traces,) if name == "latin_square" else ()
+            options = {"latin_square": ("--traces", chosen.traces)}
+            options["calcium_scale"] = ("--cells", chosen.cells)
+            option, *given = options.get(name, ("",))
             table = Table(title=title, columns=["", *columns], rows=list(rows(*given)))
             text = table.to_text()
             print(f"{text}\n({name}: {time.perf_counter() - begin:.0f} s)\n", flush=True)
             command = f"python -m tests.benchmarks {name}"
-            command += f" --traces {chosen.traces}" if given else ""
+            command += f" {option} {given[0]}" if given else ""
             page += [f"## {title}", "", f"`{command}`", "", "```text", text, "```", ""]
             if chosen.out is not None:
                 # After every section, so that what was measured is not lost with a later one.

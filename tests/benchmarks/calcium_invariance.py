@@ -29,13 +29,13 @@ def fitted(values, sampling_rate: float = latin_square.SAMPLING_RATE, **options)
     return kinetics.fit(np.asarray(values), sampling_rate=sampling_rate).parameters_
 
 
-def same_bits(a: xr.Dataset, b: xr.Dataset) -> np.ndarray:
-    """Whether every parameter of a cell is the same number, per cell."""
-    same = np.ones(a.sizes["unit"], dtype=bool)
+def same_bits(a: xr.Dataset, b: xr.Dataset) -> dict[str, np.ndarray]:
+    """Whether a parameter of a cell is the same number, per parameter and cell."""
+    same = {}
     for name in a.data_vars:
         x, y = a[name].values, b[name].values
         equal = (x == y) | ((x != x) & (y != y))
-        same &= equal.reshape(len(same), -1).all(axis=1)
+        same[str(name)] = equal.reshape(a.sizes["unit"], -1).all(axis=1)
     return same
 
 
@@ -99,12 +99,15 @@ def rows() -> Iterator[list[str]]:
         same = {"order of cells": same_bits(alone, shuffled)}
         for size in CHUNK_SIZES:
             same[f"chunks of {size}"] = same_bits(alone, fitted(together, chunk_size=size))
-        yield [
-            f"trace {trace}, bit for bit: {', '.join(same)}",
-            str(n * len(same)),
-            f"{100 * np.mean(list(same.values())):.0f}",
-            *["", "", "", ""],
-        ]
+        for name, found in same.items():
+            whole = np.all(list(found.values()), axis=0)
+            differ = ", ".join(k for k, v in found.items() if not v.all())
+            yield [
+                f"{name}, bit for bit, trace {trace}" + (f": {differ} differ" if differ else ""),
+                str(n),
+                f"{100 * np.mean(whole):.0f}",
+                *["", "", "", ""],
+            ]
     percent = [fitted(100 * t) for t in traces]
     shift = moved(before, percent, by_width=False)
     yield row("fraction or percent, relative", shift, RELATIVE, before, percent)
