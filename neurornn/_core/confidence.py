@@ -316,6 +316,99 @@ def rate_interval(
         return np.stack([low / seconds, high / seconds], axis=-1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RandomEffects:
+    """Estimates of one quantity whose true value differs from group to group.
+
+    Attributes
+    ----------
+    mean : of the true values.
+    ci : of the mean.
+    between_sd : sd of the true values.
+    between_sd_ci : of that sd.
+    shrunk : (group,), every true value given all estimates.
+    shrunk_sd : (group,), its standard error.
+    """
+
+    mean: float
+    ci: tuple[float, float]
+    between_sd: float
+    between_sd_ci: tuple[float, float]
+    shrunk: NDArray[np.float64]
+    shrunk_sd: NDArray[np.float64]
+
+
+def random_effects(
+    values: ArrayLike, variances: ArrayLike, confidence_level: float = 0.95
+) -> RandomEffects:
+    """Pool estimates that differ by more than their errors.
+
+    Parameters
+    ----------
+    values : (group,), estimates on a scale on which their errors are about normal.
+    variances : (group,), of their errors.
+    confidence_level : of the intervals.
+
+    Returns
+    -------
+    RandomEffects
+        With one estimate the between-group sd and the interval of the mean are NaN.
+
+    Notes
+    -----
+    ``x_i = m + u_i + e_i`` with ``u_i`` of variance ``b2`` between the groups. ``b2`` solves
+    ``Q(b2) = n - 1`` (Paule & Mandel 1982, doi:10.6028/jres.087.022), its interval comes from the
+    chi-square law of Q (Viechtbauer 2007, doi:10.1002/sim.2514); the interval of the mean is that
+    of Hartung and Knapp (2001, doi:10.1002/sim.1009), never narrower than with known variances.
+    Shrunk values are the empirical Bayes estimates of Morris (1983,
+    doi:10.1080/01621459.1983.10477920), their variance with his allowance for an estimated `b2`.
+    """
+    x, v = np.asarray(values, dtype=float), np.asarray(variances, dtype=float)
+    n = len(x)
+    if n < 2:
+        nan = (float("nan"), float("nan"))
+        mean = float(x[0]) if n else float("nan")
+        return RandomEffects(
+            mean=mean, ci=nan, between_sd=float("nan"), between_sd_ci=nan, shrunk=x.copy(),
+            shrunk_sd=np.sqrt(v),
+        )  # fmt: skip
+
+    def spread(b2: float) -> float:
+        w = 1 / (v + b2)
+        m = (w @ x) / w.sum()
+        return float(w @ (x - m) ** 2)
+
+    def solve(target: float) -> float:
+        if spread(0.0) <= target:
+            return 0.0
+        top = float(np.var(x, ddof=1)) + float(v.max())
+        while spread(top) > target:
+            top *= 4
+        return float(optimize.brentq(lambda b: spread(b) - target, 0.0, top))
+
+    tail = (1 - confidence_level) / 2
+    b2 = solve(n - 1)
+    low, high = (solve(float(stats.chi2.ppf(q, n - 1))) for q in (1 - tail, tail))
+    w = 1 / (v + b2)
+    mean = float(w @ x / w.sum())
+    scale = max(float(w @ (x - mean) ** 2) / (n - 1), 1.0)
+    variance = scale / float(w.sum())
+    reach = float(stats.t.ppf(1 - tail, n - 1)) * np.sqrt(variance)
+    keep = b2 / (b2 + v)
+    shrunk = keep * x + (1 - keep) * mean
+    # How well the spread is known matters to a group as far as it is as precise as the others.
+    usual = float((w @ v) / w.sum()) + b2
+    doubt = 2 / max(n - 3, 1) * (1 - keep) ** 2 * usual * w * (x - mean) ** 2
+    return RandomEffects(
+        mean=mean,
+        ci=(mean - reach, mean + reach),
+        between_sd=float(np.sqrt(b2)),
+        between_sd_ci=(float(np.sqrt(low)), float(np.sqrt(high))),
+        shrunk=shrunk,
+        shrunk_sd=np.sqrt(keep * v + (1 - keep) ** 2 * variance + doubt),
+    )
+
+
 def conformal_halfwidth(residuals: ArrayLike, confidence_level: float = 0.9) -> float:
     """Half-width that covers a new value with the stated probability, whatever the noise.
 

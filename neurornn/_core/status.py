@@ -12,6 +12,7 @@ class Status(StrEnum):
     CLIPPED = "clipped"
     TOO_SHORT = "too_short"
     TOO_FEW_EVENTS = "too_few_events"
+    TOO_FEW_SESSIONS = "too_few_sessions"
     TOO_NOISY = "too_noisy"
     DECAY_NOT_RESOLVED = "decay_not_resolved"
     NOT_IDENTIFIABLE = "not_identifiable"
@@ -34,6 +35,7 @@ _REMEDIES = {
     Status.CLIPPED: "More than 1 % of the frames sit at the largest value. Lower the gain.",
     Status.TOO_SHORT: "Fewer frames than the model has unknowns. Record for longer.",
     Status.TOO_FEW_EVENTS: "Too few events for an interval one can trust. Record for longer.",
+    Status.TOO_FEW_SESSIONS: "Fewer than two sessions are ok. Look at the status of each.",
     Status.TOO_NOISY: "The events do not stand out of the noise. Pool cells or average trials.",
     Status.DECAY_NOT_RESOLVED: (
         "The decay is faster than the frames, or slower than the recording. "

@@ -14,5 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "preparation": ["dff", "subtract_neuropil"],
         "indicators": ["Constant", "Indicator", "indicator", "list_indicators"],
         "planning": ["Plan", "plan"],
+        "pooling": ["pool_sessions", "share_kinetics"],
     },
 )

@@ -233,6 +233,6 @@ def test_frame_rates_from_5_to_500_hz(sampling_rate, tau, rise, duration):
         low, high = p["tau_decay_ci"].values
         errors.append(float(p["tau_decay"]) / tau - 1)
         covered.append(low <= tau <= high)
-    # Six recordings with an sd of 2 to 6 % each; two misses of six at 95 % happen in 3 of 100 cases.
+    # Six recordings with an sd of 2 to 6 % each; at 95 % two misses of six happen in 3 of 100.
     assert abs(np.median(errors)) < 0.06
     assert sum(covered) >= 4
