@@ -95,8 +95,8 @@ class RecurrentModel(nn.Module):
     def prepare(self, inputs: Tensor) -> None:
         """Take start values from the data of a first fit; most models need none."""
 
-    def uncorrected(self) -> Self:
-        """Return a copy that predicts from the inputs without looking at what was observed."""
+    def recolour(self, innovations: Tensor, inputs: Tensor) -> Tensor:
+        """Return the series (number, trial, time, output) that `whiten` turns into these."""
         raise TypeError(f"{type(self).__name__} does not observe its targets")
 
     def whiten(self, series: Tensor, inputs: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """A population that is seen through its calcium: rates, shared kinetics, fluorescence."""
 
-import copy
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +15,6 @@ from neurornn.models.base import PhysicalParameter, RecurrentModel
 from neurornn.models.bounded import LogBounded
 from neurornn.models.leaky import LeakyRNN
 
-#: Logarithm of a ratio so small that the filter trusts the rate and corrects nothing.
-_NO_SHOT_NOISE = -60.0
 #: Shot noise over measurement noise to start from where no data were seen: SNR 5 at 1 Hz, in 1/s.
 _START_RATIO = 25.0
 
@@ -333,12 +330,20 @@ class CalciumRNN(RecurrentModel):
         apart = gamma - rho
         return (gamma**2 - first * gamma + last) / apart, (rho**2 - first * rho + last) / apart
 
-    def uncorrected(self) -> Self:
-        """Return a copy that follows the rates alone."""
-        twin = copy.deepcopy(self)
-        with torch.no_grad():
-            twin.log_shot_noise.fill_(_NO_SHOT_NOISE)
-        return twin
+    @torch.no_grad()
+    def recolour(self, innovations: Tensor, inputs: Tensor) -> Tensor:
+        """Return the series that `whiten` turns into these; missing frames as in inputs."""
+        seen = (~torch.isnan(inputs[..., self.n_stimulus :])).to(innovations.dtype)
+        (gamma, rho), _, _ = self._response()
+        n, none = self.n_units, torch.zeros_like(self.spread)
+        columns = (gamma.expand(n), rho.expand(n), none, none, *self.gains())
+        rest = self.start(innovations.shape[1])[:, :n]
+        out = torch.empty_like(innovations)
+        for k, one in enumerate(innovations * seen):
+            before = nn.functional.pad(one, (0, 0, 1, 0))[:, :-1]
+            nothing = torch.zeros_like(one)
+            out[k] = one + _Observer.apply(nothing, nothing, before, *columns, rest, rest)[0]
+        return out
 
     @torch.no_grad()
     def whiten(self, series: Tensor, inputs: Tensor) -> Tensor:

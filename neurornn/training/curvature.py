@@ -15,7 +15,7 @@ from neurornn._core.status import Status
 from neurornn.models.base import PhysicalParameter, RecurrentModel
 from neurornn.models.leaky import plain_torch
 from neurornn.training.batches import TrainingData
-from neurornn.training.objectives import Objective, objective_named
+from neurornn.training.objectives import Objective
 
 #: Beyond so many weights the full Fisher matrix is not formed.
 MAX_PARAMETERS = 1500
@@ -29,6 +29,8 @@ NULL_EIGENVALUE = 1e-10
 MAX_ENTRIES = 3.2e7
 #: Trials, spread over the recording, from which `nuisance_shift` is measured.
 SHIFT_TRIALS = 6
+#: Standard errors beyond which a step of `nuisance_shift` is not first order and is not taken.
+MAX_SHIFT = 3.0
 #: Change of an unbounded weight over which its derivative is taken: tau moves by 0.3 %.
 SHIFT_STEP = 1e-3
 
@@ -162,7 +164,7 @@ def nuisance_shift(
     Returns
     -------
     dict of name -> what is to be added to each of the covariance weights; empty where the model
-    has none, or too many weights.
+    has none, or too many weights, or the step is too long to trust.
 
     Notes
     -----
@@ -193,11 +195,15 @@ def nuisance_shift(
         ]
     )
     share = some.mask.sum() / data.mask.sum()
-    gaussian = objective_named("gaussian")
-    inverse = _pseudo_inverse(_fisher(model, weights, some, gaussian, variance)[0] / share)[0]
-    bare = model.uncorrected()
-    bare_weights = {n: p.detach() for n, p in bare.named_parameters() if p.requires_grad}
-    parts = [(s, j) for s, j, _ in _jacobians(bare, bare_weights, some, mean)]
+    fisher = torch.zeros(total, total).double()
+    parts = []
+    for part, jacobians, _ in _jacobians(model, weights, some, torch.arange(total)):
+        jacobians = jacobians * part.mask
+        flat = (jacobians / torch.sqrt(variance)).reshape(total, -1)
+        fisher += flat @ flat.T
+        # From the frames that count alone: the state that a window starts from is not the mean.
+        parts.append((part, model.recolour(jacobians[mean], part.inputs)))
+    inverse = _pseudo_inverse(fisher / share)[0]
 
     def information(of: RecurrentModel) -> Tensor:
         found = torch.zeros(len(variance), len(mean), len(mean)).double()
@@ -218,6 +224,8 @@ def nuisance_shift(
         where = slice(offset[name], offset[name] + weights[name].numel())
         score[where] = slope if weights[name].numel() > 1 else slope.sum()
     step = inverse @ score
+    if bool((step.abs() > MAX_SHIFT * inverse.diagonal().clamp(min=0).sqrt()).any()):
+        return {}
     return {
         n: step[offset[n] : offset[n] + weights[n].numel()].reshape(weights[n].shape)
         for n in names
