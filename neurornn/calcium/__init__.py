@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "checks": ["published_ranges", "residual_table"],
         "event_averages": ["event_average"],
         "preparation": ["dff", "subtract_neuropil"],
+        "saturation": ["hill_fluorescence", "linearise"],
         "indicators": ["Constant", "Indicator", "indicator", "list_indicators"],
         "planning": ["Plan", "plan"],
         "pooling": ["pool_sessions", "share_kinetics"],

@@ -47,9 +47,10 @@ _CERTAIN_GAIN = 0.75
 _FIRST_NOISE = 0.7
 #: Relative step of tau at which the alternation ends: a tenth of the narrowest interval seen.
 _TOLERANCE = 1e-3
-#: Newton steps of one search, the difference its derivatives are taken over (of a logarithm: far
-#: above rounding, far below any interval), and the step at which it ends.
+#: Newton steps of one search and of a rough one, the difference its derivatives are taken over
+#: (of a logarithm: far above rounding, far below any interval), and the step at which it ends.
 _MAX_NEWTON = 25
+_ROUGH = 2
 _DIFFERENCE = 1e-3
 _STEP_LEFT = 3e-5
 #: Deviance by which a rise must improve on none to count as resolved. Where there is none, the
@@ -353,7 +354,8 @@ def alternate(
     rounds = 0
     while rounds < max_rounds:
         rounds += 1
-        new = profile(model, kernel, starts)
+        # While the events still move, a few steps do.
+        new = profile(model, kernel, starts, _ROUGH)
         rss, model.heights, dof = model.squares(new, starts)
         noise = float(np.sqrt(max(rss, 1e-12) / dof))
         moved = abs(new.tau / kernel.tau - 1)
@@ -376,7 +378,9 @@ def alternate(
     return _Round(cost, kernel, noise, model.heights.copy(), starts, is_event, rounds, small_share)
 
 
-def profile(model: TraceModel, kernel: Kernel, starts: Frames) -> Kernel:
+def profile(
+    model: TraceModel, kernel: Kernel, starts: Frames, max_steps: int = _MAX_NEWTON
+) -> Kernel:
     """Best kinetics given the events, searched near `kernel`; a rise of 0 stays 0."""
     with_rise = kernel.rise > 0 and model.settings.rise
     limits = [np.log(model.settings.tau_bounds)]
@@ -388,7 +392,7 @@ def profile(model: TraceModel, kernel: Kernel, starts: Frames) -> Kernel:
         return model.squares(_kernel_at(x, kernel.rise), starts)[0]
 
     x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
-    return _kernel_at(_least(square, x, low, high), kernel.rise)
+    return _kernel_at(_least(square, x, low, high, max_steps), kernel.rise)
 
 
 def _kernel_at(x: Array, rise: float = 0.0) -> Kernel:
@@ -396,7 +400,13 @@ def _kernel_at(x: Array, rise: float = 0.0) -> Kernel:
     return Kernel(float(np.exp(x[0])), float(np.exp(x[1])) if len(x) > 1 else rise)
 
 
-def _least(f: Callable[[Array], float], x: Array, low: Array, high: Array) -> Array:
+def _least(
+    f: Callable[[Array], float],
+    x: Array,
+    low: Array,
+    high: Array,
+    max_steps: int = _MAX_NEWTON,
+) -> Array:
     """Minimum near x of a smooth function of one or two logarithms, inside bounds.
 
     Newton steps on differences; where they do not lead down, the simplex of Nelder and Mead.
@@ -404,7 +414,7 @@ def _least(f: Callable[[Array], float], x: Array, low: Array, high: Array) -> Ar
     margin = 2 * _DIFFERENCE
     x = np.clip(x, low + margin, high - margin)
     value = f(x)
-    for _ in range(_MAX_NEWTON):
+    for _ in range(max_steps):
         gradient, hessian = _derivatives(f, x, value)
         values, vectors = np.linalg.eigh(hessian)
         # A direction that curves down or hardly at all is walked down, not up.
@@ -423,11 +433,15 @@ def _least(f: Callable[[Array], float], x: Array, low: Array, high: Array) -> Ar
         if moved < _STEP_LEFT:
             return x
     else:
-        best = optimize.minimize(
-            lambda v: f(np.clip(v, low, high)), x, method="Nelder-Mead", options={"xatol": 1e-5}
-        )
-        if best.fun < value:
-            return np.clip(best.x, low, high)
+        if max_steps == _MAX_NEWTON:
+            best = optimize.minimize(
+                lambda v: f(np.clip(v, low, high)),
+                x,
+                method="Nelder-Mead",
+                options={"xatol": 1e-5},
+            )
+            if best.fun < value:
+                return np.clip(best.x, low, high)
     return x
 
 
@@ -564,7 +578,7 @@ def _other_profiled(
         return square(v)
 
     low, high = np.array([guess - 1.0]), np.array([guess + 1.0])
-    return at(_least(at, np.array([guess]), low, high))
+    return at(_least(at, np.array([guess]), low, high, _ROUGH))
 
 
 def _nothing(status: Status, level: float = np.nan) -> TraceFit:
