@@ -174,14 +174,19 @@ def profile_interval(
     ----------
     Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496.
     """
-    threshold = deviance(best) + float(stats.chi2.ppf(confidence_level, 1))
+    least = deviance(best)
+    root = float(np.sqrt(stats.chi2.ppf(confidence_level, 1)))
+    known = {best: -root}
 
     def excess(x: float) -> float:
-        return deviance(x) - threshold
+        # The root of a deviance is close to a straight line, whose zero takes few steps to find.
+        if x not in known:
+            known[x] = float(np.sqrt(max(deviance(x) - least, 0.0))) - root
+        return known[x]
 
     bounds = []
     for sign, limit in ((-1.0, lower), (1.0, upper)):
-        inner, reach = best, step
+        inner, reach = best, 1.05 * root * step
         found = np.nan
         for _ in range(60):
             outer = best + sign * reach

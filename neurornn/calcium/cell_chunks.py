@@ -76,6 +76,17 @@ def draw_calcium(
     return draw_decays(n, frames, jumps, rises, is_free, gamma, rho)
 
 
+def mean_baseline(
+    time: NDArray[np.float64], heights: NDArray[np.float64], spacing: float
+) -> NDArray[np.float64]:
+    """Mean over the frames of the baselines of several cells, (unit,)."""
+    knot, fraction, n_knots = knots_of(time, spacing)
+    weights = np.bincount(knot, 1 - fraction, n_knots + 1)
+    weights += np.bincount(np.minimum(knot + 1, n_knots - 1), fraction, n_knots + 1)
+    # One cell after the other, so that the sum does not depend on who else is there.
+    return np.array([np.sum(h * weights[:n_knots]) for h in heights]) / len(time)
+
+
 def draw_baseline(
     time: NDArray[np.float64], heights: NDArray[np.float64], spacing: float
 ) -> NDArray[np.float64]:

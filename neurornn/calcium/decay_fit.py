@@ -20,12 +20,13 @@ _WEIGHINGS = 3
 #: Groups of neighbouring stretches whose scores are compared with white noise.
 _GROUPS = 20
 #: Frames on which the start values compete.
-_TRIAL_FRAMES = 6000
-_TRIAL_ROUNDS = 4
+_TRIAL_FRAMES = 3000
+_TRIAL_ROUNDS = 3
 #: Where the residual is autocorrelated it is not the noise of a true model. What the model lacks
 #: adds an error to the logarithm of tau: this sd (the constant told from recorded spikes is itself
-#: no better on 71 real cells), and as much as the choice of the smallest event changes it.
+#: no better on 71 real cells), and this share of what the choice of the smallest event changes.
 MODEL_FLOOR = 0.08
+CHOICE_SHARE = 0.7
 #: Events of a smaller median size (noise sd) are as likely sums of smaller ones that merged.
 _FAINT = 1.8
 #: From this threshold (noise sd) on, which events there are is not a matter of choice.
@@ -56,6 +57,8 @@ _STEP_LEFT = 3e-5
 #: Deviance by which a rise must improve on none to count as resolved. Where there is none, the
 #: free time within a frame takes up what noise would lend to it, and the deviance stays near 0.
 RISE_DEVIANCE = 2.71
+#: From here on there is no need to try without.
+_RISE_CLEAR = 30.0
 #: From here on the rise, resolved or not, is modelled, so that it does not lengthen the decay.
 _RISE_HINT = 0.5
 #: And from here on by event, in log likelihood: what the time within the frame as one more unknown
@@ -134,16 +137,18 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     if len(seen) < 20:
         return _nothing(Status.TOO_SHORT, float(np.median(seen)))
     model = TraceModel(y, time, blocks, settings)
-    found, resolved, shift, shift_sd = _fit(
-        model, Kernel(_best_start(y, time, blocks, settings), settings.held_rise)
-    )
+    found, resolved, shift, shift_sd = _fit(model, *_best_starts(y, time, blocks, settings))
     rise_ci, fine = (np.nan, np.nan), found.kernel.tau
     if found.small_share > BROAD:
         # No unimodal distribution of sizes has so many small ones: they come from tails and bursts
         # that one exponential does not describe, and would take the tails from the decay.
         model.coarse = True
+        tau, heights = found.kernel.tau, found.heights
         found, resolved, shift, shift_sd = _fit(
-            model, Kernel(found.kernel.tau, settings.held_rise), found.heights
+            model,
+            Kernel(tau, settings.held_rise),
+            Kernel(tau, max(found.kernel.rise, 1.5 * settings.dt)),
+            heights,
         )
     model.heights = found.heights
     status = _judge(model, found)
@@ -163,7 +168,8 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         else:
             log_sd = np.hypot(shift_sd, _sd_of_choice(model, plain))
             if autocorrelation > 3 / np.sqrt(model.n_seen):
-                log_sd = np.hypot(log_sd, np.hypot(np.log(fine / plain.kernel.tau), MODEL_FLOOR))
+                log_sd = np.hypot(log_sd, CHOICE_SHARE * np.log(fine / plain.kernel.tau))
+                log_sd = np.hypot(log_sd, MODEL_FLOOR)
             ratio = found.kernel.tau / plain.kernel.tau
             tau_ci = tau_ci[0] * ratio, tau_ci[1] * ratio
             tau_ci = _widened(tau_ci, found.kernel.tau, float(log_sd), settings.confidence_level)
@@ -234,9 +240,9 @@ def _widened(
 
 
 def _fit(
-    model: TraceModel, start: Kernel, heights: Array | None = None
+    model: TraceModel, start: Kernel, start_with_rise: Kernel, heights: Array | None = None
 ) -> tuple[_Round, bool, float, float]:
-    """Fit without a rise, then with one.
+    """Fit with a rise, and without one where little speaks for it.
 
     Returns
     -------
@@ -245,19 +251,21 @@ def _fit(
     shift, shift_sd : by how much log tau is likely to be too long for want of a rise that the
         data could not have told, and how sure that is; 0 otherwise.
     """
-    plain = alternate(model, start, heights)
     if not model.settings.rise:
-        return plain, False, 0.0, 0.0
+        return alternate(model, start, heights), False, 0.0, 0.0
     dt = model.settings.dt
-    noise = min(plain.noise, _FIRST_NOISE)
-    found = alternate(model, Kernel(plain.kernel.tau, 1.5 * dt), plain.heights, noise=noise)
+    found = alternate(model, start_with_rise, heights)
+    gained = _deviance_of_rise(model, found)
+    if gained > _RISE_CLEAR and found.kernel.tau > 2 * _FEW_FRAMES * dt:
+        return found, True, 0.0, 0.0
+    plain = alternate(model, start, heights)
     if plain.kernel.tau < _FEW_FRAMES * dt:
         # Few frames tell an event: a fit without a rise can be far from every one with a rise.
         tau = first_tau(model.y, model.blocks, model.settings)
         for factor in (0.7, 1.0, 1.4):
             other = alternate(model, Kernel(factor * tau, 0.3 * dt))
             found = min(found, other, key=lambda f: f.cost)
-    gained = _deviance_of_rise(model, found)
+        gained = _deviance_of_rise(model, found)
     # A rise within the frame leaves its trace in the first frame of an event alone: that frame is
     # then fitted badly by a decay that is free in its size only.
     freedom = (plain.cost - found.cost) / max(int(found.is_event.sum()), 1)
@@ -317,8 +325,10 @@ def first_tau(y: Array, blocks: Frames, settings: Settings) -> float:
     return float(np.clip(-settings.dt / np.log(gamma), *settings.tau_bounds))
 
 
-def _best_start(y: Array, time: Array, blocks: Frames, settings: Settings) -> float:
-    """Start value of the alternation: the best of three, tried on the liveliest stretch."""
+def _best_starts(
+    y: Array, time: Array, blocks: Frames, settings: Settings
+) -> tuple[Kernel, Kernel]:
+    """Where to start without a rise and with one: found on the liveliest stretch."""
     part, part_time, part_blocks = y, time, blocks
     if len(y) > _TRIAL_FRAMES:
         edges = np.arange(0, len(y) - _TRIAL_FRAMES + 1, _TRIAL_FRAMES // 2)
@@ -335,7 +345,11 @@ def _best_start(y: Array, time: Array, blocks: Frames, settings: Settings) -> fl
     for start in (tau, tau / 2.5, tau * 2.5):
         kernel = Kernel(float(np.clip(start, *settings.tau_bounds)), settings.held_rise)
         found.append(alternate(model, kernel, max_rounds=_TRIAL_ROUNDS))
-    return min(found, key=lambda f: f.cost).kernel.tau
+    plain = min(found, key=lambda f: f.cost).kernel
+    if not settings.rise:
+        return plain, plain
+    with_rise = Kernel(plain.tau, 1.5 * settings.dt)
+    return plain, alternate(model, with_rise, max_rounds=_TRIAL_ROUNDS + 1).kernel
 
 
 def alternate(
@@ -354,8 +368,8 @@ def alternate(
     rounds = 0
     while rounds < max_rounds:
         rounds += 1
-        # While the events still move, a few steps do.
-        new = profile(model, kernel, starts, _ROUGH)
+        # While the events still move, one step does.
+        new = profile(model, kernel, starts, 1)
         rss, model.heights, dof = model.squares(new, starts)
         noise = float(np.sqrt(max(rss, 1e-12) / dof))
         moved = abs(new.tau / kernel.tau - 1)
@@ -502,13 +516,15 @@ def _intervals(
     widen = _misfit(lambda v: model.scores(_kernel_at(v, kernel.rise), starts), x, sigma2)
     log_covariance = 2 * sigma2 * inverse * np.sqrt(np.outer(widen, widen))
     limits = [np.log(model.settings.tau_bounds), np.log(_rise_bounds(model))]
+    spreads = np.clip(np.sqrt(2 * sigma2 * np.diag(inverse)), 1e-3, 0.2)
     bounds = []
     for k in range(len(x)):
 
         def deviance(value: float, k: int = k) -> float:
             if not with_rise:
                 return dof * np.log(square(np.array([value])) / rss) / widen[k]
-            return dof * np.log(_other_profiled(square, x, k, value, inverse) / rss) / widen[k]
+            other = _other_profiled(square, x, k, value, inverse, spreads[1 - k])
+            return dof * np.log(other / rss) / widen[k]
 
         bounds.append(
             profile_interval(
@@ -565,9 +581,17 @@ def _misfit(parts: Callable[[Array], Array], x: Array, sigma2: float) -> Array:
 
 
 def _other_profiled(
-    square: Callable[[Array], float], x: Array, k: int, value: float, inverse: NDArray[Any]
+    square: Callable[[Array], float],
+    x: Array,
+    k: int,
+    value: float,
+    inverse: NDArray[Any],
+    spread: float,
 ) -> float:
-    """Residual squares at one parameter's value with the other one at its best."""
+    """Residual squares at one parameter's value with the other one at its best.
+
+    `spread` is about the standard error of the other one.
+    """
     other = 1 - k
     # Along the ridge of the quadratic the other one moves in proportion; search from there.
     guess = x[other] + inverse[other, k] / inverse[k, k] * (value - x[k])
@@ -577,8 +601,14 @@ def _other_profiled(
         v[k], v[other] = value, z[0]
         return square(v)
 
+    # Three points about a standard error apart hold a parabola, whose vertex is the best.
+    h = spread
+    middle, behind, ahead = (at(np.array([z])) for z in (guess, guess - h, guess + h))
+    slope, curve = (ahead - behind) / 2, ahead - 2 * middle + behind
+    if curve > 0 and abs(slope) < 2 * curve:
+        return middle - slope**2 / (2 * curve)
     low, high = np.array([guess - 1.0]), np.array([guess + 1.0])
-    return at(_least(at, np.array([guess]), low, high, _ROUGH))
+    return at(_least(at, np.array([guess]), low, high))
 
 
 def _nothing(status: Status, level: float = np.nan) -> TraceFit:

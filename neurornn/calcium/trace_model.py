@@ -1,5 +1,6 @@
 """One trace under the model: baseline knots, events for given kinetics, residuals."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ Frames = NDArray[np.int64]
 #: A frame may start an event with a rise where a local test exceeds this many noise sd.
 _EVIDENCE = 2.5
 _MAX_PRUNINGS = 4
+#: Kinetics whose logarithms differ by less share their filters.
+_FILTER_STEP = 0.05
 #: Events smaller than this share of a typical one are not counted.
 SMALLEST = 0.25
 #: The share below which they are not counted where sizes are broad,
@@ -217,7 +220,7 @@ class TraceModel:
     def _jumps(self, flat: Array, kernel: Kernel) -> Frames:
         gamma, rho, phi = kernel.poles(self.settings.dt)
         q = self.threshold
-        filters, before_frames, lengths = evidence_filters(kernel, self.settings.dt)
+        filters, before_frames, lengths = _filters_near(kernel, self.settings.dt)
         candidate = find_candidates(flat, filters, before_frames, lengths, _EVIDENCE)
         # Near an edge or a missing frame no filter fits: any frame may start an event there.
         candidate |= _beside_nothing(flat)
@@ -275,6 +278,7 @@ class TraceModel:
             self.knot,
             self.fraction,
             self.n_knots,
+            self.missing,
             *self._sums,
         )
         dof = max(self.n_seen - lost - self.n_knots, 1)
@@ -343,6 +347,18 @@ def evidence_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
     before_frames = np.array([b for b, _ in shapes], np.int64)
     lengths = np.array([len(s) for _, s in shapes], np.int64)
     return filters, before_frames, lengths
+
+
+def _filters_near(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
+    """Filters for kinetics within some per cent: they only propose where an event may be."""
+    steps = [round(float(np.log(max(t, 1e-6))) / _FILTER_STEP) for t in kernel]
+    tau, rise = (float(np.exp(s * _FILTER_STEP)) for s in steps)
+    return _cached_filters(Kernel(tau, rise if kernel.rise > 0 else 0.0), dt)
+
+
+@lru_cache(maxsize=256)
+def _cached_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
+    return evidence_filters(kernel, dt)
 
 
 def _response(kernel: Kernel, dt: float) -> Array:

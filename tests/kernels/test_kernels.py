@@ -7,16 +7,24 @@ import pytest
 from scipy.signal import lfilter
 
 from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
-from neurornn._kernels.projection import baseline_sums, decay_sizes, project_decays, refine_starts
+from neurornn._kernels.projection import (
+    baseline_sums,
+    decay_sizes,
+    project_decays,
+    project_seen,
+    refine_starts,
+)
 from neurornn._kernels.two_pole import filter_response, find_candidates, find_rises
 
 
+@pytest.mark.parametrize("missing", [True, False])
 @pytest.mark.parametrize("rho", [-1.0, 0.3])
-def test_projection_is_least_squares(rho):
+def test_projection_is_least_squares(rho, missing):
     rng = np.random.default_rng(0)
     n, gamma, starts = 60, 0.8, np.array([0, 13, 14, 40])
     y = rng.standard_normal(n)
-    y[20] = np.nan
+    if missing:
+        y[20] = np.nan
     where = np.linspace(0, 2, n)
     knot = np.minimum(where.astype(np.int64), 1)
     fraction = where - knot
@@ -26,6 +34,11 @@ def test_projection_is_least_squares(rho):
     gram, cross, square, lost = project_decays(
         y, starts, free, gamma, rho, rho / gamma, knot, fraction, 3, *sums
     )
+    if not np.isnan(y).any():
+        tabled = project_seen(y, starts, free, gamma, rho, rho / gamma, knot, fraction, 3, *sums)
+        # The same sums, taken in another order.
+        for one, other in zip(tabled, (gram, cross, square, lost), strict=True):
+            assert one == pytest.approx(other, rel=1e-10, abs=1e-10)
     columns = []
     for a, b in itertools.pairwise([*starts, n]):
         for pole in (gamma, rho) if rho > 0 else (gamma,):
