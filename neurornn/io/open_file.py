@@ -107,8 +107,9 @@ def detect_format(path: str | os.PathLike[str]) -> str:
 
     Returns
     -------
-    One of ``nwb, suite2p, caiman, minian, matlab, netcdf, zarr, hdf5, npy, npz, delimited,
-    trodes, fasta, vendor``.
+    format : str
+        One of ``nwb``, ``suite2p``, ``caiman``, ``minian``, ``matlab``, ``netcdf``, ``zarr``,
+        ``hdf5``, ``npy``, ``npz``, ``delimited``, ``trodes``, ``fasta`` and ``vendor``.
 
     Raises
     ------

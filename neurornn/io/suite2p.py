@@ -58,9 +58,11 @@ def read_suite2p(
 
     Returns
     -------
-    Dataset with ``fluorescence`` and ``neuropil (time, unit)`` and ``is_cell_probability
-    (unit)``; units are labelled with the row of the ROI in ``F.npy``. ``tau`` of Suite2p, which
-    is what its user set and not an estimate, stands in the attribute ``suite2p_tau`` (s).
+    Dataset
+        ``fluorescence (time, unit)``, ``neuropil (time, unit)`` and
+        ``is_cell_probability (unit)``; units are labelled with the row of the ROI in ``F.npy``.
+        ``tau`` of Suite2p, which is what its user set and not an estimate, stands in the
+        attribute ``suite2p_tau`` (s).
 
     Raises
     ------
