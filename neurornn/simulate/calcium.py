@@ -133,6 +133,8 @@ def simulate_calcium(
         if missing:
             values = np.where(rng.random(values.shape) < missing, np.nan, values)
         trial = from_traces(values, time=time, sampling_rate=sampling_rate, indicator=indicator)
+        # A frame samples the moment of its stamp; a microscope averages, or scans, before it.
+        trial["dff"].attrs["frame_delay"] = 0.0
         trial["calcium"] = (("time", "unit"), calcium, {"units": "1", "long_name": "true calcium"})
         trial = add_spikes(trial, trains)
         trial["spike_size"] = ("spike", np.concatenate(sizes), {"units": "1"})

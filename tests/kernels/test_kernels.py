@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 from scipy.signal import lfilter
 
 from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
+from neurornn._kernels.pools import upward_jumps
 from neurornn._kernels.projection import (
     baseline_sums,
     decay_sizes,
@@ -173,3 +175,21 @@ def test_leaky_adjoint_is_the_gradient():
             args[k][where] -= 2 * h
             # Central differences in float64: error of the order of h squared plus rounding / h.
             assert grad[where] == pytest.approx((up - value(*args)) / (2 * h), rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_upward_jumps_are_non_negative_least_squares(seed):
+    rng = np.random.default_rng(seed)
+    n, gamma = 30, rng.choice([0.5, 0.9, 0.99])
+    y = rng.standard_normal(n) + 3 * (rng.random(n) < 0.2)
+    if seed % 3 == 0:
+        y[[4, 5, 20]] = np.nan
+    seen = ~np.isnan(y)
+    design = np.tril(gamma ** np.maximum(np.subtract.outer(np.arange(n), np.arange(n)), 0))
+    best, norm = nnls(design[seen], y[seen])
+    jumps = upward_jumps(y, gamma)
+    assert (jumps >= -1e-12).all()
+    # Both are exact; a jump inside a missing stretch may be split in many ways, the fit may not.
+    assert np.linalg.norm((y - design @ jumps)[seen]) == pytest.approx(norm, rel=1e-9)
+    if seen.all():
+        assert jumps == pytest.approx(best, abs=1e-8)
