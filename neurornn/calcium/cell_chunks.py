@@ -12,7 +12,7 @@ from neurornn.calcium.trace_model import Kernel, Settings, knots_of
 from neurornn.calcium.trace_source import read_chunk
 
 #: Per start of a stretch, and whether it is kept as an integer or a number.
-_PER_START = ("frame", "unit", "jump", "rise", "size", "delay", "is_event")
+_PER_START = ("frame", "unit", "jump", "rise", "size", "delay", "probability", "is_event")
 
 
 def fit_cells(
@@ -53,6 +53,7 @@ def fit_cells(
         starts["rise"].append(fit.rises)
         starts["size"].append(fit.sizes)
         starts["delay"].append(fit.delays)
+        starts["probability"].append(fit.probabilities)
         starts["is_event"].append(fit.is_event)
     out: dict[str, NDArray[Any]] = {n: np.asarray(v) for n, v in rows.items()}
     out.update({f"start_{n}": np.concatenate(v) for n, v in starts.items()})

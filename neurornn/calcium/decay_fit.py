@@ -87,6 +87,7 @@ class TraceFit(NamedTuple):
     rises: Array
     sizes: Array
     delays: Array
+    probabilities: Array
     is_event: NDArray[np.bool_]
     rounds: int
     autocorrelation: float
@@ -189,6 +190,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         rises=rises * model.scale,
         sizes=sizes * model.scale,
         delays=delays,
+        probabilities=model.probabilities(found.kernel, found.starts, found.is_event, found.noise),
         is_event=found.is_event,
         rounds=found.rounds,
         autocorrelation=autocorrelation,
@@ -627,6 +629,7 @@ def _nothing(status: Status, level: float = np.nan) -> TraceFit:
         rises=np.empty(0),
         sizes=np.empty(0),
         delays=np.empty(0),
+        probabilities=np.empty(0),
         is_event=np.empty(0, bool),
         rounds=0,
         autocorrelation=np.nan,

@@ -63,7 +63,8 @@ class Kinetics(Reported, Saved, BaseEstimator):
         trace), ``snr``, ``event_rate`` (Hz), each with ``_ci``; ``status``, ``rise_status``;
         ``covariance`` of the two time constants (s^2).
     events_ : Dataset over ``event``
-        ``event_time`` (s), ``event_size`` (unit of the trace), ``event_unit``, ``event_frame``.
+        ``event_time`` (s), ``event_size`` (unit of the trace), ``event_probability`` (that it is
+        one and not noise), ``event_unit``, ``event_frame``.
     segments_ : Dataset over ``segment``
         What every start of a decay adds, and the knots of the baselines: enough to draw
     calcium_ : DataArray (time, unit), the denoised trace without its baseline, and
@@ -355,6 +356,11 @@ class Kinetics(Reported, Saved, BaseEstimator):
                     {"units": "s"},
                 ),
                 "event_size": ("event", column("start_size")[chosen], {"units": units}),
+                "event_probability": (
+                    "event",
+                    column("start_probability")[chosen],
+                    {"units": "1", "long_name": "probability of an event, given the others"},
+                ),
                 "event_unit": ("event", column("start_unit")[chosen]),
                 "event_frame": ("event", frame),
             },

@@ -238,3 +238,21 @@ def test_frame_rates_from_5_to_500_hz(sampling_rate, tau, rise, duration):
     assert abs(np.median(errors)) < 0.06
     # Below some 10 Hz events that merge within a frame move tau by 3 %, about one half-width.
     assert sum(covered) >= (4 if sampling_rate > 10 else 2)
+
+
+def test_probabilities_of_events_are_shares_of_true_ones():
+    told, true = [], []
+    for seed in range(6):
+        rec = nr.simulate.simulate_calcium(
+            1, 200.0, 30.0, tau_decay=0.5, rate=0.7, snr=3, rng=seed
+        )
+        # A low threshold lets events of noise through.
+        events = nr.calcium.Kinetics(penalty=2.5, rise=False).fit(rec["dff"]).events_
+        told.append(events["event_probability"].values)
+        away = events["event_time"].values[:, None] - rec["spike_times"].values[None, :]
+        true.append(np.abs(away).min(axis=1) < 0.1)
+    p, is_true = np.concatenate(told), np.concatenate(true)
+    assert ((p >= 0) & (p <= 1)).all()
+    # Some 900 events: the binomial error of a share is 0.01, the odds are good to a factor of two.
+    assert p.mean() == pytest.approx(is_true.mean(), abs=0.04)
+    assert is_true[p > 0.9].mean() > 0.9 > 0.6 > is_true[p < 0.5].mean()
