@@ -20,6 +20,7 @@ from tests.benchmarks import (
     population,
     real_tau,
     realdata,
+    spike_counts,
     spike_rates,
 )
 
@@ -53,6 +54,11 @@ SECTIONS = {
         "real cells with known spikes, 30 Hz: inferred rate against recorded spikes, medians",
         spike_rates.COLUMNS,
         spike_rates.rows,
+    ),
+    "spike_counts": (
+        "real cells with known spikes, 30 Hz: spikes inferred from event sizes, medians",
+        spike_counts.COLUMNS,
+        spike_counts.rows,
     ),
     "calcium_speed": (
         "milliseconds of a whole fit of 30,000 frames beside oasis-deconv, interleaved",
