@@ -16,5 +16,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "indicators": ["Constant", "Indicator", "indicator", "list_indicators"],
         "planning": ["Plan", "plan"],
         "pooling": ["pool_sessions", "share_kinetics"],
+        "quanta": ["count_spikes", "estimate_quantum"],
     },
 )

@@ -25,8 +25,8 @@ _TRIAL_ROUNDS = 3
 #: Where the residual is autocorrelated it is not the noise of a true model. What the model lacks
 #: adds an error to the logarithm of tau: this sd (the constant told from recorded spikes is itself
 #: no better on 71 real cells), and this share of what the choice of the smallest event changes.
-MODEL_FLOOR = 0.08
-CHOICE_SHARE = 0.7
+MODEL_FLOOR = 0.07
+CHOICE_SHARE = 0.8
 #: Events of a smaller median size (noise sd) are as likely sums of smaller ones that merged.
 _FAINT = 1.8
 #: From this threshold (noise sd) on, which events there are is not a matter of choice.
@@ -383,7 +383,8 @@ def alternate(
         starts, is_event = model.events(kernel, noise)
         small_share = model.small_share
         # Events that were met before: a fixed point, or a cycle between near-equal optima.
-        if starts.tobytes() in seen or moved < _TOLERANCE:
+        # At first the baseline moves as well, and kinetics that stand still say little.
+        if starts.tobytes() in seen or (moved < _TOLERANCE and rounds > _WEIGHINGS):
             break
     kernel = profile(model, kernel, starts)
     rss, model.heights, dof = model.squares(kernel, starts)

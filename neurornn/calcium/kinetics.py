@@ -87,7 +87,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
     one exponential does not describe), events below half of it are not counted. The interval of
     tau_decay is the profile likelihood's, widened by what groups of events disagree, by what the
     choice of faint events moves it, and, where the residual is autocorrelated and the model so
-    not the whole truth, by a model error of 8 % and of 0.7 times what the choice of the smallest
+    not the whole truth, by a model error of 7 % and of 0.8 times what the choice of the smallest
     event changes: constants found on 71 cells with recorded spikes.
 
     References
