@@ -88,7 +88,9 @@ def main() -> None:
     """Run the sections named, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
-    parser.add_argument("--out", type=Path, default=None, help="page to write (all sections)")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="page in which the sections are written anew"
+    )
     parser.add_argument("--traces", type=int, default=40, help="of each kind in latin_square")
     parser.add_argument("--cells", type=int, default=10_000, help="in calcium_scale")
     chosen = parser.parse_args()
@@ -96,7 +98,7 @@ def main() -> None:
     names = ("neurornn", "numpy", "scipy", "numba", "torch", "xarray")
     versions = ", ".join(f"{n} {importlib.metadata.version(n)}" for n in names)
     head = f"One thread; Python {platform.python_version()}; {versions}."
-    page = ["# Benchmarks", "", "Written by `make bench`. " + head, ""]
+    page = _Page(chosen.out, ["# Benchmarks", "", "Written by `make bench`. " + head, ""])
     with threadpool_limits(1):
         for name in chosen.sections:
             title, columns, rows = SECTIONS[name]
@@ -109,11 +111,32 @@ def main() -> None:
             print(f"{text}\n({name}: {time.perf_counter() - begin:.0f} s)\n", flush=True)
             command = f"python -m tests.benchmarks {name}"
             command += f" {option} {given[0]}" if given else ""
-            page += [f"## {title}", "", f"`{command}`", "", "```text", text, "```", ""]
-            if chosen.out is not None:
-                # After every section, so that what was measured is not lost with a later one.
-                chosen.out.parent.mkdir(parents=True, exist_ok=True)
-                chosen.out.write_text("\n".join(page))
+            # After every section, so that what was measured is not lost with a later one.
+            page.put(title, [f"`{command}`", "", "```text", text, "```", ""])
+
+
+class _Page:
+    """The page of benchmarks; sections that are not run again keep what they said."""
+
+    def __init__(self, path: Path | None, head: list[str]) -> None:
+        self.path, self.head = path, head
+        self.sections: dict[str, list[str]] = {}
+        if path is not None and path.exists():
+            for part in path.read_text().split("\n## ")[1:]:
+                title, _, body = part.partition("\n")
+                self.sections[title] = body.strip("\n").split("\n") + [""]
+
+    def put(self, title: str, body: list[str]) -> None:
+        """Set one section and write the page, sections in their order."""
+        self.sections[title] = body
+        if self.path is None:
+            return
+        order = [t for t, *_ in SECTIONS.values() if t in self.sections]
+        lines = list(self.head)
+        for t in order:
+            lines += [f"## {t}", "", *self.sections[t]]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("\n".join(lines))
 
 
 if __name__ == "__main__":
