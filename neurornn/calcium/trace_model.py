@@ -17,8 +17,12 @@ from neurornn._kernels.two_pole import find_candidates, find_rises
 Array = NDArray[np.float64]
 Frames = NDArray[np.int64]
 
-#: A frame may start an event with a rise where a local test exceeds this many noise sd.
+#: A frame may start an event where a local test exceeds this many noise sd, and this share of the
+#: threshold of an event.
 _EVIDENCE = 2.5
+_EVIDENCE_SHARE = 0.75
+#: How far (frames) an event is moved to where it fits better, and how often all are gone through.
+_REACH, _SWEEPS = 3, 3
 _MAX_PRUNINGS = 4
 #: Log of the frames among which the place of an event is in effect chosen; on simulated traces of
 #: a signal-to-noise ratio of 3 the probabilities then are the shares of true events.
@@ -246,7 +250,9 @@ class TraceModel:
         gamma, rho, phi = kernel.poles(self.settings.dt)
         q = self.threshold
         filters, before_frames, lengths = _filters_near(kernel, self.settings.dt)
-        candidate = find_candidates(flat, filters, before_frames, lengths, _EVIDENCE)
+        candidate = find_candidates(
+            flat, filters, before_frames, lengths, max(_EVIDENCE, _EVIDENCE_SHARE * q)
+        )
         # Near an edge or a missing frame no filter fits: any frame may start an event there.
         candidate |= _beside_nothing(flat)
         # Two free sizes fit noise better than one: the threshold with the same false alarms.
@@ -255,7 +261,7 @@ class TraceModel:
         starts = np.concatenate([[0], starts])
         is_free = np.arange(len(starts)) == 0
         for _ in range(_MAX_PRUNINGS):
-            starts = refine_starts(flat, starts, is_free, gamma, rho, phi, 3, 5)
+            starts = refine_starts(flat, starts, is_free, gamma, rho, phi, _REACH, _SWEEPS)
             keep = is_free | (self._gains(flat, starts, is_free, kernel) > 0.5 * q**2)
             if keep.all():
                 break
