@@ -48,6 +48,8 @@ _CERTAIN_GAIN = 0.75
 _FIRST_NOISE = 0.7
 #: Relative step of tau at which the alternation ends: a tenth of the narrowest interval seen.
 _TOLERANCE = 1e-3
+#: Relative step of tau from which an alternation that has not ended is not trusted.
+_WANDERING = 0.02
 #: Newton steps of one search and of a rough one, the difference its derivatives are taken over
 #: (of a logarithm: far above rounding, far below any interval), and the step at which it ends.
 _MAX_NEWTON = 25
@@ -62,8 +64,8 @@ _RISE_CLEAR = 30.0
 #: From here on the rise, resolved or not, is modelled, so that it does not lengthen the decay.
 _RISE_HINT = 0.5
 #: And from here on by event, in log likelihood: what the time within the frame as one more unknown
-#: gains where there is no rise is 0.3 to 0.9.
-_TIMING_GAIN = 1.0
+#: gains where there is no rise is 0.3 to 1.1.
+_TIMING_GAIN = 1.3
 
 
 class TraceFit(NamedTuple):
@@ -104,6 +106,7 @@ class _Round(NamedTuple):
     is_event: NDArray[np.bool_]
     rounds: int
     small_share: float
+    moved: float
 
 
 def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> TraceFit:
@@ -367,7 +370,7 @@ def alternate(
     seen: set[bytes] = set()
     starts, is_event = model.events(kernel, noise)
     small_share = model.small_share
-    rounds = 0
+    rounds, moved = 0, 0.0
     while rounds < max_rounds:
         rounds += 1
         # While the events still move, one step does.
@@ -392,7 +395,9 @@ def alternate(
     cost = model.n_seen / 2 * np.log(max(rss, 1e-12))
     cost += 0.5 * model.threshold**2 * int(is_event.sum())
     noise = float(np.sqrt(max(rss, 1e-12) / dof))
-    return _Round(cost, kernel, noise, model.heights.copy(), starts, is_event, rounds, small_share)
+    return _Round(
+        cost, kernel, noise, model.heights.copy(), starts, is_event, rounds, small_share, moved
+    )
 
 
 def profile(
@@ -493,7 +498,9 @@ def _judge(model: TraceModel, found: _Round) -> Status:
     sizes, _ = model.events_seen(found.kernel, found.starts)
     if float(np.median(sizes[found.is_event])) < _FAINT * found.noise:
         return Status.TOO_NOISY
-    return Status.NOT_CONVERGED if found.rounds >= _MAX_ROUNDS else Status.OK
+    # Events that go back and forth without end while the kinetics stand are no reason to refuse.
+    wandering = found.rounds >= _MAX_ROUNDS and found.moved > _WANDERING
+    return Status.NOT_CONVERGED if wandering else Status.OK
 
 
 def _intervals(
