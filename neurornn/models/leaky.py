@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.rng import RNG, seed_of
 from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
+from neurornn._kernels.recurrent import leaky_recurrence, recurrence_adjoint
 from neurornn.models.base import (
     PhysicalParameter,
     RecurrentModel,
@@ -193,6 +194,11 @@ class LeakyRNN(RecurrentModel):
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run the rate equation over time."""
         alpha, weights = self.alpha(), self.weights()
+        if weights is not None and _kernels_on and inputs.device.type == "cpu":
+            # Time first, as the loop runs; the inputs are turned, not the longer drive.
+            drive = nn.functional.linear(inputs.transpose(0, 1), self.input_weight, self.bias)
+            states = _LeakyRecurrence.apply(drive, weights, alpha, state, self.nonlinearity)
+            return states.transpose(0, 1), states[-1]
         drive = nn.functional.linear(inputs, self.input_weight, self.bias)
         if weights is None:
             drive = alpha * self._f(drive)
@@ -239,3 +245,26 @@ class _LeakyFilter(torch.autograd.Function):
             torch.from_numpy(grad_gamma).reshape(shape).sum(0),
             torch.from_numpy(grad_start).reshape(shape),
         )
+
+
+class _LeakyRecurrence(torch.autograd.Function):
+    """The leaky recurrence over time, with a hand-written adjoint; time along the first axis."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, drive: Tensor, weights: Tensor, alpha: Tensor, start: Tensor, nonlinearity: str
+    ) -> Tensor:
+        kept = [weights, alpha.to(drive.dtype)]
+        arrays = [x.detach().contiguous().numpy() for x in (drive, *kept, start)]
+        states, activity = leaky_recurrence(*arrays, nonlinearity)
+        ctx.kept = (states, activity, *arrays[1:3], nonlinearity)
+        return torch.from_numpy(states[1:])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        states, activity, weights, alpha, nonlinearity = ctx.kept
+        grads = recurrence_adjoint(
+            grad.contiguous().numpy(), states, activity, weights, alpha, nonlinearity
+        )
+        return *(torch.from_numpy(g) for g in grads), None
