@@ -17,6 +17,7 @@ from tests.benchmarks import (
     calcium_speed,
     foundation,
     latin_square,
+    leaky_step,
     population,
     real_tau,
     realdata,
@@ -74,6 +75,11 @@ SECTIONS = {
         "what must not move tau: order, chunks, unit, silence, frames averaged",
         calcium_invariance.COLUMNS,
         calcium_invariance.rows,
+    ),
+    "leaky_step": (
+        "a training step of LeakyRNN beside torch's RNN and the loop of peers, one thread",
+        leaky_step.COLUMNS,
+        leaky_step.rows,
     ),
     "realdata": (
         "every real calcium set: read, kinetics run",
