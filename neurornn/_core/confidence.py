@@ -368,6 +368,7 @@ def random_effects(
     Shrunk values are the empirical Bayes estimates of Morris (1983,
     doi:10.1080/01621459.1983.10477920), their variance with his allowance for an estimated `b2`.
     """
+    normal_quantile(confidence_level)  # Refuses what is no probability.
     x, v = np.asarray(values, dtype=float), np.asarray(variances, dtype=float)
     n = len(x)
     if n < 2:

@@ -31,9 +31,6 @@ def upward_jumps(y, gamma):
     k = -1
     for t in range(n):
         if np.isnan(y[t]):
-            if k < 0:
-                k = 0
-                value[0], weight[0], start[0] = 0.0, 0.0, t
             continue
         k += 1
         value[k], weight[k], start[k] = y[t], 1.0, t

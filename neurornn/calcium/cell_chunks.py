@@ -1,17 +1,19 @@
 """The cells of one chunk: fitted one by one, returned as arrays that files and processes carry."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurornn._core.confidence import median_interval
+from neurornn._core.status import Status
 from neurornn._kernels.projection import draw_decays
-from neurornn.calcium.decay_fit import fit_trace
+from neurornn.calcium.decay_fit import TraceFit, fit_trace, nothing_fitted
 from neurornn.calcium.trace_model import Kernel, Settings, knots_of
 from neurornn.calcium.trace_source import read_chunk
 
-#: Per start of a stretch, and whether it is kept as an integer or a number.
+#: What is kept of every start of a stretch.
 _PER_START = ("frame", "unit", "jump", "rise", "size", "delay", "probability", "is_event")
 
 
@@ -30,7 +32,7 @@ def fit_cells(
     rows: dict[str, list[Any]] = {k: [] for k in columns.split()}
     starts: dict[str, list[NDArray[Any]]] = {k: [] for k in _PER_START}
     for k in range(values.shape[1]):
-        fit = fit_trace(np.ascontiguousarray(values[:, k]), time, blocks, settings)
+        fit = _fit_or_fail(np.ascontiguousarray(values[:, k]), time, blocks, settings)
         sizes = fit.sizes[fit.is_event]
         rows["status"].append(str(fit.status))
         rows["tau"].append(fit.kernel.tau)
@@ -58,6 +60,24 @@ def fit_cells(
     out: dict[str, NDArray[Any]] = {n: np.asarray(v) for n, v in rows.items()}
     out.update({f"start_{n}": np.concatenate(v) for n, v in starts.items()})
     return out
+
+
+def _fit_or_fail(
+    y: NDArray[np.float64],
+    time: NDArray[np.float64],
+    blocks: NDArray[np.int64],
+    settings: Settings,
+) -> TraceFit:
+    """Fit one trace; a cell on which the arithmetic breaks down does not take the others along."""
+    try:
+        return fit_trace(y, time, blocks, settings)
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+        warnings.warn(
+            f"The fit of a cell broke down ({type(error).__name__}: {error}): status failed",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return nothing_fitted(Status.FAILED, float(np.nanmedian(y)))
 
 
 def draw_calcium(

@@ -127,19 +127,19 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     -----
     Alternates (a) the exact segmentation into events for the kinetics, noise and baseline at hand,
     (b) the profile over the kinetics with the sizes of every event and the baseline eliminated,
-    until the events repeat; first without a rise, then with one. Where nothing speaks for a rise
-    the fit without it stands; where little does, it is modelled but not called resolved.
+    until the events repeat; with a rise, and without one where little speaks for it. Where nothing
+    does, the fit without it stands; where little does, it is modelled but not called resolved.
     The deviance of the profile is divided by the ratio of the empirical to the assumed variance of
     the score of the stretches where that ratio exceeds 1, so that misspecified decays widen the
     interval (the sandwich of White 1982, doi:10.2307/1912526).
     """
     seen = y[~np.isnan(y)]
     if not len(seen):
-        return _nothing(Status.NO_DATA)
+        return nothing_fitted(Status.NO_DATA)
     if np.ptp(seen) == 0:
-        return _nothing(Status.CONSTANT, seen[0])
+        return nothing_fitted(Status.CONSTANT, seen[0])
     if len(seen) < 20:
-        return _nothing(Status.TOO_SHORT, float(np.median(seen)))
+        return nothing_fitted(Status.TOO_SHORT, float(np.median(seen)))
     model = TraceModel(y, time, blocks, settings)
     found, resolved, shift, shift_sd = _fit(model, *_best_starts(y, time, blocks, settings))
     rise_ci, fine = (np.nan, np.nan), found.kernel.tau
@@ -169,6 +169,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         tau_ci, rise_ci, covariance = _intervals(model, plain)
         if np.isnan(tau_ci).any():
             status = Status.DECAY_NOT_RESOLVED
+            tau_ci, rise_ci, covariance = (np.nan, np.nan), (np.nan, np.nan), covariance * np.nan
         else:
             log_sd = np.hypot(shift_sd, _sd_of_choice(model, plain))
             if autocorrelation > 3 / np.sqrt(model.n_seen):
@@ -310,7 +311,7 @@ def _expected_of_rise(model: TraceModel, plain: _Round) -> float:
 
 
 def first_tau(y: Array, blocks: Frames, settings: Settings) -> float:
-    """Start value from the decline of the autocovariance over ten lags, which noise spares.
+    """Start value from the decline of the autocovariance over eleven lags, which noise spares.
 
     An AR(1) process in white noise has autocovariance proportional to ``gamma**lag`` from lag 1
     on; the ratio of neighbouring lags is averaged by least squares.
@@ -338,6 +339,7 @@ def _best_starts(
     if len(y) > _TRIAL_FRAMES:
         edges = np.arange(0, len(y) - _TRIAL_FRAMES + 1, _TRIAL_FRAMES // 2)
         squares = np.nan_to_num(y - np.nanmean(y)) ** 2
+        edges = np.append(edges, len(y) - _TRIAL_FRAMES)
         power = [float(squares[a : a + _TRIAL_FRAMES].sum()) for a in edges]
         a = int(edges[int(np.argmax(power))])
         b = a + _TRIAL_FRAMES
@@ -621,7 +623,8 @@ def _other_profiled(
     return at(_least(at, np.array([guess]), low, high))
 
 
-def _nothing(status: Status, level: float = np.nan) -> TraceFit:
+def nothing_fitted(status: Status, level: float = np.nan) -> TraceFit:
+    """What is returned for a trace that could not be fitted."""
     return TraceFit(
         status=status,
         kernel=Kernel(np.nan, 0.0),

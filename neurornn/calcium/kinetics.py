@@ -206,9 +206,12 @@ class Kinetics(Reported, Saved, BaseEstimator):
             tau_bounds=(low, high),
             knot_spacing=self._spacing(),
             confidence_level=float(self.confidence_level),
-            rise=self.rise is True,
+            rise=self._fits_rise(),
             held_rise=self._held_rise(),
         )
+
+    def _fits_rise(self) -> bool:
+        return isinstance(self.rise, bool | np.bool_) and bool(self.rise)
 
     def _held_rise(self) -> float:
         """Rise that is not fitted (s); 0 for none."""
@@ -260,7 +263,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 ci=column("rise_ci"),
                 units="s",
                 long_name="time constant of the rise",
-                reason=_NO_RISE if self.rise is True else _HELD,
+                reason=_NO_RISE if self._fits_rise() else _HELD,
                 **common,
             ),
             Estimate(
@@ -319,7 +322,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
             np.where(
                 np.isfinite(column("rise")),
                 "ok",
-                "not_resolved" if self.rise is True else "held",
+                "not_resolved" if self._fits_rise() else "held",
             ),
             {"long_name": "whether a rise time was resolved, or held"},
         )
@@ -498,8 +501,8 @@ class Kinetics(Reported, Saved, BaseEstimator):
             counts = self._counted_jumps(source, where, check_positive(exponent, "exponent"))
             method = f"jumps of every frame to the power of {exponent:g}"
         width = counts.attrs["bin_size"]
-        usable = ~self.parameters_["status"].isin([str(Status.NO_DATA), str(Status.CONSTANT)])
-        rate = (counts / width).where(xr.DataArray(usable.values, dims="unit"))
+        usable = np.isfinite(self.parameters_["noise_sd"].values)
+        rate = (counts / width).where(xr.DataArray(usable, dims="unit"))
         kept = {k: counts.attrs[k] for k in ("bin_size", "convention")}
         return rate.rename("rate").assign_attrs(
             units="Hz", long_name="event rate", method=method, **kept
@@ -525,8 +528,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
     def _counted_jumps(
         self, trace: Any, where: Mapping[str, Any], exponent: float
     ) -> xr.DataArray:
-        rate = None if isinstance(trace, xr.DataArray) else self.sampling_rate_
-        source = TraceSource(trace, rate, self.chunk_size, min_frames=20)
+        source = TraceSource(trace, self.sampling_rate_, self.chunk_size, min_frames=20)
         table = self.parameters_
         if len(source.traces.time) != self.segments_.sizes["time"] or (
             list(source.traces.unit) != table["unit"].values.tolist()
@@ -535,6 +537,14 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 f"trace has {len(source.traces.time)} frames of {len(source.traces.unit)} units",
                 f"What was fitted, {self.segments_.sizes['time']} frames of "
                 f"{table.sizes['unit']} units, was needed",
+                "Pass the same variable as to fit, uncut",
+            )
+        if np.abs(source.traces.time - self.segments_["time"].values).max() > (
+            0.5 / self.sampling_rate_
+        ):
+            raise ShapeError(
+                f"trace starts at {source.traces.time[0]:g} s",
+                f"The clock of the fit, from {float(self.segments_['time'][0]):g} s, was needed",
                 "Pass the same variable as to fit, uncut",
             )
         clock, dt = source.traces.time, 1 / self.sampling_rate_

@@ -74,6 +74,13 @@ def pool_sessions(
             "At least two sessions of the same cells were needed",
             "One session needs no pooling: its intervals are in parameters_",
         )
+    for table in tables:
+        if len(set(table["unit"].values.tolist())) < table.sizes["unit"]:
+            raise DataError(
+                "A session has two cells of the same label",
+                "Labels on unit that tell the cells apart were needed",
+                "Set them: fit.parameters_.assign_coords(unit=...)",
+            )
     labels: list[Any] = []
     for table in tables:
         labels += [u for u in table["unit"].values.tolist() if u not in labels]

@@ -46,8 +46,9 @@ def jumps_of(
     out = np.zeros(len(flat))
     for begin, end in blocks:
         jumps = upward_jumps(flat[begin:end] / noise_sd, gamma)
-        # What a stretch starts with came before it.
-        jumps[0] = 0.0
+        # What the first frame seen shows came before it.
+        seen = np.flatnonzero(~np.isnan(flat[begin:end]))
+        jumps[: seen[0] + 1 if len(seen) else None] = 0.0
         out[begin:end] = np.maximum(jumps - NOISE_SHARE, 0.0) ** exponent
     return out
 

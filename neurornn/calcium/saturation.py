@@ -145,10 +145,14 @@ def linearise(
         method=f"Hill curve inverted: n {hill:g}, K {dissociation:g} nM, "
         f"range {dynamic_range:g}, rest {resting:g} nM",
     )
+    coords: dict[Any, Any] = {"time": ("time", traces.time, {"units": "s"}), "unit": traces.unit}
+    if isinstance(trace, xr.DataArray) and "status" in trace.coords:
+        # Whether a cell was clipped is still to be known.
+        coords["status"] = ("unit", np.atleast_1d(trace["status"].values))
     return xr.DataArray(
         calcium,
         dims=("time", "unit"),
-        coords={"time": ("time", traces.time, {"units": "s"}), "unit": traces.unit},
+        coords=coords,
         attrs=attrs,
         name="calcium",
     )

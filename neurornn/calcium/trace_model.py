@@ -94,7 +94,9 @@ def first_noise(y: Array, blocks: Frames) -> float:
     if not len(steps):
         return float(np.nanstd(y)) or 1.0
     sd = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / np.sqrt(2)
-    return sd if sd > 0 else float(np.std(steps)) or 1.0
+    # A trace without noise is measured with that of single precision.
+    least = 1e-6 * float(np.nanmax(y) - np.nanmin(y))
+    return max(sd, least) if sd > 0 else float(np.std(steps)) or 1.0
 
 
 def knots_of(time: Array, spacing: float) -> tuple[Frames, Array, int]:
@@ -210,6 +212,9 @@ class TraceModel:
             near = near[~np.isnan(near)]
             heights[k] = np.percentile(near, 20) + 0.84 if len(near) > 10 else np.nan
         known = ~np.isnan(heights)
+        if not known.any():
+            # Knots closer than the frames tell: one level for all.
+            return np.full(self.n_knots, float(np.nanpercentile(self.y, 20)) + 0.84)
         return np.interp(np.arange(self.n_knots), np.flatnonzero(known), heights[known])
 
     def baseline(self) -> Array:
@@ -368,13 +373,17 @@ def evidence_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
             i = np.arange(before + after)
             lag = np.maximum(i - before, 0) + 0.5
             event = np.where(i >= before, gamma**lag - np.maximum(rho, 0.0) ** lag, 0.0)
+            whole = float(np.sqrt(event @ event))
             through = gamma**i
             event = event - through * (through @ event / (through @ through))
             norm = float(np.sqrt(event @ event))
-            if norm > 1e-6:
+            # What is left of rounding is no shape.
+            if norm > 1e-6 * whole:
                 shapes.append((before, event / norm))
-    longest = max(len(s) for _, s in shapes)
-    filters = np.stack([np.pad(s, (0, longest - len(s))) for _, s in shapes])
+    longest = max((len(s) for _, s in shapes), default=1)
+    filters = np.zeros((len(shapes), longest))
+    for row, (_, shape) in zip(filters, shapes, strict=True):
+        row[: len(shape)] = shape
     before_frames = np.array([b for b, _ in shapes], np.int64)
     lengths = np.array([len(s) for _, s in shapes], np.int64)
     return filters, before_frames, lengths

@@ -8,6 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurornn._core.checks import Traces, as_traces, check_finite_or_missing
+from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.files import fingerprint
 from neurornn._core.jobs import chunk_slices
 
@@ -49,6 +50,7 @@ class TraceSource(Sequence[Chunk]):
         self.is_lazy = _is_lazy(data)
         self._on_cluster = on_cluster
         if self.is_lazy:
+            _check_shape(data.shape, isinstance(data, xr.DataArray))
             # The clock and the labels are checked with a stand-in of one unit.
             self._data = data.transpose("time", "unit") if isinstance(data, xr.DataArray) else data
             head = as_traces(
@@ -81,6 +83,21 @@ class TraceSource(Sequence[Chunk]):
             return fingerprint(traces.values, traces.time, *settings)
         hashes = [fingerprint(read_chunk(self._data[:, s])) for s in self._slices]
         return fingerprint(hashes, traces.time, *settings)
+
+
+def _check_shape(shape: tuple[int, ...], has_named_axes: bool) -> None:
+    if 0 in shape:
+        raise DataError(
+            f"fluorescence is empty, shape {shape}",
+            "At least 20 frames of one unit were needed",
+            "Check the selection of units and of time",
+        )
+    if not has_named_axes and shape[0] < min(shape[1], 500):
+        raise ShapeError(
+            f"fluorescence has {shape[0]} frames of {shape[1]} units",
+            "Time along the first axis, (time, unit), was needed",
+            "If the axes are (unit, time), pass its transpose",
+        )
 
 
 def read_chunk(part: Any) -> NDArray[np.float64]:

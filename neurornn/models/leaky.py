@@ -194,7 +194,8 @@ class LeakyRNN(RecurrentModel):
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run the rate equation over time."""
         alpha, weights = self.alpha(), self.weights()
-        if weights is not None and _kernels_on and inputs.device.type == "cpu":
+        is_quick = inputs.device.type == "cpu" and inputs.dtype in (torch.float32, torch.float64)
+        if weights is not None and _kernels_on and is_quick and inputs.shape[1]:
             # Time first, as the loop runs; the inputs are turned, not the longer drive.
             drive = nn.functional.linear(inputs.transpose(0, 1), self.input_weight, self.bias)
             states = _LeakyRecurrence.apply(drive, weights, alpha, state, self.nonlinearity)
@@ -254,16 +255,20 @@ class _LeakyRecurrence(torch.autograd.Function):
     def forward(
         ctx: Any, drive: Tensor, weights: Tensor, alpha: Tensor, start: Tensor, nonlinearity: str
     ) -> Tensor:
-        kept = [weights, alpha.to(drive.dtype)]
-        arrays = [x.detach().contiguous().numpy() for x in (drive, *kept, start)]
+        alpha = alpha.to(drive.dtype)
+        arrays = [x.detach().contiguous().numpy() for x in (drive, weights, alpha, start)]
         states, activity = leaky_recurrence(*arrays, nonlinearity)
-        ctx.kept = (states, activity, *arrays[1:3], nonlinearity)
-        return torch.from_numpy(states[1:])
+        out = torch.from_numpy(states[1:])
+        # Saved through torch, which notices when one of them is changed before the way back.
+        ctx.save_for_backward(weights, alpha, out)
+        ctx.kept = (states, activity, nonlinearity)
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        states, activity, weights, alpha, nonlinearity = ctx.kept
+        states, activity, nonlinearity = ctx.kept
+        weights, alpha, _ = (x.detach().numpy() for x in ctx.saved_tensors)
         grads = recurrence_adjoint(
             grad.contiguous().numpy(), states, activity, weights, alpha, nonlinearity
         )

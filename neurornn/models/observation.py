@@ -259,6 +259,8 @@ class CalciumRNN(RecurrentModel):
             variance = torch.nanmean((seen - level) ** 2, 0)
             # Most differences of neighbours hold noise alone; 0.6745 is the normal quartile.
             noise = (torch.nanmedian(steps.abs(), 0).values / 0.6745) ** 2 / 2
+            # A cell seen in every second frame has no neighbours: half of what varies is noise.
+            noise = torch.where(torch.isfinite(noise), noise, 0.5 * variance)
             usable = torch.isfinite(variance) & (variance > 0)
             signal = torch.maximum(variance - noise, 0.05 * variance)
             # A train of rate r and size A has variance A^2 r tau / 2.

@@ -15,6 +15,7 @@ from neurornn._core.errors import (
     FileFormatError,
     FileWriteError,
     KindError,
+    ShapeError,
     ThreePartError,
     UnitError,
 )
@@ -313,3 +314,36 @@ def test_a_file_in_place_of_the_folder_for_chunks(traces, tmp_path):
 def test_a_variable_without_a_clock_uses_the_stated_rate(traces, fitted):
     bare = xr.DataArray(traces.values, dims=("time", "unit"), attrs={"sampling_rate": RATE})
     assert same_numbers(nr.calcium.Kinetics(chunk_size=1).fit(bare), fitted)
+
+
+# --- cells that ask too much of the arithmetic ---
+
+
+@pytest.mark.parametrize("sampling_rate", [1.0, 5.0, 7.0])
+@pytest.mark.parametrize("seed", [3, 4])
+def test_noise_at_a_low_frame_rate_is_judged_not_raised(sampling_rate, seed):
+    noise = np.random.default_rng(seed).standard_normal((300, 1))
+    kinetics = nr.calcium.Kinetics().fit(noise, sampling_rate=sampling_rate)
+    assert kinetics.status_.item() != "ok"
+
+
+def test_knots_closer_than_the_frames_tell_and_data_in_the_tail_alone(traces):
+    fitted = nr.calcium.Kinetics(knot_spacing=0.3).fit(traces.isel(time=slice(0, 600)))
+    assert fitted.status_.shape == (traces.sizes["unit"],)
+    late = np.full((7200, 1), np.nan)
+    late[6000:, 0] = np.resize(traces.values[:, 0], 1200)
+    nr.calcium.Kinetics().fit(late, sampling_rate=30.0)
+
+
+def test_a_trace_without_noise_is_fitted():
+    rec = nr.simulate.simulate_calcium(1, 60.0, 30.0, tau_decay=0.5, snr=1e12, rng=0)
+    kinetics = nr.calcium.Kinetics().fit(rec["dff"])
+    # Without noise only the merging of spikes within a frame is left.
+    assert kinetics.parameters_["tau_decay"].item() == pytest.approx(0.5, rel=0.01)
+
+
+def test_a_memory_map_the_wrong_way_round_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).standard_normal((25, 300)))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    with pytest.raises(ShapeError, match="Time along the first axis"):
+        nr.calcium.Kinetics().fit(mapped, sampling_rate=30.0)

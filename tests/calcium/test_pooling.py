@@ -118,6 +118,10 @@ def test_bad_input_says_what_to_do():
     good = table([0.5, 0.6], 0.05)
     with pytest.raises(DataError, match="two sessions"):
         nr.calcium.pool_sessions([good])
+    with pytest.raises(DataError, match="same label"):
+        nr.calcium.pool_sessions([good, table([0.5, 0.6], 0.05, unit=["a", "a"])])
+    with pytest.raises(DataError, match="confidence_level"):
+        nr.calcium.pool_sessions([good, good], confidence_level=95)
     with pytest.raises(KindError, match="fitted Kinetics"):
         nr.calcium.pool_sessions([good, nr.calcium.Kinetics()])
     with pytest.raises(ShapeError, match="groups"):

@@ -74,8 +74,21 @@ def test_a_loaded_fit_asks_for_its_trace(recording, fitted, tmp_path):
     assert np.array_equal(only.values, fitted.predict_rate(events_only=True).values)
     again = loaded.predict_rate(trace=recording["dff"])
     assert np.array_equal(again.values, fitted.predict_rate().values)
-    with pytest.raises(ShapeError, match="uncut"):
-        loaded.predict_rate(trace=recording["dff"][:-1])
+    late = recording["dff"].assign_coords(time=recording["time"] + 100.0)
+    for other in (recording["dff"][:-1], late):
+        with pytest.raises(ShapeError, match="uncut"):
+            loaded.predict_rate(trace=other)
+
+
+def test_what_came_before_the_first_frame_seen_is_no_rate():
+    y = np.zeros((9000, 1))
+    y[6000:, 0] = 5 * np.exp(-np.arange(3000) / 15)
+    y[7000::200, 0] += 1.0
+    y += 0.01 * np.random.default_rng(0).standard_normal(y.shape)
+    y[:6000] = np.nan
+    rate = nr.calcium.Kinetics().fit(y, sampling_rate=30.0).predict_rate(0.1)
+    # The decay of what came before starts at 200 s.
+    assert float(rate.sel(time=slice(199.5, 201.0)).max()) == 0.0
 
 
 def test_gaps_and_missing_frames(recording):
@@ -97,4 +110,5 @@ def test_rates_of_a_memory_map_are_the_same(recording, fitted, tmp_path):
     mapped = np.load(path, mmap_mode="r")
     from_map = nr.calcium.Kinetics(chunk_size=2).fit(mapped, sampling_rate=30.0)
     assert np.array_equal(from_map.parameters_["tau_decay"], fitted.parameters_["tau_decay"])
-    assert from_map.predict_rate(0.5).shape == fitted.predict_rate(0.5).shape
+    plain = nr.calcium.Kinetics().fit(recording["dff"].values, sampling_rate=30.0)
+    assert np.array_equal(from_map.predict_rate(0.5).values, plain.predict_rate(0.5).values)
