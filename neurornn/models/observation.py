@@ -307,15 +307,18 @@ class CalciumRNN(RecurrentModel):
         form, and the gains are what turns one into the other.
         """
         (gamma, rho), _, peak = self._response()
-        shot = torch.exp(self.log_shot_noise) / peak**2
-        a = 1 / self.tau_decay
+        dtype = gamma.dtype
+        # Where decays are long against a frame the spectra cancel to the last digits of float32.
+        gamma, rho, peak = gamma.double(), rho.double(), peak.double()
+        shot = torch.exp(self.log_shot_noise.double()) / peak**2
+        a = 1 / self.tau_decay.double()
 
         def together(rate: Tensor) -> Tensor:
             return -torch.expm1(-self.dt * rate) / rate * shot
 
         slow = together(2 * a)
         if self.has_rise:
-            b = self._second_rate()
+            b = self._second_rate().double()
             both, fast = together(a + b), together(2 * b)
         else:
             both = fast = torch.zeros_like(slow)
@@ -330,7 +333,9 @@ class CalciumRNN(RecurrentModel):
         last = r2 * scale
         first = -r1 * scale / (1 + last)
         apart = gamma - rho
-        return (gamma**2 - first * gamma + last) / apart, (rho**2 - first * rho + last) / apart
+        slow_gain = (gamma**2 - first * gamma + last) / apart
+        fast_gain = (rho**2 - first * rho + last) / apart
+        return slow_gain.to(dtype), fast_gain.to(dtype)
 
     @torch.no_grad()
     def recolour(self, innovations: Tensor, inputs: Tensor) -> Tensor:
