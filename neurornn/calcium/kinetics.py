@@ -47,7 +47,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         events that is found: about 3 at one in thirty frames, 3.5 at one in two hundred.
     tau_bounds : (lower, upper), s
         Where tau_decay is searched.
-    rise : fit a rise time where the data ask for one; False holds it at 0, a number (s) at that.
+    rise : fit a rise time where the data ask for one; False leaves it out, a number (s) holds it.
     knot_spacing : s
         The baseline is piecewise linear with knots about this far apart; None for a constant.
     confidence_level : of every interval.
@@ -247,6 +247,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         level = float(self.confidence_level)
         seconds = column("n_seen") / traces.sampling_rate
         held = self._held_rise()
+        few = "there are too few events for an interval of their median"
         estimates = [
             Estimate(
                 name="tau_decay",
@@ -272,7 +273,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 ci=column("amplitude_ci"),
                 units=units,
                 long_name="median size of an event",
-                reason="there are fewer than 6 events",
+                reason=few,
                 **common,
             ),
             Estimate(
@@ -281,6 +282,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 ci=scale_interval(column("noise_sd"), column("dof"), level),
                 units=units,
                 long_name="standard deviation of the noise of one frame",
+                reason="the trace could not be fitted",
                 **common,
             ),
             Estimate(
@@ -296,6 +298,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 ci=column("amplitude_ci") / column("noise_sd")[:, None],
                 units="1",
                 long_name="amplitude over noise_sd",
+                reason=few,
                 **common,
             ),
             Estimate(
@@ -304,6 +307,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 ci=rate_interval(column("n_events"), seconds, level),
                 units="Hz",
                 long_name="events per second of recorded time",
+                reason="no frame was seen",
                 **common,
             ),
         ]
@@ -650,10 +654,11 @@ class Kinetics(Reported, Saved, BaseEstimator):
         weight = "a penalty weighed by their rate"
         if self.penalty is not None:
             weight = f"a penalty of {self.penalty:g} noise s.d."
+        baseline = "constant" if self.knot_spacing is None else "piecewise-linear"
         return (
             "Decay time constants were estimated from fluorescence with neurornn's Kinetics: "
             f"events by optimal partitioning ({weight}), event sizes "
-            f"and a piecewise-linear baseline eliminated by variable projection, tau searched in "
+            f"and a {baseline} baseline eliminated by variable projection, tau searched in "
             f"[{low:g}, {high:g}] s, and {100 * self.confidence_level:g} % intervals from the "
             "profile likelihood, widened where the decays were misspecified"
         )
