@@ -1,6 +1,6 @@
-"""Two-pole calcium that corrects itself by what is observed, and a recurrent tanh layer.
+"""Two-pole calcium that corrects itself by what is observed, and its adjoint.
 
-Both come with their adjoints. Time runs along the first axis; a trace is one cell in one trial.
+Time runs along the first axis; a trace is one cell in one trial.
 """
 
 import numpy as np
@@ -81,51 +81,3 @@ def observe_adjoint(
             carried_a[j], carried_b[j] = gc, gd
     grads[6], grads[7] = carried_a, carried_b
     return grad_observed, grad_rate, grads
-
-
-@njit(cache=True, nogil=True)
-def tanh_layer(drive, keep, weights, start):
-    """States of ``h' = keep h + (1 - keep) tanh(W h + drive)``.
-
-    Parameters
-    ----------
-    drive : (time, trial, hidden)
-    keep : (hidden,)
-    weights : (hidden, hidden)
-    start : (trial, hidden)
-    """
-    n, n_trials, n_hidden = drive.shape
-    out = np.empty_like(drive)
-    for t in range(n):
-        for k in range(n_trials):
-            before = out[t - 1, k] if t > 0 else start[k]
-            for i in range(n_hidden):
-                total = drive[t, k, i]
-                for j in range(n_hidden):
-                    total += weights[i, j] * before[j]
-                out[t, k, i] = keep[i] * before[i] + (1 - keep[i]) * np.tanh(total)
-    return out
-
-
-@njit(cache=True, nogil=True)
-def tanh_layer_adjoint(grad, states, keep, weights, start):
-    """Gradient of `tanh_layer`: with respect to drive, keep, weights and start."""
-    n, n_trials, n_hidden = grad.shape
-    grad_drive = np.empty_like(grad)
-    grad_keep = np.zeros(n_hidden, grad.dtype)
-    grad_weights = np.zeros((n_hidden, n_hidden), grad.dtype)
-    carried = np.zeros((n_trials, n_hidden), grad.dtype)
-    for t in range(n - 1, -1, -1):
-        for k in range(n_trials):
-            before = states[t - 1, k] if t > 0 else start[k]
-            for i in range(n_hidden):
-                whole = grad[t, k, i] + carried[k, i]
-                f = (states[t, k, i] - keep[i] * before[i]) / (1 - keep[i])
-                grad_keep[i] += whole * (before[i] - f)
-                grad_drive[t, k, i] = whole * (1 - keep[i]) * (1 - f * f)
-                carried[k, i] = keep[i] * whole
-            for i in range(n_hidden):
-                for j in range(n_hidden):
-                    grad_weights[i, j] += grad_drive[t, k, i] * before[j]
-                    carried[k, j] += weights[i, j] * grad_drive[t, k, i]
-    return grad_drive, grad_keep, grad_weights, carried

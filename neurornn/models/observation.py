@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from neurornn._core.errors import DataError
 from neurornn._core.rng import RNG
-from neurornn._kernels.observer import observe, observe_adjoint, tanh_layer, tanh_layer_adjoint
+from neurornn._kernels.observer import observe, observe_adjoint
 from neurornn.models import leaky
 from neurornn.models.base import PhysicalParameter, RecurrentModel
 from neurornn.models.bounded import LogBounded
@@ -394,13 +394,13 @@ class CalciumRNN(RecurrentModel):
         return super().forward(x, self._settled(x) if state is None else state)
 
     def _settled(self, x: Tensor) -> Tensor:
-        """Start where the rate of the first frame, or the first observation, would hold it."""
+        """Start where the rate of the first frame would hold it; at 0 without latent units."""
         start = self.start(len(x))
         if not self.n_hidden:
             return start
         (gamma, rho), into, _ = self._response()
         hidden = start[:, : self.n_hidden]
-        _, first = self._latent(x[:, :1, : self.n_stimulus], hidden)
+        _, first = self.latent.scan(x[:, :1, : self.n_stimulus], hidden)
         rate = self._rates(first[:, None])[:, 0] * self.amplitude
         return torch.cat(
             [
@@ -411,15 +411,6 @@ class CalciumRNN(RecurrentModel):
             ],
             1,
         )
-
-    def _latent(self, stimulus: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        net = self.latent
-        weights = net.weights()
-        if not leaky._kernels_on or stimulus.device.type != "cpu" or weights is None:
-            return net.scan(stimulus, hidden)
-        drive = nn.functional.linear(stimulus, net.input_weight, net.bias)
-        states = _TanhLayer.apply(drive, 1 - net.alpha(), weights, hidden)
-        return states, states[:, -1]
 
     def _rates(self, latent: Tensor) -> Tensor:
         """Rates, Hz, from latent states."""
@@ -434,7 +425,7 @@ class CalciumRNN(RecurrentModel):
         poles, into, _ = self._response()
         gain_c, gain_d = self.gains()
         if h:
-            latent, _ = self._latent(inputs[..., : self.n_stimulus], state[:, :h])
+            latent, _ = self.latent.scan(inputs[..., : self.n_stimulus], state[:, :h])
             rate, amplitude = self._rates(latent), self.amplitude
         else:
             latent, rate = inputs[..., :0], torch.zeros_like(above)
@@ -522,25 +513,6 @@ class _Observer(torch.autograd.Function):
             each[6],
             each[7],
         )
-
-
-class _TanhLayer(torch.autograd.Function):
-    """The leaky tanh layer in a compiled loop, with its adjoint."""
-
-    @staticmethod
-    def forward(ctx: Any, drive: Tensor, keep: Tensor, weights: Tensor, start: Tensor) -> Tensor:
-        arrays = [x.detach().contiguous().numpy() for x in (keep, weights, start)]
-        states = tanh_layer(drive.detach().transpose(0, 1).contiguous().numpy(), *arrays)
-        ctx.kept = (states, arrays)
-        return torch.from_numpy(states).transpose(0, 1)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        states, arrays = ctx.kept
-        flat = grad.transpose(0, 1).contiguous().numpy()
-        drive, *rest = tanh_layer_adjoint(flat, states, *arrays)
-        return (torch.from_numpy(drive).transpose(0, 1), *map(torch.from_numpy, rest))
 
 
 def _flat(x: Tensor) -> Any:
