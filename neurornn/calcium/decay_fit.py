@@ -37,12 +37,12 @@ _CHOICE = 0.4
 #: deviance before a fit without one is believed.
 _RISE_SHARE = 0.6
 _RISE_POWER = 6.0
-#: Decays shorter than this (frames) are looked for from several starts.
-_FEW_FRAMES = 6.0
 #: Where it is not, tau is moved part of the way to the fit with one, give or take this share; the
 #: part is what the first frames gain by a free time over what they gain where a rise is certain.
 _SHIFT_SD = 0.45
 _CERTAIN_GAIN = 0.75
+#: Decays shorter than this (frames) are looked for from several starts.
+_FEW_FRAMES = 6.0
 #: Share of the first estimate of the noise from which alternations start. Events that are missed
 #: raise the noise and hide themselves; events too many lower it and drop out one by one.
 _FIRST_NOISE = 0.7
@@ -125,7 +125,8 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
 
     Notes
     -----
-    Alternates (a) the exact segmentation into events for the kinetics, noise and baseline at hand,
+    Alternates (a) the best partition into events, over the frames that local filters propose, for
+    the kinetics, noise and baseline at hand,
     (b) the profile over the kinetics with the sizes of every event and the baseline eliminated,
     until the events repeat; with a rise, and without one where little speaks for it. Where nothing
     does, the fit without it stands; where little does, it is modelled but not called resolved.
@@ -371,7 +372,6 @@ def alternate(
     model.heights = model.first_baseline() if heights is None else heights.copy()
     seen: set[bytes] = set()
     starts, is_event = model.events(kernel, noise)
-    small_share = model.small_share
     rounds, moved = 0, 0.0
     while rounds < max_rounds:
         rounds += 1
@@ -386,7 +386,6 @@ def alternate(
             # Only at first: a threshold that moves with the events could cycle for ever.
             model.weigh(kernel, starts, is_event, noise)
         starts, is_event = model.events(kernel, noise)
-        small_share = model.small_share
         # Events that were met before: a fixed point, or a cycle between near-equal optima.
         # At first the baseline moves as well, and kinetics that stand still say little.
         if starts.tobytes() in seen or (moved < _TOLERANCE and rounds > _WEIGHINGS):
@@ -398,7 +397,15 @@ def alternate(
     cost += 0.5 * model.threshold**2 * int(is_event.sum())
     noise = float(np.sqrt(max(rss, 1e-12) / dof))
     return _Round(
-        cost, kernel, noise, model.heights.copy(), starts, is_event, rounds, small_share, moved
+        cost,
+        kernel,
+        noise,
+        model.heights.copy(),
+        starts,
+        is_event,
+        rounds,
+        model.small_share,
+        moved,
     )
 
 

@@ -62,6 +62,38 @@ class FittedTrace(NamedTuple):
         return float(self.row["tau_decay"]), float(np.nan_to_num(self.row["tau_rise"].item()))
 
 
+def check_match(time: Array, labels: Any, fitted_time: Array, fitted_labels: Any) -> None:
+    """Refuse a trace whose clock or labels are not those of the fit.
+
+    Parameters
+    ----------
+    time, fitted_time : (time,), s.
+    labels, fitted_labels : (unit,)
+    """
+    given = len(time), len(labels)
+    fitted = len(fitted_time), len(fitted_labels)
+    if given != fitted:
+        raise ShapeError(
+            f"trace has {given[0]} frames of {given[1]} units",
+            f"The trace that was fitted, {fitted[0]} frames of {fitted[1]} units, was needed",
+            "Pass the same variable as to fit, uncut",
+        )
+    if list(labels) != list(fitted_labels):
+        raise ShapeError(
+            f"The units of trace are {_few(labels)}",
+            f"Those of the fit, {_few(fitted_labels)}, were needed in the same order",
+            "Select them: trace.sel(unit=kinetics.parameters_['unit'])",
+        )
+    # Half a frame: a time axis that was stored in single precision still fits.
+    half = 0.5 * float(np.median(np.diff(fitted_time)))
+    if np.max(np.abs(time - fitted_time)) > half:
+        raise ShapeError(
+            f"trace runs from {time[0]:g} to {time[-1]:g} s",
+            f"The time axis of the fit, {fitted_time[0]:g} to {fitted_time[-1]:g} s, was needed",
+            "Pass the same variable as to fit, uncut",
+        )
+
+
 class FittedTraces:
     """Traces matched with the kinetics that were fitted to them; the match is checked once.
 
@@ -78,31 +110,10 @@ class FittedTraces:
                 "A fitted Kinetics was needed",
                 "Call fit before: kin = Kinetics().fit(trace)",
             )
-        rate = None if isinstance(trace, xr.DataArray) else kinetics.sampling_rate_
-        traces = as_traces(trace, sampling_rate=rate, name="trace")
+        traces = as_traces(trace, sampling_rate=kinetics.sampling_rate_, name="trace")
         calcium = kinetics.calcium_
-        n_frames, n_units = calcium.sizes["time"], calcium.sizes["unit"]
-        if traces.values.shape != (n_frames, n_units):
-            raise ShapeError(
-                f"trace has {traces.values.shape[0]} frames of {traces.values.shape[1]} units",
-                f"The trace that was fitted, {n_frames} frames of {n_units} units, was needed",
-                "Pass the same variable as to fit, uncut",
-            )
-        labels = calcium["unit"].values
-        if list(traces.unit) != list(labels):
-            raise ShapeError(
-                f"The units of trace are {_few(traces.unit)}",
-                f"Those of the fit, {_few(labels)}, were needed in the same order",
-                "Select them: trace.sel(unit=kinetics.parameters_['unit'])",
-            )
-        time = calcium["time"].values
-        # Half a frame: a time axis that was stored in single precision still fits.
-        if np.max(np.abs(traces.time - time)) > 0.5 / kinetics.sampling_rate_:
-            raise ShapeError(
-                f"trace runs from {traces.time[0]:g} to {traces.time[-1]:g} s",
-                f"The time axis of the fit, {time[0]:g} to {time[-1]:g} s, was needed",
-                "Pass the same variable as to fit, uncut",
-            )
+        time, labels = calcium["time"].values, calcium["unit"].values
+        check_match(traces.time, traces.unit, time, labels)
         self._traces, self._labels = traces, labels
         self._calcium = calcium.transpose("time", "unit").values
         self._baseline = kinetics.baseline_.transpose("time", "unit").values

@@ -14,16 +14,18 @@ from sklearn.utils.validation import check_is_fitted
 from neurornn._core.checks import Traces, check_positive, find_blocks
 from neurornn._core.confidence import (
     Estimate,
+    normal_quantile,
     rate_interval,
     scale_interval,
     to_dataset,
 )
-from neurornn._core.errors import DataError, ShapeError, UnitError
+from neurornn._core.errors import DataError, UnitError
 from neurornn._core.jobs import run_chunks
 from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
 from neurornn.calcium.cell_chunks import draw_baseline, draw_calcium, fit_cells, mean_baseline
+from neurornn.calcium.fitted_traces import check_match
 from neurornn.calcium.indicators import compare_with_literature
 from neurornn.calcium.rates import EXPONENT, binned_jumps, jumps_of, rise_delay
 from neurornn.calcium.trace_model import Kernel, Settings
@@ -192,12 +194,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
                 "Bounds in s were needed that hold the decay of an indicator",
                 "Are these ms? Then divide them by 1000",
             )
-        if not 0 < self.confidence_level < 1:
-            raise DataError(
-                f"confidence_level is {self.confidence_level}",
-                "A probability between 0 and 1 was needed",
-                "Pass for example confidence_level=0.95",
-            )
+        normal_quantile(self.confidence_level)  # Refuses what is no probability.
         if self.knot_spacing is not None:
             check_positive(self.knot_spacing, "knot_spacing", "s")
         return Settings(
@@ -534,23 +531,12 @@ class Kinetics(Reported, Saved, BaseEstimator):
     ) -> xr.DataArray:
         source = TraceSource(trace, self.sampling_rate_, self.chunk_size, min_frames=20)
         table = self.parameters_
-        if len(source.traces.time) != self.segments_.sizes["time"] or (
-            list(source.traces.unit) != table["unit"].values.tolist()
-        ):
-            raise ShapeError(
-                f"trace has {len(source.traces.time)} frames of {len(source.traces.unit)} units",
-                f"What was fitted, {self.segments_.sizes['time']} frames of "
-                f"{table.sizes['unit']} units, was needed",
-                "Pass the same variable as to fit, uncut",
-            )
-        if np.abs(source.traces.time - self.segments_["time"].values).max() > (
-            0.5 / self.sampling_rate_
-        ):
-            raise ShapeError(
-                f"trace starts at {source.traces.time[0]:g} s",
-                f"The clock of the fit, from {float(self.segments_['time'][0]):g} s, was needed",
-                "Pass the same variable as to fit, uncut",
-            )
+        check_match(
+            source.traces.time,
+            source.traces.unit,
+            self.segments_["time"].values,
+            table["unit"].values,
+        )
         clock, dt = source.traces.time, 1 / self.sampling_rate_
         owner, weights = self.events_["event_unit"].values, self._event_weights()
         rises = self.segments_["kernel_rise"].values
