@@ -1,7 +1,5 @@
 """The leaky recurrent network: a rate equation whose time constants are parameters in seconds."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,8 +9,6 @@ from torch import Tensor, nn
 
 from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.rng import RNG, seed_of
-from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
-from neurornn._kernels.recurrent import leaky_recurrence, recurrence_adjoint
 from neurornn.models.base import (
     PhysicalParameter,
     RecurrentModel,
@@ -20,19 +16,7 @@ from neurornn.models.base import (
     random_weights,
 )
 from neurornn.models.bounded import LogBounded
-
-_kernels_on = True
-
-
-@contextmanager
-def plain_torch() -> Iterator[None]:
-    """Run leaky layers in plain torch operations, for forward-mode and second derivatives."""
-    global _kernels_on
-    before, _kernels_on = _kernels_on, False
-    try:
-        yield
-    finally:
-        _kernels_on = before
+from neurornn.models.recurrence import run_leaky
 
 
 class LeakyRNN(RecurrentModel):
@@ -193,83 +177,11 @@ class LeakyRNN(RecurrentModel):
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run the rate equation over time."""
-        alpha, weights = self.alpha(), self.weights()
-        is_quick = inputs.device.type == "cpu" and inputs.dtype in (torch.float32, torch.float64)
-        if weights is not None and _kernels_on and is_quick and inputs.shape[1]:
-            # Time first, as the loop runs; the inputs are turned, not the longer drive.
-            drive = nn.functional.linear(inputs.transpose(0, 1), self.input_weight, self.bias)
-            states = _LeakyRecurrence.apply(drive, weights, alpha, state, self.nonlinearity)
-            return states.transpose(0, 1), states[-1]
-        drive = nn.functional.linear(inputs, self.input_weight, self.bias)
-        if weights is None:
-            drive = alpha * self._f(drive)
-            if _kernels_on and drive.device.type == "cpu":
-                states = _LeakyFilter.apply(drive, 1 - alpha, state)
-                return states, states[:, -1]
-        keep = 1 - alpha
-        steps = []
-        for u in drive.unbind(1):
-            if weights is None:
-                state = keep * state + u
-            else:
-                state = keep * state + alpha * self._f(u + state @ weights.T)
-            steps.append(state)
-        return torch.stack(steps, 1), state
+        # Time first, as the loop runs; the inputs are turned, not the longer drive.
+        drive = nn.functional.linear(inputs.transpose(0, 1), self.input_weight, self.bias)
+        states = run_leaky(drive, self.weights(), self.alpha(), state, self.nonlinearity)
+        return states.transpose(0, 1), states[-1] if len(states) else state
 
     def read(self, states: Tensor, inputs: Tensor) -> Tensor:
         """Linear read-out of the states."""
         return nn.functional.linear(states, self.output_weight, self.output_bias)
-
-
-class _LeakyFilter(torch.autograd.Function):
-    """The leaky integrator of units without recurrent weights, with a hand-written adjoint."""
-
-    @staticmethod
-    def forward(ctx: Any, drive: Tensor, gamma: Tensor, start: Tensor) -> Tensor:
-        n_trials, n_steps, n_hidden = drive.shape
-        flat = drive.detach().transpose(0, 1).reshape(n_steps, -1).contiguous().numpy()
-        keep = gamma.detach().expand(n_trials, n_hidden).reshape(-1).contiguous().numpy()
-        first = start.detach().reshape(-1).contiguous().numpy()
-        states = leaky_filter(flat, keep, first)
-        ctx.kept = (states, keep, first, drive.shape)
-        return torch.from_numpy(states).reshape(n_steps, n_trials, n_hidden).transpose(0, 1)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        states, keep, first, (n_trials, n_steps, n_hidden) = ctx.kept
-        flat = grad.transpose(0, 1).reshape(n_steps, -1).contiguous().numpy()
-        grad_drive, grad_gamma, grad_start = leaky_adjoint(flat, states, keep, first)
-        shape = (n_trials, n_hidden)
-        return (
-            torch.from_numpy(grad_drive).reshape(n_steps, *shape).transpose(0, 1),
-            torch.from_numpy(grad_gamma).reshape(shape).sum(0),
-            torch.from_numpy(grad_start).reshape(shape),
-        )
-
-
-class _LeakyRecurrence(torch.autograd.Function):
-    """The leaky recurrence over time, with a hand-written adjoint; time along the first axis."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, drive: Tensor, weights: Tensor, alpha: Tensor, start: Tensor, nonlinearity: str
-    ) -> Tensor:
-        alpha = alpha.to(drive.dtype)
-        arrays = [x.detach().contiguous().numpy() for x in (drive, weights, alpha, start)]
-        states, activity = leaky_recurrence(*arrays, nonlinearity)
-        out = torch.from_numpy(states[1:])
-        # Saved through torch, which notices when one of them is changed before the way back.
-        ctx.save_for_backward(weights, alpha, out)
-        ctx.kept = (states, activity, nonlinearity)
-        return out
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        states, activity, nonlinearity = ctx.kept
-        weights, alpha, _ = (x.detach().numpy() for x in ctx.saved_tensors)
-        grads = recurrence_adjoint(
-            grad.contiguous().numpy(), states, activity, weights, alpha, nonlinearity
-        )
-        return *(torch.from_numpy(g) for g in grads), None

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from neurornn._core.errors import DataError
 from neurornn._core.rng import RNG
 from neurornn._kernels.observer import observe, observe_adjoint
-from neurornn.models import leaky
 from neurornn.models.base import PhysicalParameter, RecurrentModel
 from neurornn.models.bounded import LogBounded
 from neurornn.models.leaky import LeakyRNN
+from neurornn.models.recurrence import kernels_run
 
 #: Shot noise over measurement noise to start from where no data were seen: SNR 5 at 1 Hz, in 1/s.
 _START_RATIO = 25.0
@@ -439,7 +439,7 @@ class CalciumRNN(RecurrentModel):
             amplitude * into[1],
         )
         a, b = state[:, h : h + n], state[:, h + n : h + 2 * n]
-        run = _Observer.apply if leaky._kernels_on and above.device.type == "cpu" else _observe
+        run = _Observer.apply if kernels_run(above) else _observe
         expected, slow, fast = run(above, seen.to(above.dtype), rate, *parameters, a, b)
         states = torch.cat([latent, slow, fast, expected], 2)
         return states, states[:, -1]

@@ -13,7 +13,7 @@ from torch.func import functional_call, jvp, vmap
 from neurornn._core.confidence import normal_quantile
 from neurornn._core.status import Status
 from neurornn.models.base import PhysicalParameter, RecurrentModel
-from neurornn.models.leaky import plain_torch
+from neurornn.models.recurrence import plain_torch
 from neurornn.training.batches import TrainingData
 from neurornn.training.objectives import Objective
 

@@ -6,7 +6,7 @@ import torch
 
 import neurornn as nr
 from neurornn._kernels.recurrent import FUNCTIONS
-from neurornn.models.leaky import _LeakyRecurrence, plain_torch
+from neurornn.models.recurrence import _LeakyRecurrence, plain_torch
 
 
 @pytest.mark.parametrize("nonlinearity", FUNCTIONS)

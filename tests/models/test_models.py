@@ -10,7 +10,7 @@ import torch
 import neurornn as nr
 from neurornn._core.errors import DataError, ThreePartError
 from neurornn.models.bounded import LogBounded
-from neurornn.models.leaky import plain_torch
+from neurornn.models.recurrence import plain_torch
 
 X = torch.randn(3, 25, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

@@ -7,7 +7,7 @@ from scipy import linalg
 
 import neurornn as nr
 from neurornn._core.errors import ConvergenceWarning, DataError, ShapeError, ThreePartError
-from neurornn.models.leaky import plain_torch
+from neurornn.models.recurrence import plain_torch
 
 DT = 1 / 30
 
