@@ -52,12 +52,15 @@ class RecurrentModel(nn.Module):
     Parameters
     ----------
     n_input, n_hidden, n_output : sizes.
+        ``n_input`` is 0 for a model that runs by itself.
     dt : length of a step, in `time_unit`.
     time_unit : ``"s"``, or ``"bp"`` for a model that runs along a sequence.
     """
 
     #: The last inputs are the targets themselves, used up to the frame before; NaN where missing.
     observes_targets = False
+    #: The output at a step depends on later inputs: no forecast can be made.
+    looks_ahead = False
     #: Weights that shape how the noise is correlated; the others shape the mean.
     covariance_weights: tuple[str, ...] = ()
 
@@ -66,10 +69,11 @@ class RecurrentModel(nn.Module):
     ) -> None:
         super().__init__()
         for name, size in (("n_input", n_input), ("n_hidden", n_hidden), ("n_output", n_output)):
-            if int(size) != size or size < (0 if name == "n_hidden" else 1):
+            least = 1 if name == "n_output" else 0
+            if int(size) != size or size < least:
                 raise DataError(
                     f"{name} is {size}",
-                    "A whole number of at least 1 was needed",
+                    f"A whole number of at least {least} was needed",
                     "Check the sizes",
                 )
         self.n_input, self.n_hidden, self.n_output = int(n_input), int(n_hidden), int(n_output)
@@ -91,6 +95,20 @@ class RecurrentModel(nn.Module):
     def physical_parameters(self) -> list[PhysicalParameter]:
         """Parameters with a unit, in the order of the report."""
         return []
+
+    @property
+    def labels(self) -> dict[str, list[Any]]:
+        """Labels of the axes of the physical parameters and of the outputs."""
+        return {"hidden": list(range(self.n_hidden)), "output": list(range(self.n_output))}
+
+    @property
+    def is_random(self) -> bool:
+        """True where a run in training mode draws random numbers."""
+        return any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.modules())
+
+    def physical_value(self, parameter: PhysicalParameter) -> Tensor:
+        """Value of a physical parameter, on its own axes."""
+        return getattr(self, parameter.bounds)(self.get_parameter(parameter.unbounded))
 
     def prepare(self, inputs: Tensor) -> None:
         """Take start values from the data of a first fit; most models need none."""
@@ -115,6 +133,10 @@ class RecurrentModel(nn.Module):
         """State before the first step, (trial, hidden)."""
         return next(self.parameters()).new_zeros(n_trials, self.n_hidden)
 
+    def start_from(self, inputs: Tensor) -> Tensor:
+        """State before the first step of these inputs (trial, time, input): (trial, hidden)."""
+        return self.start(len(inputs))
+
     def forward(self, inputs: Any, state: Tensor | None = None) -> ModelOutput:
         """Run the model.
 
@@ -134,8 +156,38 @@ class RecurrentModel(nn.Module):
             Axes or sizes that do not fit.
         """
         x = self.as_inputs(inputs)
-        states, _ = self.scan(x, self.start(len(x)) if state is None else state)
+        states, _ = self.scan(x, self.start_from(x) if state is None else state)
         return ModelOutput(self.read(states, x), states)
+
+    def free_run(
+        self, n_steps: int, state: Tensor | None = None, *, n_trials: int = 1
+    ) -> ModelOutput:
+        """Run a model without inputs by itself.
+
+        Parameters
+        ----------
+        n_steps : steps.
+        state : (trial, hidden)
+            State before the first step; by default the model's own start.
+        n_trials : runs, where no state is given.
+
+        Returns
+        -------
+        ModelOutput
+
+        Raises
+        ------
+        ShapeError
+            The model has inputs: call it on them.
+        """
+        if self.n_input:
+            raise ShapeError(
+                f"The model has {self.n_input} inputs",
+                "A model with n_input=0 was needed for a free run",
+                "Call the model on its inputs: model(inputs)",
+            )
+        rows = n_trials if state is None else len(state)
+        return self(next(self.parameters()).new_zeros(rows, int(n_steps), 0), state)
 
     def as_inputs(self, inputs: Any) -> Tensor:
         """Check inputs and bring them to a tensor of the model's dtype and device."""
