@@ -171,7 +171,7 @@ def test_no_model_looks_ahead():
         lambda m: m(np.zeros((3, 10, 5))),
         lambda m: m(np.zeros((10, 2))),
         lambda m: m("text"),
-        lambda m: nr.models.LeakyRNN(0, 1, 1, dt=0.1, tau=1.0),
+        lambda m: nr.models.LeakyRNN(-1, 1, 1, dt=0.1, tau=1.0),
         lambda m: nr.models.LeakyRNN(1, 1, 1, dt=-0.1, tau=1.0),
         lambda m: nr.models.LeakyRNN(1, 1, 1, dt=0.1, tau=1.0, nonlinearity="tanhh"),
         lambda m: nr.models.LeakyRNN(1, 1, 1, dt=0.1, tau=1.0, step="rk4"),
