@@ -1,4 +1,4 @@
-"""Torch models whose parameters are physical: leaky and Elman networks, and plain accounts.
+"""Torch models whose parameters are physical: leaky, gated, Elman networks, plain accounts.
 
 A model is built from physical arguments, called on ``(trial, time, input)`` and fitted by
 `nr.fit`.
@@ -9,9 +9,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "accounts": ["LinearStateSpace", "Memoryless"],
+        "accounts": ["LinearStateSpace", "Memoryless", "MemorylessMLP"],
         "base": ["ModelOutput", "RecurrentModel"],
         "bounded": ["LogBounded"],
+        "context": ["CausalCNN", "CausalTransformer"],
+        "dropout": ["SequenceDropout"],
+        "gated": ["GRU", "LSTM"],
         "leaky": ["LeakyRNN"],
         "observation": ["CalciumRNN"],
         "vanilla": ["VanillaRNN"],

@@ -1,10 +1,15 @@
 """The plain accounts a recurrent network has to beat: memoryless, and linear with memory."""
 
+from itertools import pairwise
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from neurornn._core.rng import RNG, seed_of
-from neurornn.models.base import RecurrentModel, random_weights
+from neurornn.models.base import RecurrentModel, nonlinearity_named, random_weights
+from neurornn.models.context import check_count
+from neurornn.models.dropout import SequenceDropout
 
 
 class Memoryless(RecurrentModel):
@@ -43,6 +48,99 @@ class Memoryless(RecurrentModel):
     def read(self, states: Tensor, inputs: Tensor) -> Tensor:
         """Linear map of the inputs."""
         return nn.functional.linear(inputs, self.direct_weight, self.output_bias)
+
+
+class MemorylessMLP(RecurrentModel):
+    """Multilayer perceptron of the present input; it has no state.
+
+    Parameters
+    ----------
+    n_input, n_output : sizes.
+    dt : s, length of a step.
+    n_hidden : units in each hidden layer.
+    n_layers : hidden layers.
+    nonlinearity : ``"tanh"``, ``"relu"``, ``"softplus"``, ``"sigmoid"`` or ``"linear"``.
+
+    Other Parameters
+    ----------------
+    dropout : chance of a hidden unit to be dropped for a whole trial, see `SequenceDropout`.
+    time_unit : ``"s"`` or ``"bp"``.
+    rng : for the initial weights.
+
+    Raises
+    ------
+    DataError
+        Sizes or chances that cannot be.
+
+    Notes
+    -----
+    ``y_k = C f(... f(W x_k + b)) + d``. What it explains beyond `Memoryless` needs a nonlinearity;
+    what a recurrent network explains beyond it needs memory.
+
+    Examples
+    --------
+    >>> model = MemorylessMLP(n_input=2, n_output=1, dt=0.01, rng=0)
+    >>> out = model(torch.zeros(3, 50, 2))
+    >>> out.output.shape, out.states.shape
+    (torch.Size([3, 50, 1]), torch.Size([3, 50, 0]))
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        n_output: int,
+        *,
+        dt: float,
+        n_hidden: int = 32,
+        n_layers: int = 1,
+        nonlinearity: str = "tanh",
+        dropout: float = 0.0,
+        time_unit: str = "s",
+        rng: RNG = 0,
+    ) -> None:
+        super().__init__(n_input, n_hidden, n_output, dt=dt, time_unit=time_unit)
+        check_count(n_input, "n_input")
+        check_count(n_hidden, "n_hidden")
+        self.n_layers = check_count(n_layers, "n_layers")
+        self.nonlinearity = nonlinearity
+        self._f = nonlinearity_named(nonlinearity)
+        self.dropout = SequenceDropout(dropout)
+        draw = torch.Generator().manual_seed(seed_of(rng))
+        sizes = [self.n_input] + [self.n_hidden] * self.n_layers
+        self.weights = nn.ParameterList(
+            random_weights(m, n, 1.0, draw) for n, m in pairwise(sizes)
+        )
+        # Biases that differ let units bend at different inputs from the start.
+        self.biases = nn.ParameterList(
+            torch.randn(self.n_hidden, generator=draw) * 0.5 for _ in self.weights
+        )
+        self.output_weight = nn.Parameter(random_weights(self.n_output, self.n_hidden, 1.0, draw))
+        self.output_bias = nn.Parameter(torch.zeros(self.n_output))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments that make an equal model, without its weights."""
+        return {
+            **super().settings,
+            "n_layers": self.n_layers,
+            "nonlinearity": self.nonlinearity,
+            "dropout": self.dropout.p,
+        }
+
+    def start(self, n_trials: int) -> Tensor:
+        """No state: (trial, 0)."""
+        return self.output_weight.new_zeros(n_trials, 0)
+
+    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """No state: empty tensors."""
+        return inputs.new_zeros(*inputs.shape[:2], 0), state
+
+    def read(self, states: Tensor, inputs: Tensor) -> Tensor:
+        """Perceptron of the inputs."""
+        x = inputs
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            x = self.dropout(self._f(nn.functional.linear(x, weight, bias)))
+        return nn.functional.linear(x, self.output_weight, self.output_bias)
 
 
 class LinearStateSpace(RecurrentModel):

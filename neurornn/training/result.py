@@ -114,7 +114,18 @@ class FitResult(Reported, Saved):
 
 
 #: Model classes that a file may name.
-MODEL_CLASSES = ("LeakyRNN", "VanillaRNN", "Memoryless", "LinearStateSpace", "CalciumRNN")
+MODEL_CLASSES = (
+    "LeakyRNN",
+    "VanillaRNN",
+    "GRU",
+    "LSTM",
+    "Memoryless",
+    "MemorylessMLP",
+    "LinearStateSpace",
+    "CausalCNN",
+    "CausalTransformer",
+    "CalciumRNN",
+)
 
 
 def model_from_settings(
