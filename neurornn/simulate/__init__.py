@@ -10,7 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "calcium": ["calcium_kernel", "simulate_calcium"],
-        "rate": ["simulate_rate_network"],
+        "rate": ["simulate_rate_network", "simulate_rate_trials"],
+        "systems": ["SYSTEMS", "simulate_system"],
         "dna": ["simulate_dna_memory"],
     },
 )

@@ -90,3 +90,68 @@ def test_seeds_give_the_same_numbers_and_others_do_not():
 def test_a_list_of_the_wrong_length_is_refused():
     with pytest.raises(DataError, match="3 units"):
         nr.simulate.simulate_calcium(3, 10.0, tau_decay=[0.1, 0.2])
+
+
+def test_trials_of_a_network_follow_their_equation():
+    win = nr.simulate.simulate_rate_trials(5, 3, 0.4, 0.02, step=0.005, hold=0.02, rng=0)
+    tau, weights = win["tau_true"].values, win["weights_true"].values
+    into, x = win["input_weights_true"].values, win["inputs"].values
+    a = 1 - np.exp(-0.005 / tau)
+    state = np.zeros((3, 5))
+    for k in range(20):
+        for _ in range(4):
+            state = state + a * (np.tanh(state @ weights.T + x[:, k] @ into.T) - state)
+        # The same sums in the same order.
+        np.testing.assert_allclose(win["states"].values[:, k], state, rtol=1e-12)
+    assert np.abs(np.linalg.eigvals(weights)).max() == pytest.approx(0.8)
+    # An infinite signal to noise ratio: observed is what is.
+    assert np.array_equal(win["targets"], win["states"])
+
+
+def test_trials_have_the_noise_and_the_time_constants_asked_for():
+    win = nr.simulate.simulate_rate_trials(60, 10, 2.0, 0.01, snr=10, rng=1)
+    noise = (win["targets"] - win["states"]).std(("trial", "time"))
+    signal = win["states"].std(("trial", "time"))
+    # 2000 values each: 1.6 % of an sd, four of them.
+    assert noise.values == pytest.approx(signal.values / 10, rel=0.07)
+    tau = win["tau_true"].values
+    assert tau.min() >= 0.01 and tau.max() <= 0.2
+    # The middle of 0.01 to 0.2 is its geometric mean; 60 draws of sd 0.75 in the log.
+    assert np.log(tau).mean() == pytest.approx(np.log(0.01 * 0.2) / 2, abs=0.3)
+    with pytest.raises(DataError, match="divides"):
+        nr.simulate.simulate_rate_trials(3, 2, 0.1, 0.01, step=0.003)
+
+
+def test_systems_keep_what_they_conserve():
+    swing = nr.simulate.simulate_system("pendulum", 50.0, 0.1, start=[1.5, 0.0])["series"]
+    angle, speed = swing.values[0].T
+    energy = speed**2 / 2 - np.cos(angle)
+    # The integrator's tolerance of 1e-9 over some thousand steps.
+    assert np.ptp(energy) < 1e-6
+    prey, predator = nr.simulate.simulate_system("lotka_volterra", 30.0, 0.1, rng=0)["series"][0].T
+    level = prey - np.log(prey) + predator - np.log(predator)
+    assert float(np.ptp(level.values)) < 1e-6
+
+
+def test_lorenz_lies_on_its_attractor():
+    series = nr.simulate.simulate_system("lorenz", 400.0, 0.02, rng=0)["series"].values[0]
+    # Symmetric in x and y; mean of z 23.55, its sd 8.6 (Sprott 2003, Chaos and Time-Series
+    # Analysis): 400 s hold about 500 loops.
+    assert abs(series[:, 0].mean()) < 1.5
+    assert series[:, 2].mean() == pytest.approx(23.55, abs=0.4)
+    assert series[:, 2].std() == pytest.approx(8.6, abs=0.4)
+    # The third equation, averaged over the series.
+    z, dz = series[:-1, 2], np.diff(series[:, 2]) / 0.02
+    xy = (series[:-1, 0] * series[:-1, 1]).mean()
+    assert dz.mean() == pytest.approx(xy - 8 / 3 * z.mean(), abs=0.5)
+
+
+def test_a_system_or_parameter_that_is_not_known():
+    with pytest.raises(KeyError, match="lorenz"):
+        nr.simulate.simulate_system("lorentz")
+    with pytest.raises(KeyError, match="rho"):
+        nr.simulate.simulate_system("lorenz", rh=3.0)
+    with pytest.raises(ValueError, match="start"):
+        nr.simulate.simulate_system("lorenz", start=[1.0, 2.0])
+    with pytest.raises(DataError, match="finite"):
+        nr.simulate.simulate_system("duffing", 20.0, 0.1, beta=-1.0, start=[3.0, 5.0])
