@@ -10,9 +10,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "accounts": ["LinearStateSpace", "Memoryless", "MemorylessMLP"],
+        "attention": ["CausalTransformer"],
         "base": ["ModelOutput", "RecurrentModel"],
         "bounded": ["LogBounded"],
-        "context": ["CausalCNN", "CausalTransformer"],
+        "context": ["CausalCNN"],
         "dropout": ["SequenceDropout"],
         "gated": ["GRU", "LSTM"],
         "leaky": ["LeakyRNN"],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import RNG, seed_of
 from neurornn._core.status import Status
-from neurornn.models.base import RecurrentModel, random_weights
+from neurornn.models.base import ModelOutput, RecurrentModel, random_weights
 from neurornn.models.context import check_count
 from neurornn.models.dropout import SequenceDropout
 
@@ -168,16 +168,45 @@ class _Gated(RecurrentModel):
         DataError, ShapeError
             A state of another size, or any state at all for a bidirectional model.
         """
+        states, _ = self._states_and_top(inputs, state)
+        return states, state if self.bidirectional or not inputs.shape[1] else states[:, -1]
+
+    def forward(self, inputs: Any, state: Tensor | None = None) -> ModelOutput:
+        """Run the model.
+
+        Parameters
+        ----------
+        inputs : (trial, time, input); tensor, array or DataArray.
+        state : (trial, state)
+            State before the first step; by default the model's own start.
+
+        Returns
+        -------
+        ModelOutput with ``output (trial, time, output)`` and ``states (trial, time, state)``.
+
+        Raises
+        ------
+        ShapeError, KindError, DataError
+            Inputs or a state that do not fit.
+        """
+        x = self.as_inputs(inputs)
+        states, top = self._states_and_top(x, self.start_from(x) if state is None else state)
+        # Read from the top layer itself: through its part of the states, a gradient would also
+        # run, as zeros, through the rest of them.
+        return ModelOutput(self._read_top(top), states)
+
+    def _states_and_top(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """States (trial, time, state), and the outputs of the top layer."""
         self._check_state(state)
+        n_top = self.output_weight.shape[1]
         if not inputs.shape[1]:
-            n_shown = 2 * self.n_hidden if self.bidirectional else self.n_state
-            return inputs.new_zeros(len(inputs), 0, n_shown), state
+            top = inputs.new_zeros(len(inputs), 0, n_top)
+            return (top if self.bidirectional else top.new_zeros(len(top), 0, self.n_state)), top
         _, hidden, cells = self._run(inputs, state)
-        if self.bidirectional:
-            return hidden[-1].transpose(0, 1), state
-        parts = [*hidden, *cells]
-        states = (parts[0] if len(parts) == 1 else torch.cat(parts, 2)).transpose(0, 1)
-        return states, states[:, -1]
+        top = hidden[-1].transpose(0, 1)
+        if self.bidirectional or self.n_state == n_top:
+            return top, top
+        return torch.cat([*hidden, *cells], 2).transpose(0, 1), top
 
     def _run(
         self, inputs: Tensor, state: Tensor, *, drop: bool = True
@@ -227,9 +256,12 @@ class _Gated(RecurrentModel):
 
     def read(self, states: Tensor, inputs: Tensor) -> Tensor:
         """Linear read-out of the top layer."""
-        top = states
-        if not self.bidirectional:
-            top = states[..., (self.n_layers - 1) * self.n_hidden : self.n_layers * self.n_hidden]
+        if self.bidirectional:
+            return self._read_top(states)
+        first = (self.n_layers - 1) * self.n_hidden
+        return self._read_top(states[..., first : first + self.n_hidden])
+
+    def _read_top(self, top: Tensor) -> Tensor:
         return nn.functional.linear(self.dropout(top), self.output_weight, self.output_bias)
 
     def gate_time_constants(self, inputs: Any, state: Tensor | None = None) -> xr.DataArray:
@@ -501,8 +533,9 @@ class LSTM(_Gated):
     def _cells(self, layer: nn.Module, x: Tensor, before: Tensor, first: Tensor) -> Tensor:
         """Form c of every step from h of every step: a linear recurrence, gates in one product."""
         drive = self._drive(layer, x, before, slice(0, 3 * self.n_hidden))
-        i, f, g = drive.split(self.n_hidden, 2)
-        fed, keep = torch.sigmoid(i) * torch.tanh(g), torch.sigmoid(f)
+        gates, g = drive.split([2 * self.n_hidden, self.n_hidden], 2)
+        i, keep = torch.sigmoid(gates).split(self.n_hidden, 2)
+        fed = i * torch.tanh(g)
         c, steps = first, []
         for kept, new in zip(keep.unbind(0), fed.unbind(0), strict=True):
             c = torch.addcmul(new, kept, c)
