@@ -325,14 +325,14 @@ def test_bad_contexts_are_refused_in_three_parts(name, more):
     [
         lambda: EVERY["CausalTransformer"](n_hidden=6, n_heads=4),
         lambda: EVERY["CausalTransformer"](n_heads=0),
-        lambda: EVERY["CausalCNN"](nonlinearity="tahn"),
+        lambda: EVERY["CausalCNN"](nonlinearity="tanhh"),
         lambda: EVERY["CausalCNN"]()(X, torch.zeros(3, 5)),
         lambda: EVERY["CausalCNN"]().with_dt(0.02),
         lambda: EVERY["CausalTransformer"]()(X[..., :1]),
         lambda: EVERY["MemorylessMLP"](n_layers=0),
         lambda: EVERY["MemorylessMLP"](n_hidden=0),
         lambda: EVERY["MemorylessMLP"](n_input=0),
-        lambda: EVERY["MemorylessMLP"](nonlinearity="tahn"),
+        lambda: EVERY["MemorylessMLP"](nonlinearity="tanhh"),
         lambda: EVERY["MemorylessMLP"]()(X[0]),
     ],
 )
