@@ -1,14 +1,20 @@
-"""Running the leaky equation over time: compiled loops on the processor, plain torch elsewhere."""
+"""Running the leaky equation over time: compiled loops on the processor, plain torch elsewhere.
 
-from collections.abc import Iterator
+Which of the two runs is decided here. Plain torch operations carry what the compiled loops do not:
+other devices and precisions, forward-mode derivatives, the transforms of `torch.func`, compilation
+by torch, and derivatives of gradients.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
-from neurornn._kernels.recurrent import leaky_recurrence, recurrence_adjoint
+from neurornn._kernels.recurrent import Drive, Gradients, leaky_recurrence, recurrence_adjoint
 from neurornn.models.base import NONLINEARITIES
 
 _kernels_on = True
@@ -25,9 +31,19 @@ def plain_torch() -> Iterator[None]:
         _kernels_on = before
 
 
-def kernels_run(x: Tensor) -> bool:
+def kernels_run(*tensors: Tensor | None) -> bool:
     """Return True where the compiled loops stand in for plain torch."""
-    return _kernels_on and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    if not _kernels_on or torch.compiler.is_compiling():
+        return False
+    # Inside torch.func a tensor may stand for many, or carry a tangent.
+    if torch._C._are_functorch_transforms_active():
+        return False
+    given = [x for x in tensors if x is not None]
+    return (
+        given[0].dtype in (torch.float32, torch.float64)
+        and all(x.device.type == "cpu" and x.dtype == given[0].dtype for x in given)
+        and all(forward_ad.unpack_dual(x).tangent is None for x in given)
+    )
 
 
 def run_leaky(
@@ -56,12 +72,49 @@ def run_leaky(
     -------
     (time, trial, hidden), the state after each step.
     """
-    if kernels_run(drive) and len(drive) and form == "rate" and shocks is None:
-        if weights is None:
-            fed = alpha * NONLINEARITIES[nonlinearity](drive)
-            return _LeakyFilter.apply(fed, 1 - alpha, start)
-        return _LeakyRecurrence.apply(drive, weights, alpha, start, nonlinearity)
+    alpha = alpha.to(drive.dtype)
+    if not (drive.numel() and kernels_run(drive, weights, alpha, start, shocks)):
+        return _plain(drive, weights, alpha, start, nonlinearity, form, shocks)
+    if weights is not None:
+        given = (drive, None, None, None, weights, alpha, start, shocks)
+        return _LeakyRecurrence.apply(*given, nonlinearity, form)
+    if form == "rate" and shocks is None:
+        fed = alpha * NONLINEARITIES[nonlinearity](drive)
+        return _LeakyFilter.apply(fed, 1 - alpha, start)
     return _plain(drive, weights, alpha, start, nonlinearity, form, shocks)
+
+
+def run_leaky_on(
+    inputs: Tensor,
+    input_weight: Tensor,
+    bias: Tensor,
+    weights: Tensor | None,
+    alpha: Tensor,
+    start: Tensor,
+    nonlinearity: str = "tanh",
+    form: str = "rate",
+    shocks: Tensor | None = None,
+) -> Tensor:
+    """Run the leaky equation on inputs; as `run_leaky`, without ever storing the drive.
+
+    Parameters
+    ----------
+    inputs : (time, trial, input)
+    input_weight : (hidden, input), U.
+    bias : (hidden,), b; the drive is ``U i + b``.
+    weights, alpha, start, nonlinearity, form, shocks : as for `run_leaky`.
+
+    Returns
+    -------
+    (time, trial, hidden), the state after each step.
+    """
+    alpha = alpha.to(inputs.dtype)
+    given = (None, inputs, input_weight, bias, weights, alpha, start, shocks)
+    sizes = inputs.numel() and start.numel()
+    if weights is not None and sizes and kernels_run(*given[1:]):
+        return _LeakyRecurrence.apply(*given, nonlinearity, form)
+    drive = nn.functional.linear(inputs, input_weight, bias)
+    return run_leaky(drive, weights, alpha, start, nonlinearity, form, shocks)
 
 
 def _plain(
@@ -92,55 +145,120 @@ def _plain(
     return torch.stack(steps)
 
 
+def _differentiable(
+    run: Callable[..., Tensor],
+    arguments: Sequence[Tensor | None],
+    needed: Sequence[bool],
+    grad: Tensor,
+) -> tuple[Tensor | None, ...]:
+    """Gradients that can be differentiated again: through plain torch, run once more."""
+    with torch.enable_grad():
+        # Aliases: what one argument owes to another is the outer graph's business.
+        again = [None if x is None else x.view_as(x) for x in arguments]
+        asked = [x for x, n in zip(again, needed, strict=True) if n and x is not None]
+        grads = iter(torch.autograd.grad(run(*again), asked, grad, create_graph=True))
+    return tuple(next(grads) if n else None for n in needed)
+
+
 class _LeakyFilter(torch.autograd.Function):
     """Leaky integrators that do not see each other, with a hand-written adjoint; time first."""
 
     @staticmethod
-    def forward(ctx: Any, drive: Tensor, gamma: Tensor, start: Tensor) -> Tensor:
-        n_steps, n_trials, n_hidden = drive.shape
-        flat = drive.detach().reshape(n_steps, -1).contiguous().numpy()
-        keep = gamma.detach().expand(n_trials, n_hidden).reshape(-1).contiguous().numpy()
-        first = start.detach().reshape(-1).contiguous().numpy()
-        states = leaky_filter(flat, keep, first)
-        ctx.kept = (states, keep, first, drive.shape)
-        return torch.from_numpy(states).reshape(n_steps, n_trials, n_hidden)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        states, keep, first, (n_steps, n_trials, n_hidden) = ctx.kept
-        flat = grad.reshape(n_steps, -1).contiguous().numpy()
-        grad_drive, grad_gamma, grad_start = leaky_adjoint(flat, states, keep, first)
-        shape = (n_trials, n_hidden)
-        return (
-            torch.from_numpy(grad_drive).reshape(n_steps, *shape),
-            torch.from_numpy(grad_gamma).reshape(shape).sum(0),
-            torch.from_numpy(grad_start).reshape(shape),
-        )
-
-
-class _LeakyRecurrence(torch.autograd.Function):
-    """The leaky recurrence over time, with a hand-written adjoint; time along the first axis."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, drive: Tensor, weights: Tensor, alpha: Tensor, start: Tensor, nonlinearity: str
-    ) -> Tensor:
-        alpha = alpha.to(drive.dtype)
-        arrays = [x.detach().contiguous().numpy() for x in (drive, weights, alpha, start)]
-        states, activity = leaky_recurrence(*arrays, nonlinearity)
-        out = torch.from_numpy(states[1:])
-        # Saved through torch, which notices when one of them is changed before the way back.
-        ctx.save_for_backward(weights, alpha, out)
-        ctx.kept = (states, activity, nonlinearity)
+    def forward(ctx: Any, fed: Tensor, gamma: Tensor, start: Tensor) -> Tensor:
+        n_steps, n_trials, n_hidden = fed.shape
+        flat = fed.detach().reshape(n_steps, -1).contiguous().numpy()
+        states = leaky_filter(flat, *_per_trace(gamma, start))
+        out = torch.from_numpy(states).reshape(n_steps, n_trials, n_hidden)
+        ctx.save_for_backward(fed, gamma, start, out)
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        states, activity, nonlinearity = ctx.kept
-        weights, alpha, _ = (x.detach().numpy() for x in ctx.saved_tensors)
-        grads = recurrence_adjoint(
-            grad.contiguous().numpy(), states, activity, weights, alpha, nonlinearity
+        *arguments, out = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable(_filter_plainly, arguments, ctx.needs_input_grad, grad)
+        n_steps, *shape = out.shape
+        flat, states = (x.detach().reshape(n_steps, -1).contiguous().numpy() for x in (grad, out))
+        by_fed, by_gamma, by_start = leaky_adjoint(flat, states, *_per_trace(*arguments[1:]))
+        return (
+            torch.from_numpy(by_fed).reshape(n_steps, *shape),
+            torch.from_numpy(by_gamma).reshape(shape).sum(0),
+            torch.from_numpy(by_start).reshape(shape),
         )
-        return *(torch.from_numpy(g) for g in grads), None
+
+
+def _per_trace(gamma: Tensor, start: Tensor) -> list[Any]:
+    traces = (gamma.detach().expand(start.shape), start.detach())
+    return [x.reshape(-1).contiguous().numpy() for x in traces]
+
+
+def _filter_plainly(fed: Tensor, gamma: Tensor, start: Tensor) -> Tensor:
+    state, steps = start, []
+    for u in fed.unbind(0):
+        state = gamma * state + u
+        steps.append(state)
+    return torch.stack(steps)
+
+
+class _LeakyRecurrence(torch.autograd.Function):
+    """The leaky recurrence over time, with a hand-written adjoint; time along the first axis.
+
+    Arguments: drive, or inputs with input_weight and bias; weights, alpha, start, shocks or None;
+    the names of nonlinearity and form.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        *tensors, nonlinearity, form = arguments
+        drive, weights, alpha, start, shocks = _arrays(tensors)
+        states, kept = leaky_recurrence(drive, weights, alpha, start, nonlinearity, form, shocks)
+        out = torch.from_numpy(states[1:])
+        # Saved through torch, which notices when one of them is changed before the way back, and
+        # lets go of them with the graph.
+        ctx.save_for_backward(*tensors, out, torch.from_numpy(states), torch.from_numpy(kept))
+        ctx.names = (nonlinearity, form)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        *tensors, _, states, kept = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:-2]
+        if torch.is_grad_enabled():
+
+            def run(drive: Any, inputs: Any, input_weight: Any, bias: Any, *rest: Any) -> Tensor:
+                if drive is None:
+                    drive = nn.functional.linear(inputs, input_weight, bias)
+                *rest, shocks = rest
+                return _plain(drive, *rest, *ctx.names, shocks)
+
+            return *_differentiable(run, tensors, needed, grad), None, None
+        by_drive, by_inputs, by_input_weight, by_bias, by_weights, _, _, by_shocks = needed
+        wanted = Gradients(
+            drive=by_drive or by_inputs,
+            input_weight=by_input_weight,
+            bias=by_bias,
+            weights=by_weights,
+            alpha=True,
+            start=True,
+            shocks=by_shocks,
+        )
+        # A mean over (trial, time) sends its gradient trials first: taken as it comes.
+        turned = not grad.is_contiguous() and grad.transpose(0, 1).is_contiguous()
+        grad = (grad.transpose(0, 1) if turned else grad).contiguous()
+        drive, weights, alpha, *_ = _arrays(tensors)
+        g = recurrence_adjoint(
+            grad.numpy(), states.numpy(), kept.numpy(), drive, weights, alpha,
+            *ctx.names, wanted, trials_first=turned,
+        )  # fmt: skip
+        through = None
+        if by_inputs:
+            through = torch.from_numpy(g.drive) @ tensors[2].detach()
+        arrays = (g.drive if by_drive else None, g.input_weight, g.bias, g.weights, *g[4:])
+        found = [None if x is None else torch.from_numpy(x) for x in arrays]
+        return found[0], through, *found[1:], None, None
+
+
+def _arrays(tensors: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    """Drive, weights, alpha, start and shocks as contiguous arrays."""
+    arrays = [None if x is None else x.detach().contiguous().numpy() for x in tensors]
+    return Drive(*arrays[:4]), *arrays[4:]
