@@ -1,11 +1,19 @@
 """A training step of LeakyRNN beside torch's own RNN and the loop over time that peers write.
 
 One forward pass from inputs to hidden states and one backward pass to all weights, one thread, the
-three interleaved in one process; medians of ratios. The floor is what the matrix products of a
+all interleaved in one process; medians of ratios. The floor is what the matrix products of a
 step cost alone: two chained ones per time step and one for the gradient of the weights.
+
+Against neuralrnn both sides are called as their users call them, whole models with a read-out of
+one output. Of neuralrnn only the part that holds CTRNNModel is imported: its top level asks for
+packages for reinforcement learning that take no part here.
 """
 
+import importlib
+import importlib.util
+import sys
 import time as clock
+import types
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,12 +25,14 @@ import neurornn as nr
 #: Trials, steps, hidden units.
 SHAPES = ((32, 200, 64), (64, 500, 128), (16, 1000, 256), (1, 5000, 128))
 GATES = ((0.5, 4.5), (0.75, 1.8), (0.7, 2.2), (0.2, 15.0))
+#: Shape and gate of the comparison with neuralrnn.
+PEER_SHAPE, PEER_GATE = (64, 500, 128), 1.3
 N_INPUT = 10
 REPEATS = 7
 SEED = 0
 COLUMNS = [
     "LeakyRNN ms", "nn.RNN ms", "loop ms", "ours / nn.RNN", "gate", "loop / ours", "gate",
-    "ours / floor", "gate",
+    "ours / floor", "gate", "neuralrnn / ours", "gate",
 ]  # fmt: skip
 
 
@@ -54,6 +64,22 @@ def naive(model) -> Callable[[torch.Tensor], torch.Tensor]:
     return run
 
 
+def peer(n_hidden: int) -> nn.Module | None:
+    """CTRNNModel of neuralrnn with the same equation, or None where it is not installed."""
+    found = importlib.util.find_spec("neuralrnn")
+    if found is None:
+        return None
+    if "neuralrnn" not in sys.modules:
+        bare = types.ModuleType("neuralrnn")
+        bare.__path__ = list(found.submodule_search_locations)
+        sys.modules["neuralrnn"] = bare
+    ctrnn = importlib.import_module("neuralrnn.models.ctrnn")
+    settings = ctrnn.CTRNNConfig(
+        input_dim=N_INPUT, latent_dim=n_hidden, output_dim=1, alpha=0.1, activation="tanh"
+    )
+    return ctrnn.CTRNNModel(settings)
+
+
 def floor(n_trials: int, n_steps: int, n_hidden: int) -> float:
     """Seconds of the matrix products alone, the quicker of NumPy's and torch's."""
     a = np.ones((n_trials, n_hidden), np.float32)
@@ -81,6 +107,12 @@ def rows() -> Iterator[list[str]]:
             "torch": (lambda x, m=theirs: m(x)[0], list(theirs.parameters())),
             "loop": (naive(model), own),
         }
+        compared = (n_trials, n_steps, n_hidden) == PEER_SHAPE
+        rival = peer(n_hidden) if compared else None
+        if rival is not None:
+            theirs_all = [rival.h2h.weight, *rival.input2h.parameters()]
+            runs["whole"] = (lambda x, m=model: m(x).states, own)
+            runs["rival"] = (lambda x, m=rival: m(x).states, theirs_all)
         times: dict[str, list[float]] = {name: [] for name in (*runs, "floor")}
         for repeat in range(REPEATS + 1):
             for name, (run, weights) in runs.items():
@@ -90,6 +122,7 @@ def rows() -> Iterator[list[str]]:
                 # The first round warms caches up.
                 times = {name: [] for name in times}
         t = {name: np.array(v) for name, v in times.items()}
+        against = "not installed" if compared else ""
         yield [
             f"{n_trials} trials, {n_steps} steps, {n_hidden} units",
             *(f"{1000 * np.median(t[name]):.1f}" for name in ("ours", "torch", "loop")),
@@ -99,4 +132,6 @@ def rows() -> Iterator[list[str]]:
             f">= {of_loop:g}",
             f"{np.median(t['ours'] / t['floor']):.1f}",
             "<= 3",
+            against if rival is None else f"{np.median(t['rival'] / t['whole']):.1f}",
+            f">= {PEER_GATE:g}" if compared else "",
         ]
