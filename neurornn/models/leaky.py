@@ -19,6 +19,7 @@ from neurornn.models.base import (
 )
 from neurornn.models.bounded import LogBounded
 from neurornn.models.connectivity import block_table, connection_mask, region_index, unit_signs
+from neurornn.models.dropout import SequenceDropout
 from neurornn.models.recurrence import run_leaky
 
 _CHOICES = {
@@ -54,11 +55,11 @@ class LeakyRNN(RecurrentModel):
     self_connections : bool or None
         Let a unit drive itself. None: only where the nonlinearity is not linear, because a linear
         unit's own weight w and its tau act as one number, ``tau / (1 - w)``.
-    connections : (hidden, hidden_)
+    connections : ``(hidden, hidden_)``
         0 where the column does not project to the row; that weight stays 0.
     regions : (hidden,), labels
         For `block_report`, and `region_connections`.
-    region_connections : (region, region_)
+    region_connections : ``(region, region_)``
         0 where a region does not project to another, in the order of first appearance.
     excitatory : share, or (hidden,) of bool
         Dale's law: what a unit sends has one sign. By default weights have any sign.
@@ -67,6 +68,11 @@ class LeakyRNN(RecurrentModel):
     noise_sd : float
         Process noise, drawn in training mode (``model.train()``) alone: the sd that it gives to
         the state of a unit without input, whatever dt and tau.
+    dropout : chance of a unit to be dropped on its way to the read-out
+        One mask per trial for all steps, in training mode alone, see `SequenceDropout`; recurrent
+        connections are kept. Not with ``readout="states"``, where a unit is itself observed.
+    input_dropout : chance of an input to be dropped for a whole trial
+        What drives the network; a start that is read from the first input sees all of it.
     step : ``"exact"`` or ``"euler"``
         ``alpha = 1 - exp(-dt / tau)``, or ``dt / tau``.
     substeps : int
@@ -94,6 +100,7 @@ class LeakyRNN(RecurrentModel):
     Within a step the recurrent drive is that of the step before: an error of first order in
     dt / tau, which makes tau depend on the clock by about dt / 2. `substeps` divides it.
 
+    Dropout with a mask that stays over time follows Gal & Ghahramani 2016, arXiv:1512.05287.
     Dale's law and W of a low rank follow Song et al. 2016 (doi:10.1371/journal.pcbi.1004792) and
     Mastrogiuseppe & Ostojic 2018 (doi:10.1016/j.neuron.2018.07.003).
 
@@ -125,6 +132,8 @@ class LeakyRNN(RecurrentModel):
         excitatory: ArrayLike | None = None,
         rank: int | None = None,
         noise_sd: float = 0.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
         step: str = "exact",
         substeps: int = 1,
         initial_state: str = "zero",
@@ -145,6 +154,7 @@ class LeakyRNN(RecurrentModel):
         self.learn_tau, self.noise_sd = bool(learn_tau), float(noise_sd)
         self.rank = None if rank is None else int(rank)
         self.substeps, self.regions = int(substeps), _labels(regions)
+        self.dropout, self.input_dropout = SequenceDropout(dropout), SequenceDropout(input_dropout)
         self._check_sizes()
         shared = ["shared"] * self.n_hidden if tau_groups == "shared" else tau_groups
         self.tau_groups = _labels(shared)
@@ -185,6 +195,13 @@ class LeakyRNN(RecurrentModel):
                 f"n_output is {self.n_output} and n_hidden {self.n_hidden} with readout='states'",
                 "As many outputs as hidden units were needed",
                 "Set n_output=n_hidden, or readout='linear'",
+            )
+        if self.readout == "states" and self.dropout.p > 0:
+            raise DataError(
+                f"dropout is {self.dropout.p:g} with readout='states'",
+                "No dropout was needed: a unit that is dropped would be held against what was "
+                "observed of it",
+                "Pass dropout=0.0, or input_dropout to drop inputs",
             )
 
     def _first_tau(self, tau: ArrayLike) -> Tensor:
@@ -256,6 +273,8 @@ class LeakyRNN(RecurrentModel):
             "substeps": self.substeps,
             "readout": self.readout,
             "noise_sd": self.noise_sd,
+            "dropout": self.dropout.p,
+            "input_dropout": self.input_dropout.p,
         }
         if self.tau_groups is not None:
             found["tau_groups"] = list(self.tau_groups)
@@ -286,7 +305,7 @@ class LeakyRNN(RecurrentModel):
     @property
     def is_random(self) -> bool:
         """True where a run in training mode draws random numbers."""
-        return self.noise_sd > 0
+        return self.noise_sd > 0 or super().is_random
 
     def alpha(self) -> Tensor:
         """Share of the state that is replaced in one step of the equation, (hidden,)."""
@@ -334,7 +353,7 @@ class LeakyRNN(RecurrentModel):
         """Run the rate equation over time."""
         alpha, m = self.alpha(), self.substeps
         # Time first, as the loop runs; the inputs are turned, not the longer drive.
-        seen = inputs.transpose(0, 1)
+        seen = self.input_dropout(inputs).transpose(0, 1)
         drive = nn.functional.linear(seen, self.input_weight, self.bias)
         if m > 1:
             drive = drive.repeat_interleave(m, 0)
@@ -354,7 +373,7 @@ class LeakyRNN(RecurrentModel):
         if self.readout == "states":
             return states
         shown = states if self.form == "rate" else self._f(states)
-        return nn.functional.linear(shown, self.output_weight, self.output_bias)
+        return nn.functional.linear(self.dropout(shown), self.output_weight, self.output_bias)
 
 
 def _check_choices(**given: str) -> None:

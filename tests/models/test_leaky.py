@@ -276,3 +276,52 @@ def test_a_free_run_needs_a_model_without_inputs():
         leaky().free_run(5)
     with pytest.raises(ThreePartError, match="regions"):
         leaky().block_report()
+
+
+def test_dropout_keeps_one_mask_over_time_and_none_in_evaluation():
+    """Read-out of one output: what a trial lacks is the same units at every step."""
+    model, whole = leaky(n_hidden=40, n_output=40, dropout=0.5), leaky(n_hidden=40, n_output=40)
+    with torch.no_grad():
+        # Each output shows one unit.
+        for one in (model, whole):
+            one.output_weight.copy_(torch.eye(40))
+    assert model.is_random and not whole.is_random
+    assert model.settings["dropout"] == 0.5 and whole.settings["dropout"] == 0.0
+    assert torch.equal(model.eval()(X).output, whole(X).output)
+    torch.manual_seed(0)
+    out = model.train()(X)
+    ratio = out.output / out.states
+    # 0 or 1 / (1 - p), but for the rounding of a product and a quotient.
+    torch.testing.assert_close(ratio, (ratio > 1).double() * 2, rtol=1e-12, atol=1e-12)
+    # The same at all steps; three trials of 40 units agree with a chance of 2^-40.
+    assert torch.equal(ratio > 1, (ratio > 1)[:, :1].expand_as(ratio))
+    assert not torch.equal((ratio > 1)[0], (ratio > 1)[1])
+    # The states themselves, and with them the recurrent connections, are kept whole.
+    torch.testing.assert_close(out.states, whole(X).states, rtol=0, atol=0)
+
+
+def test_input_dropout_drops_an_input_for_a_whole_trial():
+    model = nr.models.LeakyRNN(
+        8, 8, 1, dt=0.01, tau=0.01, step="euler", nonlinearity="linear", recurrent=False,
+        input_dropout=0.5, rng=0,
+    )  # fmt: skip
+    with torch.no_grad():
+        model.input_weight.copy_(torch.eye(8))
+    assert model.is_random and model.settings["input_dropout"] == 0.5
+    assert "input_dropout=0.5" in repr(model)
+    x = torch.ones(20, 12, 8)
+    torch.manual_seed(0)
+    states = model.train()(x).states
+    # dt / tau is 1 but for the rounding of tau to float32: each unit shows its own input.
+    kept = states > 1
+    torch.testing.assert_close(states, 2.0 * kept, rtol=0, atol=1e-5)
+    assert torch.equal(kept, kept[:, :1].expand_as(kept))
+    # 160 draws of 1/2: standard error .04, four of them.
+    assert float(kept[:, 0].double().mean()) == pytest.approx(0.5, abs=0.16)
+    torch.testing.assert_close(model.eval()(x).states, torch.ones_like(x), rtol=0, atol=1e-5)
+
+
+def test_states_that_are_observed_cannot_be_dropped():
+    with pytest.raises(ThreePartError, match=r"dropout is 0\.2 with readout='states'"):
+        leaky(n_hidden=3, n_output=3, readout="states", dropout=0.2)
+    assert leaky(n_hidden=3, n_output=3, readout="states", input_dropout=0.2).is_random
