@@ -138,8 +138,7 @@ def add_product(a, b, out, columns):
     ----------
     a : (row, summed), any strides; at least one summed.
     b : (summed, column), out : (row, column)
-        Rows contiguous. Whole groups of `LANES` columns are read and written: behind the last
-        row of b there is as much memory as its last group takes.
+        Rows contiguous and filled up to whole groups of `LANES` columns (`widened`).
     columns : columns of a tile, ``LANES * GROUPS_OF[bits]``.
     """
     n_rows, n_columns = out.shape

@@ -172,6 +172,15 @@ def test_a_graph_kept_is_passed_twice():
         torch.autograd.grad(loss, list(given.values()))
 
 
+def test_what_is_saved_may_be_stored_elsewhere():
+    given = arguments(fed=True)
+    here = torch.autograd.grad(run_leaky_on(**given).pow(2).sum(), list(given.values()))
+    with torch.autograd.graph.saved_tensors_hooks(torch.clone, torch.clone):
+        loss = run_leaky_on(**given).pow(2).sum()
+    there = torch.autograd.grad(loss, list(given.values()))
+    assert all(torch.equal(one, other) for one, other in zip(here, there, strict=True))
+
+
 @pytest.mark.parametrize("what", ["states", "weights", "inputs", "start"])
 def test_what_is_changed_before_the_way_back_is_noticed(what):
     given = arguments(fed=True)
