@@ -1,11 +1,16 @@
 """Forecasts of a fitted model at a horizon, from every step of every trial at once."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
 from neurornn.training.objectives import Objective
+
+#: Numbers of states that are held at a time: 32 MB in float64.
+MAX_STATES = 2**22
 
 
 def outputs_at(
@@ -19,7 +24,7 @@ def outputs_at(
 
     Parameters
     ----------
-    model : fitted.
+    model : fitted, in evaluation mode.
     data : inputs (trial, time, input).
     objective : its mean turns an output into the next input, where the model feeds itself.
     n_ahead : steps beyond the last known input.
@@ -30,20 +35,52 @@ def outputs_at(
     -------
     (trial, time, output) : entry t is made from the inputs up to t alone, and stands for the
         target `n_ahead` steps after the one that the model was trained to give at t.
+
+    Notes
+    -----
+    A model of a finite past has as its state the past itself, shared between steps until a
+    forecast copies it: points go through in chunks, so that the copies stay small.
     """
     with torch.no_grad():
-        out = model(data.inputs)
-        n_trials, n_steps, _ = out.output.shape
-        output = out.output.reshape(n_trials * n_steps, 1, -1)
-        state = out.states.reshape(n_trials * n_steps, -1)
-        for _ in range(n_ahead):
-            if fill is None:
-                step = objective.mean(output)
-            else:
-                step = fill.expand(len(output), 1, -1)
-            states, state = model.scan(step, state)
-            output = model.read(states, step)
-        return output.reshape(n_trials, n_steps, -1)
+        n_trials, n_steps, _ = data.inputs.shape
+        n_state = model.start(1).shape[1]
+        found = data.targets.new_empty(n_trials, n_steps, model.n_output)
+        for trials in _chunks(n_trials, max(1, MAX_STATES // max(1, n_steps * n_state))):
+            out = model(data.inputs[trials])
+            found[trials] = out.output
+            size = out.states.shape[-1]
+            per_piece = max(1, MAX_STATES // max(1, size * len(out.output)))
+            for steps in _chunks(n_steps if n_ahead else 0, per_piece):
+                found[trials, steps] = _carried_on(
+                    model, out.output[:, steps], out.states[:, steps], objective, n_ahead, fill
+                )
+        return found
+
+
+def _chunks(n: int, size: int) -> Iterator[slice]:
+    return (slice(k, min(n, k + size)) for k in range(0, n, size))
+
+
+def _carried_on(
+    model: RecurrentModel,
+    output: Tensor,
+    states: Tensor,
+    objective: Objective,
+    n_ahead: int,
+    fill: Tensor | None,
+) -> Tensor:
+    """Outputs `n_ahead` steps later, each point taken as a trial of its own."""
+    shape = output.shape
+    output = output.reshape(shape[0] * shape[1], 1, shape[2])
+    state = states.reshape(len(output), -1)
+    for _ in range(n_ahead):
+        if fill is None:
+            step = objective.mean(output)
+        else:
+            step = fill.to(output.dtype).expand(len(output), 1, -1)
+        states, state = model.scan(step, state)
+        output = model.read(states, step)
+    return output.reshape(shape)
 
 
 def shifted(data: TrainingData, n_ahead: int) -> tuple[Tensor, Tensor]:

@@ -1,50 +1,27 @@
 """The league: accounts are fitted inside on one split and scored on the same test data."""
 
-import copy
-import inspect
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
-from neurornn._core.errors import ConvergenceWarning, DataError, KindError, nearest
+from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
 from neurornn._core.report import Reported, Table
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import remedies
-from neurornn._core.units import format_quantity
-from neurornn.compare.forecast import outputs_at, shifted
-from neurornn.data.recording import sampling_rate_of
-from neurornn.data.windowing import windows
+from neurornn._core.units import format_number, format_quantity
+from neurornn.compare.accounts import check_fit_options, fitted, named_accounts
+from neurornn.compare.scores import score_table, scores
+from neurornn.compare.task import scaled_task, task_of
 from neurornn.io.saved import Saved
-from neurornn.models.accounts import LinearStateSpace, Memoryless
 from neurornn.models.base import RecurrentModel
-from neurornn.training.batches import TrainingData, as_training_data
-from neurornn.training.loop import fit
-from neurornn.training.objectives import log_likelihood, objective_named
+from neurornn.training.objectives import objective_named
 
-#: Accounts that go by name.
-NAMED = ("linear", "memoryless")
-#: Modes of the linear account.
-N_MODES = 4
 FRACTIONS = (0.7, 0.15, 0.15)
-
-
-class _Task(NamedTuple):
-    """Training, validation and test data of one split, and what horizons mean for them."""
-
-    train: TrainingData
-    validation: TrainingData
-    test: TrainingData
-    dt: float
-    first_horizon: int
-    feeds_itself: bool
-    time_unit: str
 
 
 class League(Reported, Saved):
@@ -54,8 +31,10 @@ class League(Reported, Saved):
     ----------
     parameters : Dataset over ``account`` and ``horizon``
         ``r2`` and ``log_likelihood`` (nats per value above the training mean), each with ``_ci``
-        over blocks and seeds; ``r2_seed_sd``, ``n_weights``; ``status (account)``.
-    settings : how it was made.
+        over blocks and seeds; ``r2_seed_sd``, the sd of R2 over seeds (0 for an account in closed
+        form, NaN where there is one seed); ``n_weights``, ``status (account)``.
+    settings : how it was made; ``chosen`` holds what accounts in closed form chose on the
+        validation part.
     """
 
     def __init__(self, parameters: xr.Dataset, settings: Mapping[str, Any]) -> None:
@@ -76,10 +55,11 @@ class League(Reported, Saved):
                 for score in ("r2", "log_likelihood"):
                     low, high = table[f"{score}_ci"].values[i, j]
                     row.append(format_quantity(float(table[score][i, j]), "1", low, high))
+                row.insert(-1, format_number(float(table["r2_seed_sd"][i, j]), 2))
             rows.append([*row, str(table["status"].values[i])])
         columns = ["account", "weights"]
         for h in table["horizon"].values:
-            columns += [f"R2, horizon {h}", f"log-likelihood, horizon {h}"]
+            columns += [f"R2, horizon {h}", "sd over seeds", f"log-likelihood, horizon {h}"]
         s = self.settings
         head = [
             f"same split {s['split']}, {s['n_seeds']} seeds; test scores, "
@@ -87,6 +67,9 @@ class League(Reported, Saved):
             f"one horizon step is {s['dt']:.4g} {s['time_unit']}; log-likelihood in nats per "
             "value above the training mean (the row 'mean')",
         ]
+        for name, choice in s.get("chosen", {}).items():
+            said = ", ".join(f"{k} {v:g}" for k, v in choice.items())
+            head.append(f"{name}, chosen on the validation part: {said}")
         codes = [str(s) for s in table["status"].values]
         told = [f"{code}: {text}" for code, text in remedies(codes).items()]
         return Table(title="League", columns=[*columns, "status"], rows=rows, head=[*head, *told])
@@ -125,6 +108,7 @@ def league(
     n_seeds: int = 3,
     objective: str = "gaussian",
     max_epochs: int = 60,
+    fit_options: Mapping[str, Any] | None = None,
     confidence_level: float = 0.95,
     rng: int = 0,
     progress: bool = False,
@@ -136,7 +120,13 @@ def league(
     data : DataArray (time, unit), whose future is to be forecast from its past; or windows, or a
         pair (inputs, targets) of (trial, time, ...), whose targets are to be given.
     recipes : models, taken as recipes: each is built anew for every seed and fitted inside; and
-        ``"linear"`` (a state space of four modes), ``"memoryless"`` (a map of the present input).
+
+        - ``"linear"``, a state space of four modes; pass a `LinearStateSpace` for others;
+        - ``"ridge"``, ridge regression on the last frames in closed form, how many and how hard
+          chosen on the validation part; pass a `LinearHistory` to choose how many;
+        - ``"memoryless"``, a linear map of the present input;
+        - ``"persistence"``, the last frame repeated, where a series forecasts itself.
+
         The training mean always takes part.
     split : fractions for training, validation and test
         Blocks in time for a recording; whole trials for windows.
@@ -150,6 +140,10 @@ def league(
     ----------------
     objective : ``"gaussian"``, or ``"poisson"`` for counts.
     max_epochs : of every fit; the validation part stops it early.
+    fit_options : more arguments of `nr.fit`, the same for every recipe
+        For example ``{"optimizer": "adam", "learning_rate": 0.003, "weight_decay": 0.1}``; by
+        default ``patience`` is a fifth of `max_epochs` and ``tolerance`` 1e-6. Accounts in closed
+        form do not use them.
     confidence_level : of the intervals.
     rng : seed.
     progress : show a progress bar in a terminal.
@@ -160,36 +154,34 @@ def league(
 
     Raises
     ------
-    KindError, DataError
-        Data or recipes of a wrong kind, too few test blocks.
+    KindError, UnitError, DataError
+        Data or recipes of a wrong kind (one that looks ahead of what it is to forecast, say), of
+        another clock; options that the league decides itself; too few test blocks.
 
     Notes
     -----
     Inputs and Gaussian targets are scaled by the mean and sd of the training part. A forecast of h
     steps is made by feeding a model its own expected output h - 1 times; where inputs and targets
     differ, unknown inputs are put at their training mean. R2 is 1 - (squared error) / (squared
-    deviation from the training mean), pooled over outputs after scaling. Intervals resample pairs
-    of test block and seed.
+    deviation from the training mean), pooled over outputs after scaling. Intervals resample test
+    blocks and, apart from them, seeds.
     """
     clock = next(
         ((r.dt, r.time_unit) for r in recipes if isinstance(r, RecurrentModel)), (1.0, "steps")
     )
-    task = _task(data, split, duration, rng, clock)
+    options = check_fit_options(fit_options)
+    task = task_of(data, split, duration, rng, clock)
     if horizons is None:
         horizons = (task.first_horizon, 10)
     goal = objective_named(objective)
-    task = _scaled(task, gaussian=goal.name == "gaussian")
-    named = _named(recipes, task)
-    fill = None if task.feeds_itself else torch.zeros(task.train.inputs.shape[2]).double()
-    if task.feeds_itself and goal.name != "gaussian":
+    gaussian = goal.name == "gaussian"
+    task = scaled_task(task, gaussian=gaussian)
+    if task.feeds_itself and not gaussian:
         raise KindError(
             "A forecast of counts from their own past came with a Poisson objective",
             "objective='gaussian' for a forecast, or windows of inputs and counts, were needed",
             "Pass nr.data.windows(recording, inputs=..., targets=counts, ...)",
         )
-    squares: dict[str, NDArray[np.float64]] = {}
-    likelihoods: dict[str, NDArray[np.float64]] = {}
-    statuses, weights = {}, {}
     steps = [h - task.first_horizon for h in horizons]
     if min(steps) < 0:
         raise DataError(
@@ -197,277 +189,52 @@ def league(
             f"Horizons of at least {task.first_horizon} frames were needed",
             "A forecast starts at 1, a read-out of known inputs at 0",
         )
-    with progress_bar(len(named) * n_seeds, 0, progress, "fits") as tick:
-        for name, recipe in named.items():
-            blocks = []
-            codes = []
+    accounts = named_accounts(recipes, task, gaussian=gaussian, looks_on=max(steps) > 0)
+    fill = None if task.feeds_itself else torch.zeros(task.train.inputs.shape[2]).double()
+    fit_settings = {
+        "objective": objective,
+        "max_epochs": max_epochs,
+        "patience": max(5, max_epochs // 5),
+        "tolerance": 1e-6,
+        **options,
+    }
+    # (seed, horizon, block, quantity)
+    scored: dict[str, NDArray[np.float64]] = {}
+    statuses, n_weights, chosen = {}, {}, {}
+    with progress_bar(len(accounts) * n_seeds, 0, progress, "fits") as tick:
+        for name, account in accounts.items():
+            per_seed, codes = [], []
             for seed in range(n_seeds):
-                model = _rebuilt(recipe, derived_seed(rng, seed))
-                fitted, code = _fitted(model, task, objective, max_epochs, derived_seed(rng, seed))
+                # What is solved in closed form is the same for every seed.
+                if not per_seed or account.solve is None:
+                    model, code, choice = fitted(
+                        account, task, derived_seed(rng, seed), fit_settings
+                    )
+                    found = [scores(model, task, goal, k, fill) for k in steps]
+                per_seed.append(found)
                 codes.append(code)
-                blocks.append([_scores(fitted, task, goal, k, fill) for k in steps])
                 tick()
-            # (seed, horizon, block, quantity)
-            scores = np.array(blocks)
-            squares[name], likelihoods[name] = scores[..., :2], scores[..., 2:]
+            scored[name] = np.array(per_seed)
             statuses[name] = next((c for c in codes if c not in ("ok", "stopped_early")), "ok")
-            weights[name] = sum(p.numel() for p in recipe.parameters())
-    first = next(iter(squares))
-    squares["mean"] = squares[first].copy()
-    squares["mean"][..., 0] = squares["mean"][..., 1]
-    likelihoods["mean"] = likelihoods[first].copy()
-    likelihoods["mean"][..., 0] = likelihoods["mean"][..., 1]
-    statuses["mean"], weights["mean"] = "ok", task.train.targets.shape[2]
-    table = _as_table(squares, likelihoods, statuses, weights, horizons, confidence_level, rng)
+            n_weights[name] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+            if choice:
+                chosen[name] = choice
+    # A model that always gives the mean: its error is the deviation, its likelihood the mean's.
+    scored["mean"] = next(iter(scored.values()))[..., [1, 1, 3, 3, 4]]
+    statuses["mean"], n_weights["mean"] = "ok", task.train.targets.shape[2]
+    table = score_table(scored, statuses, n_weights, horizons, confidence_level, rng)
     settings = {
         "split": [float(f) for f in split],
         "horizons": [int(h) for h in horizons],
         "n_seeds": int(n_seeds),
-        "n_blocks": int(squares[first].shape[2]),
+        "n_blocks": int(scored["mean"].shape[2]),
         "objective": objective,
         "max_epochs": int(max_epochs),
+        "fit_options": options,
+        "chosen": chosen,
         "confidence_level": float(confidence_level),
         "dt": task.dt,
         "time_unit": task.time_unit,
         "rng": int(rng),
     }
     return League(table, settings)
-
-
-def _task(
-    data: Any, split: Sequence[float], duration: float, rng: int, clock: tuple[float, str]
-) -> _Task:
-    """Split first, cut windows inside each part after; arrays take the clock of the recipes."""
-    if len(split) != 3:
-        raise DataError(
-            f"split has {len(split)} parts",
-            "Three fractions, for training, validation and test, were needed",
-            "Pass split=(0.7, 0.15, 0.15)",
-        )
-    if isinstance(data, xr.DataArray) and "time" in data.dims and "trial" not in data.dims:
-        name = str(data.name or "series")
-        dt = 1 / sampling_rate_of(data)
-        parts = windows(
-            xr.Dataset({name: data.astype(float)}),
-            inputs=name,
-            targets=name,
-            duration=duration,
-            horizon=1,
-            split=split,
-        )
-        n = data.sizes.get("unit", 1)
-        carrier = Memoryless(n, n, dt=dt)
-        train, validation, test = (as_training_data(p, carrier) for p in parts)
-        return _Task(train, validation, test, dt, 1, True, "s")
-    if isinstance(data, xr.Dataset) and "inputs" in data:
-        dt = float(data.attrs.get("dt", 1.0))
-        n_in, n_out = data.sizes["input"], data.sizes["output"]
-        unit = str(data.attrs.get("time_unit", "s"))
-    elif isinstance(data, tuple | list) and len(data) in (2, 3):
-        dt, unit = clock
-        n_in, n_out = (np.shape(d)[-1] for d in data[:2])
-    else:
-        raise KindError(
-            f"data is a {type(data).__name__}",
-            "A DataArray (time, unit), windows or a pair (inputs, targets) were needed",
-            'Pass for example recording["dff"]',
-        )
-    whole = as_training_data(data, Memoryless(n_in, n_out, dt=dt))
-    n = len(whole.inputs)
-    order = np.random.default_rng(derived_seed(rng, 99)).permutation(n)
-    if isinstance(data, xr.Dataset) and "start" in data:
-        # Windows of one recording stay in the order of time, with a window left out at each edge.
-        order = np.arange(n)
-    cuts = np.round(np.cumsum(split)[:2] * n).astype(int)
-    skip = 1 if isinstance(data, xr.Dataset) and "start" in data else 0
-    pieces = [order[: cuts[0]], order[cuts[0] + skip : cuts[1]], order[cuts[1] + skip :]]
-    if min(map(len, pieces)) < 1:
-        raise DataError(
-            f"{n} trials came",
-            "At least one trial for training, validation and test each was needed",
-            "Pass more trials, or other fractions",
-        )
-    parts = [whole.pick(torch.from_numpy(p.copy())) for p in pieces]
-    return _Task(parts[0], parts[1], parts[2], dt, 0, False, unit)
-
-
-def _scaled(task: _Task, *, gaussian: bool) -> _Task:
-    """Scale by the training part; counts are left as they are."""
-    x, y, mask = task.train
-    flat = x.reshape(-1, x.shape[2])
-    in_mean, in_sd = flat.mean(0), flat.std(0)
-    count = mask.sum((0, 1)).clamp(min=1)
-    out_mean = torch.where(mask, y, 0.0).sum((0, 1)) / count
-    out_sd = torch.sqrt(torch.where(mask, (y - out_mean) ** 2, 0.0).sum((0, 1)) / count)
-    if task.feeds_itself:
-        in_mean, in_sd = out_mean, out_sd
-    in_sd, out_sd = (torch.where(s > 0, s, 1.0) for s in (in_sd, out_sd))
-    if not gaussian:
-        out_mean, out_sd = torch.zeros_like(out_mean), torch.ones_like(out_sd)
-
-    def scaled(part: TrainingData) -> TrainingData:
-        targets = torch.where(part.mask, (part.targets - out_mean) / out_sd, 0.0)
-        return TrainingData((part.inputs - in_mean) / in_sd, targets, part.mask)
-
-    parts = [scaled(p) for p in (task.train, task.validation, task.test)]
-    return task._replace(train=parts[0], validation=parts[1], test=parts[2])
-
-
-def _named(recipes: Sequence[Any], task: _Task) -> dict[str, RecurrentModel]:
-    n_in, n_out = task.train.inputs.shape[2], task.train.targets.shape[2]
-    named: dict[str, RecurrentModel] = {}
-    for recipe in recipes:
-        if isinstance(recipe, RecurrentModel):
-            name = type(recipe).__name__
-        elif isinstance(recipe, str) and recipe in NAMED:
-            name = recipe
-            if recipe == "linear":
-                recipe = LinearStateSpace(n_in, N_MODES, n_out, dt=task.dt)
-            else:
-                recipe = Memoryless(n_in, n_out, dt=task.dt)
-        else:
-            raise KindError(
-                f"A recipe is {recipe!r}",
-                "A model from nr.models or a known name was needed",
-                nearest(str(recipe), NAMED),
-            )
-        number = 2
-        while name in named:
-            name, number = f"{name.split(' ')[0]} {number}", number + 1
-        named[name] = recipe
-    if not named:
-        raise DataError("No recipes came", "At least one was needed", "Pass ['linear']")
-    return named
-
-
-def _rebuilt(recipe: RecurrentModel, seed: int) -> RecurrentModel:
-    """Build a recipe with fresh weights; its time constants start where the recipe's stand."""
-    known = inspect.signature(type(recipe).__init__).parameters
-    settings = {k: v for k, v in recipe.settings.items() if k in known}
-    model = type(recipe)(**settings, rng=seed)
-    for p in recipe.physical_parameters:
-        setattr(model, p.name, getattr(recipe, p.name).detach().clone())
-    return model.double()
-
-
-def _fitted(
-    model: RecurrentModel, task: _Task, objective: str, max_epochs: int, seed: int
-) -> tuple[RecurrentModel, str]:
-    with warnings.catch_warnings():
-        # The table's status column says it.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        result = fit(
-            copy.deepcopy(model),
-            tuple(task.train),
-            validation=tuple(task.validation),
-            objective=objective,
-            max_epochs=max_epochs,
-            patience=max(5, max_epochs // 5),
-            tolerance=1e-6,
-            rng=seed,
-            intervals=False,
-        )
-    return result.model.double(), str(result.status)
-
-
-def _scores(
-    model: RecurrentModel, task: _Task, goal: Any, n_ahead: int, fill: torch.Tensor | None
-) -> NDArray[np.float64]:
-    """Per test block: squared error, deviation, log-likelihood, that of the mean, count."""
-    residual_variance, mean_output = _noise(model, task.train, goal, n_ahead, fill)
-    output = outputs_at(model, task.test, goal, n_ahead, fill)
-    target, mask = shifted(task.test, n_ahead)
-    train_target, train_mask = shifted(task.train, n_ahead)
-    n_train = train_mask.sum((0, 1)).clamp(min=1)
-    centre = torch.where(train_mask, train_target, 0.0).sum((0, 1)) / n_train
-    spread = torch.where(train_mask, (train_target - centre) ** 2, 0.0).sum((0, 1)) / n_train
-
-    def total(values: torch.Tensor) -> NDArray[np.float64]:
-        return torch.where(mask, values, 0.0).sum((1, 2)).numpy()
-
-    ours = log_likelihood(goal, output, target, residual_variance)
-    plain = log_likelihood(goal, mean_output.expand_as(output), target, spread.clamp(min=1e-12))
-    return np.stack(
-        [
-            total((goal.mean(output) - target) ** 2),
-            total((centre - target) ** 2),
-            total(ours),
-            total(plain),
-            mask.sum((1, 2)).numpy(),
-        ],
-        axis=1,
-    )
-
-
-def _noise(
-    model: RecurrentModel, train: TrainingData, goal: Any, n_ahead: int, fill: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Variance of the training residuals, and the output that stands for the training mean."""
-    output = outputs_at(model, train, goal, n_ahead, fill)
-    target, mask = shifted(train, n_ahead)
-    n = mask.sum((0, 1)).clamp(min=1)
-    variance = torch.where(mask, (goal.mean(output) - target) ** 2, 0.0).sum((0, 1)) / n
-    mean = torch.where(mask, target, 0.0).sum((0, 1)) / n
-    links = {"poisson": lambda m: torch.log(m.clamp(min=1e-9)), "bernoulli": torch.logit}
-    return variance.clamp(min=1e-12), links.get(goal.name, lambda m: m)(mean)
-
-
-def _as_table(
-    squares: dict[str, NDArray[np.float64]],
-    likelihoods: dict[str, NDArray[np.float64]],
-    statuses: dict[str, str],
-    weights: dict[str, int],
-    horizons: Sequence[int],
-    confidence_level: float,
-    rng: int,
-) -> xr.Dataset:
-    names = list(squares)
-    shape = (len(names), len(horizons))
-    r2, ll, sd = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    r2_ci, ll_ci = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan)
-
-    def r2_of(rows: NDArray[np.float64]) -> float:
-        return float(1 - rows[:, 0].sum() / max(rows[:, 1].sum(), 1e-300))
-
-    def ll_of(rows: NDArray[np.float64]) -> float:
-        return float((rows[:, 0] - rows[:, 1]).sum() / max(rows[:, 2].sum(), 1))
-
-    for i, name in enumerate(names):
-        for j in range(len(horizons)):
-            # Blocks without a scored frame at this horizon say nothing.
-            used = likelihoods[name][0, j, :, 2] > 0
-            per_seed = squares[name][:, j][:, used]
-            rows = per_seed.reshape(-1, 2)
-            like = likelihoods[name][:, j][:, used].reshape(-1, 3)
-            if not len(rows):
-                continue
-            r2[i, j], ll[i, j] = r2_of(rows), ll_of(like)
-            sd[i, j] = float(np.std([r2_of(s) for s in per_seed]))
-            seed = derived_seed(rng, 7)
-            for bounds, values, statistic in ((r2_ci, rows, r2_of), (ll_ci, like, ll_of)):
-                bounds[i, j] = bootstrap_interval(
-                    values, statistic, confidence_level=confidence_level, rng=seed
-                )
-    dims = ("account", "horizon")
-    why = "fewer than 3 test blocks"
-    method = "test part of one split; percentile bootstrap over test blocks and seeds"
-    table = to_dataset(
-        [
-            Estimate(
-                name="r2", value=r2, ci=r2_ci, units="1", long_name="R2", method=method,
-                dims=dims, reason=why,
-            ),
-            Estimate(
-                name="log_likelihood", value=ll, ci=ll_ci, units="nats",
-                long_name="log-likelihood per value above the training mean", method=method,
-                dims=dims, reason=why,
-            ),
-        ],
-        confidence_level=confidence_level,
-        coords={"account": names, "horizon": list(horizons)},
-        status=[statuses[n] for n in names],
-        status_dims=("account",),
-    )  # fmt: skip
-    table["r2_seed_sd"] = (dims, sd, {"units": "1", "long_name": "sd of R2 over seeds"})
-    table["n_weights"] = ("account", [weights[n] for n in names])
-    return table

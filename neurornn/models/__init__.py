@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "gated": ["GRU", "LSTM"],
         "leaky": ["LeakyRNN"],
         "observation": ["CalciumRNN"],
+        "ridge": ["LinearHistory"],
         "vanilla": ["VanillaRNN"],
     },
 )

@@ -121,6 +121,7 @@ MODEL_CLASSES = (
     "LSTM",
     "Memoryless",
     "MemorylessMLP",
+    "LinearHistory",
     "LinearStateSpace",
     "CausalCNN",
     "CausalTransformer",

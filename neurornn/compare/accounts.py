@@ -1,0 +1,204 @@
+"""Who takes part in a league: recipes, checked and named, and how each is fitted."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from neurornn._core.errors import ConvergenceWarning, DataError, KindError, UnitError, nearest
+from neurornn._core.status import Status
+from neurornn.compare.ridge import fit_linear_history
+from neurornn.compare.task import Task
+from neurornn.models.accounts import LinearStateSpace, Memoryless
+from neurornn.models.base import RecurrentModel
+from neurornn.models.ridge import LinearHistory
+from neurornn.training.loop import fit
+
+#: Accounts that go by name.
+NAMED = ("linear", "ridge", "memoryless", "persistence")
+#: Modes of the linear account.
+N_MODES = 4
+#: Arguments of `nr.fit` that the league has itself, and those that it does not pass on.
+_OWN = ("objective", "max_epochs", "rng", "progress")
+_NOT_PASSED = (
+    "model", "data", "validation", "intervals", "strict", "confidence_level",
+    "checkpoint", "resume", "checkpoint_every",
+)  # fmt: skip
+
+
+class Account(NamedTuple):
+    """One account.
+
+    Attributes
+    ----------
+    recipe : built anew for every seed and fitted by `nr.fit`; None where `solve` is given.
+    solve : gives the fitted model, the same for every seed, and what was chosen on the way.
+    """
+
+    recipe: RecurrentModel | None = None
+    solve: Callable[[Task], tuple[RecurrentModel, dict[str, Any]]] | None = None
+
+
+def check_fit_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options for `nr.fit`, or raise where the league decides them itself."""
+    options = dict(given or {})
+    known = [k for k in inspect.signature(fit).parameters if k not in (*_OWN, *_NOT_PASSED)]
+    for name in options:
+        if name in known:
+            continue
+        remedy = nearest(str(name), known)
+        if name in _OWN:
+            remedy = f"Pass {name} to the league itself"
+        elif name in _NOT_PASSED:
+            remedy = "Leave it out: the league decides it for all accounts alike"
+        raise DataError(
+            f"fit_options has the key {name!r}",
+            f"Arguments of nr.fit that the league leaves open were needed: {', '.join(known)}",
+            remedy,
+        )
+    return options
+
+
+def named_accounts(
+    recipes: Sequence[Any], task: Task, *, gaussian: bool, looks_on: bool
+) -> dict[str, Account]:
+    """Check the recipes and name the accounts, in their order.
+
+    Parameters
+    ----------
+    recipes : models, or names from `NAMED`.
+    task : gives the sizes and the clock.
+    gaussian : the objective is Gaussian; closed forms ask for it.
+    looks_on : a score asks for a target after the last known input.
+    """
+    accounts: dict[str, Account] = {}
+    for recipe in recipes:
+        if isinstance(recipe, RecurrentModel):
+            name, account = type(recipe).__name__, _from_model(recipe, task, gaussian, looks_on)
+        elif isinstance(recipe, str) and recipe in NAMED:
+            name, account = recipe, _from_name(recipe, task, gaussian)
+        else:
+            raise KindError(
+                f"A recipe is {recipe!r}",
+                "A model from nr.models or a known name was needed",
+                nearest(str(recipe), NAMED),
+            )
+        number = 2
+        while name in accounts:
+            name, number = f"{name.split(' ')[0]} {number}", number + 1
+        accounts[name] = account
+    if not accounts:
+        raise DataError("No recipes came", "At least one was needed", "Pass ['linear']")
+    return accounts
+
+
+def _from_name(name: str, task: Task, gaussian: bool) -> Account:
+    n_in, n_out = task.train.inputs.shape[2], task.train.targets.shape[2]
+    if name == "linear":
+        return Account(LinearStateSpace(n_in, N_MODES, n_out, dt=task.dt))
+    if name == "memoryless":
+        return Account(Memoryless(n_in, n_out, dt=task.dt))
+    if name == "persistence":
+        if not task.feeds_itself:
+            raise KindError(
+                "'persistence' came with inputs that are not the past of the targets",
+                "A series that is forecast from its own past was needed to repeat its last frame",
+                'Leave it out, or pass a DataArray (time, unit) such as recording["dff"]',
+            )
+        return Account(solve=_persistence)
+    _check_closed_form(name, gaussian)
+    return Account(solve=lambda given: fit_linear_history(given))
+
+
+def _from_model(recipe: RecurrentModel, task: Task, gaussian: bool, looks_on: bool) -> Account:
+    name = type(recipe).__name__
+    if recipe.observes_targets:
+        raise KindError(
+            f"A recipe is a {name}, which takes its targets as inputs",
+            "Models that predict targets from inputs given before them were needed",
+            f"Fit the {name} with nr.fit, and look at its noise_sd",
+        )
+    if recipe.looks_ahead and (task.feeds_itself or looks_on):
+        what = (
+            "a series forecasts itself, so that later inputs are the targets"
+            if task.feeds_itself
+            else "the inputs stop before the target at a horizon above 0"
+        )
+        raise KindError(
+            f"A recipe is a {name} that looks ahead, and {what}",
+            "Models whose output depends on earlier inputs alone were needed",
+            "Build it with bidirectional=False"
+            + ("" if task.feeds_itself else ", or pass horizons=(0,)"),
+        )
+    if abs(recipe.dt / task.dt - 1) > 0.01:
+        raise UnitError(
+            f"The data have dt = {task.dt:g} {task.time_unit} and a {name} {recipe.dt:g}",
+            "One clock was needed, the same to 1 %",
+            f"Build the recipe with dt={task.dt:g}",
+        )
+    if isinstance(recipe, LinearHistory):
+        _check_closed_form(name, gaussian)
+        return Account(solve=lambda given: fit_linear_history(given, recipe.n_context))
+    return Account(recipe)
+
+
+def _check_closed_form(name: str, gaussian: bool) -> None:
+    if not gaussian:
+        raise KindError(
+            f"{name!r} came with an objective that is not Gaussian",
+            "objective='gaussian' was needed: its closed form is least squares",
+            "Leave it out; 'linear' and 'memoryless' are fitted with any objective",
+        )
+
+
+def _persistence(task: Task) -> tuple[RecurrentModel, dict[str, Any]]:
+    """Repeat the last frame; inputs and targets are scaled alike where a series feeds itself."""
+    n = task.train.inputs.shape[2]
+    model = Memoryless(n, n, dt=task.dt).double().requires_grad_(False)
+    model.direct_weight.copy_(torch.eye(n))
+    return model.eval(), {}
+
+
+def rebuilt(recipe: RecurrentModel, seed: int) -> RecurrentModel:
+    """Build a recipe with fresh weights; its time constants start where the recipe's stand."""
+    known = inspect.signature(type(recipe).__init__).parameters
+    settings = {k: v for k, v in recipe.settings.items() if k in known}
+    model = type(recipe)(**settings, rng=seed)
+    for p in recipe.physical_parameters:
+        setattr(model, p.name, getattr(recipe, p.name).detach().clone())
+    return model.to(next(recipe.parameters()).dtype)
+
+
+def fitted(
+    account: Account, task: Task, seed: int, settings: Mapping[str, Any]
+) -> tuple[RecurrentModel, str, dict[str, Any]]:
+    """Fit an account with one seed.
+
+    Parameters
+    ----------
+    settings : arguments of `nr.fit`.
+
+    Returns
+    -------
+    model : in float64 and evaluation mode.
+    status : how the fit ended.
+    chosen : on the validation part, by an account in closed form.
+    """
+    if account.solve is not None:
+        model, chosen = account.solve(task)
+        return model, str(Status.OK), chosen
+    assert account.recipe is not None
+    with warnings.catch_warnings():
+        # The table's status column says it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        result = fit(
+            rebuilt(account.recipe, seed),
+            tuple(task.train),
+            validation=tuple(task.validation),
+            rng=seed,
+            intervals=False,
+            **settings,
+        )
+    return result.model.double().eval(), str(result.status), {}

@@ -1,0 +1,147 @@
+"""Scores on the test part, and the table of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
+from neurornn._core.rng import derived_seed, generator
+from neurornn.compare.forecast import outputs_at, shifted
+from neurornn.compare.task import Task
+from neurornn.models.base import RecurrentModel
+from neurornn.training.batches import TrainingData
+from neurornn.training.objectives import log_likelihood
+
+
+def scores(
+    model: RecurrentModel, task: Task, goal: Any, n_ahead: int, fill: torch.Tensor | None
+) -> NDArray[np.float64]:
+    """Per test block: squared error, deviation, log-likelihood, that of the mean, count."""
+    residual_variance, mean_output = _noise(model, task.train, goal, n_ahead, fill)
+    output = outputs_at(model, task.test, goal, n_ahead, fill)
+    target, mask = shifted(task.test, n_ahead)
+    train_target, train_mask = shifted(task.train, n_ahead)
+    n_train = train_mask.sum((0, 1)).clamp(min=1)
+    centre = torch.where(train_mask, train_target, 0.0).sum((0, 1)) / n_train
+    spread = torch.where(train_mask, (train_target - centre) ** 2, 0.0).sum((0, 1)) / n_train
+
+    def total(values: torch.Tensor) -> NDArray[np.float64]:
+        return torch.where(mask, values, 0.0).sum((1, 2)).numpy()
+
+    ours = log_likelihood(goal, output, target, residual_variance)
+    plain = log_likelihood(goal, mean_output.expand_as(output), target, spread.clamp(min=1e-12))
+    return np.stack(
+        [
+            total((goal.mean(output) - target) ** 2),
+            total((centre - target) ** 2),
+            total(ours),
+            total(plain),
+            mask.sum((1, 2)).numpy(),
+        ],
+        axis=1,
+    )
+
+
+def _noise(
+    model: RecurrentModel, train: TrainingData, goal: Any, n_ahead: int, fill: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Variance of the training residuals, and the output that stands for the training mean."""
+    output = outputs_at(model, train, goal, n_ahead, fill)
+    target, mask = shifted(train, n_ahead)
+    n = mask.sum((0, 1)).clamp(min=1)
+    variance = torch.where(mask, (goal.mean(output) - target) ** 2, 0.0).sum((0, 1)) / n
+    mean = torch.where(mask, target, 0.0).sum((0, 1)) / n
+    links = {"poisson": lambda m: torch.log(m.clamp(min=1e-9)), "bernoulli": torch.logit}
+    return variance.clamp(min=1e-12), links.get(goal.name, lambda m: m)(mean)
+
+
+def _r2(rows: NDArray[np.float64]) -> float:
+    """From (row, quantity): 1 - squared error / squared deviation."""
+    return float(1 - rows[:, 0].sum() / max(rows[:, 1].sum(), 1e-300))
+
+
+def _gain(rows: NDArray[np.float64]) -> float:
+    """From (row, quantity): log-likelihood above that of the mean, per value."""
+    return float((rows[:, 2] - rows[:, 3]).sum() / max(rows[:, 4].sum(), 1))
+
+
+def _interval(
+    per_seed: NDArray[np.float64], statistic: Any, confidence_level: float, seed: int
+) -> tuple[float, float]:
+    """Resample test blocks, and the seeds apart from them, from (seed, block, quantity).
+
+    All seeds are scored on the same blocks: pairs of block and seed are not exchangeable, and to
+    resample those would make more seeds look like more data.
+    """
+    draw = generator(derived_seed(seed, 1))
+    n_seeds, _, n_quantities = per_seed.shape
+
+    def of(blocks: NDArray[np.float64]) -> float:
+        picked = blocks[:, draw.integers(n_seeds, size=n_seeds)]
+        return float(statistic(picked.reshape(-1, n_quantities)))
+
+    return bootstrap_interval(
+        per_seed.swapaxes(0, 1), of, confidence_level=confidence_level, rng=seed
+    )
+
+
+def score_table(
+    scored: Mapping[str, NDArray[np.float64]],
+    statuses: Mapping[str, str],
+    n_weights: Mapping[str, int],
+    horizons: Sequence[int],
+    confidence_level: float,
+    rng: int,
+) -> xr.Dataset:
+    """Lay out the scores of all accounts.
+
+    Parameters
+    ----------
+    scored : (seed, horizon, block, quantity) per account, as `scores` gives them per block.
+    """
+    names = list(scored)
+    shape = (len(names), len(horizons))
+    r2, gain, sd = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    r2_ci, gain_ci = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan)
+    seed = derived_seed(rng, 7)
+    for i, name in enumerate(names):
+        for j in range(len(horizons)):
+            # Blocks without a scored frame at this horizon say nothing.
+            used = scored[name][0, j, :, 4] > 0
+            per_seed = scored[name][:, j][:, used]
+            if not used.any():
+                continue
+            rows = per_seed.reshape(-1, per_seed.shape[2])
+            r2[i, j], gain[i, j] = _r2(rows), _gain(rows)
+            r2_ci[i, j] = _interval(per_seed, _r2, confidence_level, seed)
+            gain_ci[i, j] = _interval(per_seed, _gain, confidence_level, seed)
+            if len(per_seed) > 1:
+                sd[i, j] = np.std([_r2(s) for s in per_seed], ddof=1)
+    dims = ("account", "horizon")
+    why = "fewer than 3 test blocks"
+    method = "test part of one split; percentile bootstrap over test blocks and seeds"
+    table = to_dataset(
+        [
+            Estimate(
+                name="r2", value=r2, ci=r2_ci, units="1", long_name="R2", method=method,
+                dims=dims, reason=why,
+            ),
+            Estimate(
+                name="log_likelihood", value=gain, ci=gain_ci, units="nats",
+                long_name="log-likelihood per value above the training mean", method=method,
+                dims=dims, reason=why,
+            ),
+        ],
+        confidence_level=confidence_level,
+        coords={"account": names, "horizon": list(horizons)},
+        status=[statuses[n] for n in names],
+        status_dims=("account",),
+    )  # fmt: skip
+    attrs = {"units": "1", "long_name": "sd of R2 over seeds", "reason": "fewer than 2 seeds"}
+    table["r2_seed_sd"] = (dims, sd, attrs)
+    table["n_weights"] = ("account", [n_weights[n] for n in names])
+    return table
