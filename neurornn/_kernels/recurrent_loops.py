@@ -1,4 +1,8 @@
-"""The compiled loops over time behind `recurrent`: one forward, one backward."""
+"""The compiled loops over time behind `recurrent`: one forward, one backward.
+
+What numba keeps on disk is dated by this file alone: after a change to the functions or products
+that are compiled into these loops, save this file too.
+"""
 
 import numpy as np
 from numba import njit

@@ -75,10 +75,10 @@ def run_leaky(
     alpha = alpha.to(drive.dtype)
     if not (drive.numel() and kernels_run(drive, weights, alpha, start, shocks)):
         return _plain(drive, weights, alpha, start, nonlinearity, form, shocks)
-    if weights is not None:
-        given = (drive, None, None, None, weights, alpha, start, shocks)
+    given = (drive, None, None, None, weights, alpha, start, shocks)
+    if _sizes_fit(*given):
         return _LeakyRecurrence.apply(*given, nonlinearity, form)
-    if form == "rate" and shocks is None:
+    if weights is None and form == "rate" and shocks is None:
         fed = alpha * NONLINEARITIES[nonlinearity](drive)
         return _LeakyFilter.apply(fed, 1 - alpha, start)
     return _plain(drive, weights, alpha, start, nonlinearity, form, shocks)
@@ -110,11 +110,38 @@ def run_leaky_on(
     """
     alpha = alpha.to(inputs.dtype)
     given = (None, inputs, input_weight, bias, weights, alpha, start, shocks)
-    sizes = inputs.numel() and start.numel()
-    if weights is not None and sizes and kernels_run(*given[1:]):
+    if inputs.numel() and start.numel() and kernels_run(*given) and _sizes_fit(*given):
         return _LeakyRecurrence.apply(*given, nonlinearity, form)
     drive = nn.functional.linear(inputs, input_weight, bias)
     return run_leaky(drive, weights, alpha, start, nonlinearity, form, shocks)
+
+
+def _sizes_fit(
+    drive: Tensor | None,
+    inputs: Tensor | None,
+    input_weight: Tensor | None,
+    bias: Tensor | None,
+    weights: Tensor | None,
+    alpha: Tensor,
+    start: Tensor,
+    shocks: Tensor | None,
+) -> bool:
+    """Return True where every size is as documented: the compiled loops do not look again.
+
+    Plain torch stretches the others, or says what is wrong with them.
+    """
+    if weights is None or start.ndim != 2:
+        return False
+    n_trials, n = start.shape
+    if drive is None:
+        n_steps, n_inputs = len(inputs), inputs.shape[-1]
+        fits = inputs.shape == (n_steps, n_trials, n_inputs) and bias.shape == (n,)
+        fits = fits and input_weight.shape == (n, n_inputs)
+    else:
+        n_steps = len(drive)
+        fits = drive.shape == (n_steps, n_trials, n)
+    fits = fits and weights.shape == (n, n) and alpha.shape == (n,)
+    return fits and (shocks is None or shocks.shape == (n_steps, n_trials, n))
 
 
 def _plain(

@@ -241,6 +241,23 @@ def test_where_the_compiled_loops_do_not_run(monkeypatch, counted):
     assert not counted
 
 
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_sizes_that_do_not_fit_never_reach_the_loops(name, counted):
+    given = {k: x.detach() for k, x in arguments(fed=True).items()}
+    given[name] = torch.cat([given[name]] * 2, -1)
+    with pytest.raises(RuntimeError):
+        run_leaky_on(**given)
+    # One share for all units is stretched.
+    given = {k: x.detach() for k, x in arguments(fed=True).items()}
+    given["alpha"] = given["alpha"][:1]
+    stretched = run_leaky_on(**given)
+    assert not counted
+    given["alpha"] = given["alpha"].expand(4)
+    # Float64, summed in another order.
+    torch.testing.assert_close(run_leaky_on(**given), stretched, rtol=1e-12, atol=1e-12)
+    assert counted
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_no_steps_no_trials_and_half_precision(form):
     given = arguments(0, fed=True)
