@@ -129,6 +129,23 @@ class RecurrentModel(nn.Module):
         """Read the output from states (trial, time, hidden) and inputs of the same steps."""
         raise TypeError(f"{type(self).__name__} does not define read")
 
+    def read_back(self) -> Tensor:
+        """Least change of the state that changes the output by 1, (state, output).
+
+        Raises
+        ------
+        KindError
+            The output is not a linear function of the state alone.
+        """
+        weight = getattr(self, "output_weight", None)
+        if weight is None or weight.shape != (self.n_output, self.n_hidden):
+            raise KindError(
+                f"The output of {type(self).__name__} is not a linear function of its state",
+                "A model with a linear read-out of its states was needed to correct them",
+                "Use for example nr.models.LeakyRNN or VanillaRNN, or leave teacher_forcing out",
+            )
+        return torch.linalg.pinv(weight)
+
     def start(self, n_trials: int) -> Tensor:
         """State before the first step, (trial, hidden)."""
         return next(self.parameters()).new_zeros(n_trials, self.n_hidden)

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from neurornn._core.errors import DataError, ShapeError, nearest
+from neurornn._core.errors import DataError, KindError, ShapeError, nearest
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import (
     PhysicalParameter,
@@ -20,7 +20,7 @@ from neurornn.models.base import (
 from neurornn.models.bounded import LogBounded
 from neurornn.models.connectivity import block_table, connection_mask, region_index, unit_signs
 from neurornn.models.dropout import SequenceDropout
-from neurornn.models.recurrence import run_leaky
+from neurornn.models.recurrence import run_leaky_on
 
 _CHOICES = {
     "step": ("exact", "euler"),
@@ -352,21 +352,42 @@ class LeakyRNN(RecurrentModel):
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run the rate equation over time."""
         alpha, m = self.alpha(), self.substeps
-        # Time first, as the loop runs; the inputs are turned, not the longer drive.
+        # Time first, as the loop runs; held inputs are repeated, they are narrower than the drive.
         seen = self.input_dropout(inputs).transpose(0, 1)
-        drive = nn.functional.linear(seen, self.input_weight, self.bias)
         if m > 1:
-            drive = drive.repeat_interleave(m, 0)
+            seen = seen.repeat_interleave(m, 0)
         shocks = None
         if self.training and self.noise_sd > 0:
             # What the noise of a step must be for the sd of the state to be noise_sd.
-            shocks = torch.randn_like(drive) * self.noise_sd * torch.sqrt(alpha * (2 - alpha))
-        states = run_leaky(
-            drive, self.weights(), alpha, state, self.nonlinearity, self.form, shocks
+            shape = (*seen.shape[:2], self.n_hidden)
+            noise = torch.randn(shape, dtype=seen.dtype, device=seen.device)
+            shocks = noise * self.noise_sd * torch.sqrt(alpha * (2 - alpha))
+        states = run_leaky_on(
+            seen,
+            self.input_weight,
+            self.bias,
+            self.weights(),
+            alpha,
+            state,
+            self.nonlinearity,
+            self.form,
+            shocks,
         )
         if m > 1:
             states = states[m - 1 :: m]
         return states.transpose(0, 1), states[-1] if len(states) else state
+
+    def read_back(self) -> Tensor:
+        """Least change of the state that changes the output by 1, (state, output)."""
+        if self.readout == "states":
+            return torch.eye(self.n_hidden, dtype=self.bias.dtype, device=self.bias.device)
+        if self.form == "current" and self.nonlinearity != "linear":
+            raise KindError(
+                "The output of a network in current form is read from f(x), not from its state",
+                "A linear read-out of the state was needed to correct it",
+                "Use form='rate', or readout='states'",
+            )
+        return super().read_back()
 
     def read(self, states: Tensor, inputs: Tensor) -> Tensor:
         """Read the output from the states; in current form from f of them."""

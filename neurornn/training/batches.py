@@ -90,6 +90,8 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
                 "Cut the windows with horizon=0",
             )
         inputs, targets, mask = data["inputs"], data["targets"], data.get("mask")
+        if model.n_input == 0:
+            inputs = None
     elif isinstance(data, tuple | list) and len(data) in (2, 3):
         inputs, targets = data[0], data[1]
         mask = data[2] if len(data) == 3 else None
@@ -102,6 +104,8 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     y = _tensor(targets, f"{name} targets")
     if model.observes_targets:
         x = _beside(inputs, y, mask, model, name)
+    elif model.n_input == 0 and inputs is None:
+        x = y.new_zeros(*y.shape[:2], 0)
     else:
         x = _tensor(inputs, f"{name} inputs")
     if x.shape[2] != model.n_input or y.shape[2] != model.n_output:
@@ -129,11 +133,13 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         raise DataError(
             f"{name} holds infinite values", "Finite values were needed", "Replace them by NaN"
         )
-    if not bool(seen.any()):
+    empty = (~seen.any(2).any(1)).nonzero().flatten().tolist()
+    if empty:
         raise DataError(
-            f"{name} has no target that counts",
-            "At least one target that is not masked and not NaN was needed",
-            "Check the mask and the warm-up",
+            f"{len(empty)} of {len(seen)} trials in {name} have no target that counts, the first "
+            f"is number {empty[0]}",
+            "At least one target that is not masked and not NaN was needed in each",
+            "Leave those trials out; check the mask and the warm-up",
         )
     return TrainingData(x, torch.nan_to_num(y), seen)
 
@@ -202,7 +208,7 @@ def _tensor(values: Any, name: str) -> Tensor:
             "An array (trial, time, ...) was needed",
             "Cut the recording with nr.data.windows",
         ) from None
-    if tensor.ndim != 3 or tensor.numel() == 0:
+    if tensor.ndim != 3 or 0 in tensor.shape[:2] or (tensor.numel() == 0 and "targets" in name):
         raise ShapeError(
             f"{name} have shape {tuple(tensor.shape)}",
             "A non-empty array (trial, time, input or output) was needed",

@@ -16,14 +16,19 @@ from neurornn.models.base import PhysicalParameter, RecurrentModel
 from neurornn.models.recurrence import plain_torch
 from neurornn.training.batches import TrainingData
 from neurornn.training.objectives import Objective
+from neurornn.training.scores import MAX_SAMPLED, sampled_fisher, trial_scores
 
-#: Beyond so many weights the full Fisher matrix is not formed.
+#: Beyond so many weights the Fisher matrix comes from scores that are drawn.
 MAX_PARAMETERS = 1500
 #: Share of a parameter's direction in the null space from which it counts as not identified.
 NULL_SHARE = 1e-3
 #: Eigenvalues of the scaled Fisher matrix below this fraction of the largest count as zero: the
 #: square of what survives of float64 in a product of Jacobians.
 NULL_EIGENVALUE = 1e-10
+#: The same for information from scores in single precision.
+SINGLE_EIGENVALUE = 1e-7
+#: Scores per weight: variances from them have a relative sd of sqrt(2 / 3 p), 2 % at p = 1,500.
+SAMPLES_PER_WEIGHT = 4
 
 #: Entries of the Jacobian held at a time, 256 MB.
 MAX_ENTRIES = 3.2e7
@@ -58,6 +63,8 @@ def physical_intervals(
     objective: Objective,
     variance: Tensor,
     confidence_level: float = 0.95,
+    *,
+    rng: int = 0,
 ) -> dict[str, Intervals]:
     """Form an interval for every physical parameter, all other weights marginalised.
 
@@ -68,6 +75,7 @@ def physical_intervals(
     objective : observation model.
     variance : (output,), of the Gaussian noise; ones otherwise.
     confidence_level : for example 0.95.
+    rng : seed of the scores that are drawn for models of more than `MAX_PARAMETERS` weights.
 
     Returns
     -------
@@ -75,26 +83,36 @@ def physical_intervals(
 
     Notes
     -----
-    The Fisher information ``J' W J`` of the outputs is formed by forward-mode derivatives; the
-    covariance of all weights is its pseudo-inverse. Directions without information belong to
-    weights that trade against one another (input against output scale, for one); a physical
-    parameter with a share in them is reported as not identifiable. Intervals are formed in the
-    unbounded twin and mapped. They are widened by the ratio of the empirical to the assumed
-    variance of the score over trials, where that exceeds 1 (White 1982, doi:10.2307/1912526).
+    The Fisher information ``J' W J`` of the outputs is formed by forward-mode derivatives, for
+    models of more than `MAX_PARAMETERS` weights as the covariance of scores under targets drawn
+    from the model (`sampled_fisher`); the covariance of all weights is its pseudo-inverse.
+    Directions without information belong to weights that trade against one another (input against
+    output scale, for one); a physical parameter with a share in them is reported as not
+    identifiable. Intervals are formed in the unbounded twin and mapped. They are widened by the
+    ratio of the empirical to the assumed variance of the score over trials, where that exceeds 1
+    (White 1982, doi:10.2307/1912526).
     """
     wanted = model.physical_parameters
     weights = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     n_weights = sum(p.numel() for p in weights.values())
-    if n_weights > MAX_PARAMETERS:
+    if n_weights > MAX_SAMPLED:
         text = (
-            f"the model has {n_weights} weights, more than the {MAX_PARAMETERS} for which the "
-            "full Fisher matrix is formed"
+            f"the model has {n_weights} weights, more than the {MAX_SAMPLED} for which the Fisher "
+            "matrix is formed; nr.training.bootstrap_intervals has no such limit"
         )
         return no_intervals(model, text)
-    fisher, meat = _fisher(model, weights, data, objective, variance)
-    used = fisher.diagonal() > 0
-    covariance, null = _pseudo_inverse(fisher)
-    robust = covariance @ meat @ covariance
+    if not wanted:
+        return {}
+    if n_weights > MAX_PARAMETERS:
+        plain_variance, wide_variance, null = _from_scores(
+            model, data, objective, variance, n_weights, rng
+        )
+    else:
+        fisher, meat = _fisher(model, weights, data, objective, variance)
+        covariance, null = _pseudo_inverse(fisher)
+        null = torch.where(fisher.diagonal() > 0, null, 1.0)
+        plain_variance = covariance.diagonal()
+        wide_variance = (covariance @ meat @ covariance).diagonal()
     quantile = normal_quantile(confidence_level)
     out, offset = {}, _offsets(weights)
     for p in wanted:
@@ -103,9 +121,9 @@ def physical_intervals(
             continue
         twin = weights[p.unbounded]
         where = slice(offset[p.unbounded], offset[p.unbounded] + twin.numel())
-        plain, wide = covariance.diagonal()[where], robust.diagonal()[where]
+        plain, wide = plain_variance[where], wide_variance[where]
         spread = torch.sqrt(torch.maximum(plain, wide)).reshape(twin.shape)
-        lost = ((null[where] > NULL_SHARE) | ~used[where]).reshape(twin.shape)
+        lost = (null[where] > NULL_SHARE).reshape(twin.shape)
         bounds = getattr(model, p.bounds)
         ends = torch.stack(
             [bounds(twin - quantile * spread), bounds(twin + quantile * spread)], -1
@@ -128,6 +146,42 @@ def physical_intervals(
     return out
 
 
+def _from_scores(
+    model: RecurrentModel,
+    data: TrainingData,
+    objective: Objective,
+    variance: Tensor,
+    n_weights: int,
+    rng: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Variance of every weight, its robust form, and its share in what is not determined."""
+    single, some = copy.deepcopy(model).float(), data.to(torch.float32)
+    found = sampled_fisher(
+        single, some, objective, variance, n_samples=SAMPLES_PER_WEIGHT * n_weights, rng=rng
+    )
+    scale = 1 / torch.sqrt(found.fisher.diagonal().clamp(min=1e-300))
+    used = found.fisher.diagonal() > 0
+    scaled = found.fisher * scale[:, None] * scale[None, :]
+    scaled.diagonal()[~used] = 1.0
+    lower, failed = torch.linalg.cholesky_ex(scaled)
+    if int(failed):
+        covariance, null = _pseudo_inverse(found.fisher)
+    else:
+        covariance = torch.cholesky_inverse(lower)
+        # How many times the others inflate the variance of a weight; what lies in the null space
+        # is inflated up to the inverse of the smallest eigenvalue that can be told from 0.
+        null = (covariance.diagonal() * SINGLE_EIGENVALUE).clamp(max=1.0)
+        covariance = covariance * scale[:, None] * scale[None, :]
+    covariance = covariance * found.inverse_factor()
+    with torch.no_grad():
+        output = single(some.inputs).output
+        pull = (some.targets - objective.mean(output)) / variance.float()
+    scores = trial_scores(single, some.inputs, torch.where(some.mask, pull, 0.0)).double()
+    # In blocks of trials: the product with the covariance is as large as the scores.
+    wide = sum(((part @ covariance) ** 2).sum(0) for part in scores.split(64))
+    return covariance.diagonal(), wide, torch.where(used, null, 1.0)
+
+
 def no_intervals(model: RecurrentModel, reason: str) -> dict[str, Intervals]:
     """NaN for every physical parameter, with the reason."""
     return {p.name: _none(model, p, reason) for p in model.physical_parameters}
@@ -136,7 +190,7 @@ def no_intervals(model: RecurrentModel, reason: str) -> dict[str, Intervals]:
 def _none(
     model: RecurrentModel, p: PhysicalParameter, reason: str, status: Status = Status.OK
 ) -> Intervals:
-    shape = tuple(getattr(model, p.name).shape)
+    shape = tuple(model.physical_value(p).shape)
     return Intervals(
         np.full((*shape, 2), np.nan), np.full(shape, np.nan), np.full(shape, str(status)), reason
     )
@@ -291,6 +345,9 @@ def _fisher(
     fisher, meat = torch.zeros(n, n).double(), torch.zeros(n, n).double()
     for some, jacobians, output in _jacobians(model, weights, data, torch.arange(n)):
         info = objective.information(output) / variance
+        if objective.name == "categorical":
+            # Outputs are determined up to a constant: what they have in common says nothing.
+            jacobians = jacobians - (jacobians * info).sum(-1, keepdim=True)
         residual = (some.targets - objective.mean(output)) / variance
         for k, mask in enumerate(some.mask):
             jacobian = jacobians[:, k][:, mask]

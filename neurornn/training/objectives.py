@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from neurornn._core.errors import NameUnknownError, nearest
+from neurornn._core.errors import DataError, NameUnknownError, nearest
 
 
 class Objective(NamedTuple):
@@ -19,29 +19,79 @@ class Objective(NamedTuple):
     loss : (output, target) -> loss of every entry, up to constants.
     mean : output -> expected target.
     information : output -> Fisher information of every entry with respect to the output, at unit
-        noise variance where there is one.
+        noise variance where there is one. For `categorical` that of the outputs less their mean
+        under the model, which is taken off their derivatives first.
+    is_valid : target -> True where a target can occur, and what is wanted.
     """
 
     name: str
     loss: Callable[[Tensor, Tensor], Tensor]
     mean: Callable[[Tensor], Tensor]
     information: Callable[[Tensor], Tensor]
+    is_valid: Callable[[Tensor], Tensor]
+    wanted: str
 
 
 OBJECTIVES = {
     "gaussian": Objective(
-        "gaussian", lambda o, t: 0.5 * (o - t) ** 2, lambda o: o, torch.ones_like
+        "gaussian",
+        lambda o, t: 0.5 * (o - t) ** 2,
+        lambda o: o,
+        torch.ones_like,
+        torch.isfinite,
+        "finite numbers",
     ),
     # Output is the log of the expected count.
-    "poisson": Objective("poisson", lambda o, t: torch.exp(o) - t * o, torch.exp, torch.exp),
+    "poisson": Objective(
+        "poisson",
+        lambda o, t: torch.exp(o) - t * o,
+        torch.exp,
+        torch.exp,
+        lambda t: t >= 0,
+        "counts of at least 0",
+    ),
     # Output is the log-odds.
     "bernoulli": Objective(
         "bernoulli",
         lambda o, t: torch.nn.functional.softplus(o) - t * o,
         torch.sigmoid,
         lambda o: torch.sigmoid(o) * torch.sigmoid(-o),
+        lambda t: (t >= 0) & (t <= 1),
+        "0 or 1 (or a share between them)",
+    ),
+    # Outputs are log-odds up to a constant; targets one-hot, or shares that sum to 1.
+    "categorical": Objective(
+        "categorical",
+        lambda o, t: -t * torch.log_softmax(o, -1),
+        lambda o: torch.softmax(o, -1),
+        lambda o: torch.softmax(o, -1),
+        lambda t: (t >= 0) & (t <= 1) & ((t.sum(-1, keepdim=True) - 1).abs() < 1e-6),
+        "one-hot classes, (trial, time, class)",
     ),
 }
+
+
+def draw_targets(
+    objective: Objective, output: Tensor, variance: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Draw targets from the model.
+
+    Parameters
+    ----------
+    output : (trial, time, output)
+    variance : (output,), of the noise; used by the Gaussian alone.
+    """
+    if objective.name == "gaussian":
+        noise = torch.randn(output.shape, generator=generator, dtype=output.dtype)
+        return output + noise * torch.sqrt(variance).to(output.dtype)
+    mean = objective.mean(output)
+    if objective.name == "poisson":
+        return torch.poisson(mean, generator=generator)
+    if objective.name == "bernoulli":
+        return torch.bernoulli(mean, generator=generator)
+    flat = torch.multinomial(mean.reshape(-1, mean.shape[-1]), 1, generator=generator)
+    one_hot = torch.zeros_like(mean).reshape(-1, mean.shape[-1]).scatter_(1, flat, 1.0)
+    return one_hot.reshape(mean.shape)
 
 
 def objective_named(name: str) -> Objective:
@@ -53,6 +103,25 @@ def objective_named(name: str) -> Objective:
             nearest(name, OBJECTIVES),
         )
     return OBJECTIVES[name]
+
+
+def check_targets(objective: Objective, targets: Tensor, mask: Tensor, name: str) -> None:
+    """Refuse targets that cannot occur under the objective.
+
+    Raises
+    ------
+    DataError
+        For example negative counts, or classes that are not one-hot.
+    """
+    wrong = mask & ~objective.is_valid(targets)
+    if bool(wrong.any()):
+        first = float(targets[wrong][0])
+        raise DataError(
+            f"{int(wrong.sum())} {name} targets cannot come from a {objective.name} distribution, "
+            f"for example {first:g}",
+            f"{objective.wanted[0].upper()}{objective.wanted[1:]} were needed",
+            "Choose another objective, or check the targets",
+        )
 
 
 def masked_mean(loss: Tensor, mask: Tensor) -> Tensor:

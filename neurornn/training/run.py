@@ -1,0 +1,388 @@
+"""One fit under way: its state, its epochs, and how it is written and taken up again."""
+
+import copy
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from neurornn._core.errors import ConvergenceWarning, DataError, ResumeError
+from neurornn._core.files import fingerprint
+from neurornn._core.report import versions
+from neurornn._core.rng import derived_seed
+from neurornn._core.status import Status
+from neurornn.models.base import RecurrentModel
+from neurornn.training.batches import TrainingData
+from neurornn.training.checkpoint import NAME, read_checkpoint, write_checkpoint
+from neurornn.training.curvature import no_intervals, nuisance_shift, physical_intervals
+from neurornn.training.objectives import (
+    Objective,
+    check_targets,
+    masked_mean,
+    profiled_mean,
+)
+from neurornn.training.passes import Passes, run_forced, segment_gradient, stretches
+from neurornn.training.refine import refine
+from neurornn.training.result import FitResult
+from neurornn.training.table import parameter_table
+
+#: Fewer epochs of Adam are never called converged.
+MIN_EPOCHS = 20
+#: L-BFGS iterations that count as one epoch.
+_ITERATIONS = 10
+#: The plateau schedule: factor on the learning rate, and the share of the patience it waits.
+_PLATEAU_FACTOR, _PLATEAU_WAIT = 0.3, 0.3
+
+
+class Run:
+    """One fit under way; its whole state can be written and read back."""
+
+    def __init__(
+        self,
+        model: RecurrentModel,
+        train: TrainingData,
+        watch: TrainingData | None,
+        objective: Objective,
+        passes: Passes,
+        settings: dict[str, Any],
+    ) -> None:
+        self.settings, self.objective, self.passes = settings, objective, passes
+        self.given_dtype = next(model.parameters()).dtype
+        self.dtype = torch.float64 if settings["optimizer"] == "lbfgs" else self.given_dtype
+        self.data_key = fingerprint(
+            train.inputs.numpy(), train.targets.numpy(), train.mask.numpy()
+        )
+        given = {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}
+        self.key = fingerprint(
+            self.data_key,
+            [] if watch is None else [watch.inputs.numpy(), watch.targets.numpy()],
+            settings,
+            type(model).__name__,
+            model.settings,
+            given,
+        )
+        for name, data in (("data", train), ("validation", watch)):
+            if data is not None:
+                check_targets(objective, data.targets, data.mask, name)
+        self.device = next(model.parameters()).device
+        self.model = copy.deepcopy(model).to(self.dtype).train()
+        self.train = train.to(self.dtype, str(self.device))
+        self.model.prepare(self.train.inputs)
+        self.watch = None if watch is None else watch.to(self.dtype, str(self.device))
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
+        self.epoch = 0
+        self.status: Status | None = None
+        self.loss: list[float] = []
+        self.validation_loss: list[float] = []
+        self.best = np.inf
+        self.best_epoch = 0
+        self.best_weights = self._copy_weights()
+        self.rate_factor, self.rate_epoch = 1.0, 0
+        self.optimizer = self._make_optimizer()
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        if self.settings["optimizer"] == "lbfgs":
+            return torch.optim.LBFGS(
+                self.weights,
+                max_iter=_ITERATIONS,
+                history_size=30,
+                tolerance_grad=1e-12,
+                tolerance_change=1e-14,
+                line_search_fn="strong_wolfe",
+            )
+        return torch.optim.AdamW(
+            self.weights,
+            lr=self.settings["learning_rate"],
+            weight_decay=self.settings["weight_decay"],
+        )
+
+    def _copy_weights(self) -> dict[str, torch.Tensor]:
+        return {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _summed(self, output: torch.Tensor, data: TrainingData) -> torch.Tensor:
+        loss = self.objective.loss(output, data.targets)
+        return torch.where(data.mask, loss, 0.0).sum()
+
+    def _loss_on(self, data: TrainingData) -> torch.Tensor:
+        if self.passes.forcing:
+            out, mask = run_forced(self.model, data, self.passes)
+            return masked_mean(self.objective.loss(out.output, data.targets), mask)
+        loss = self.objective.loss(self.model(data.inputs).output, data.targets)
+        if self.model.observes_targets and self.objective.name == "gaussian":
+            # Cells share parameters: each counts by its own noise, as in the intervals.
+            return profiled_mean(loss, data.mask)
+        return masked_mean(loss, data.mask)
+
+    def _watched_loss(self) -> float:
+        """Validation loss, without dropout and noise, as the model would be used."""
+        self.model.eval()
+        with torch.no_grad():
+            segment = self.passes.segment
+            if segment is None:
+                found = float(self._loss_on(self.watch))
+            else:
+                state, total = self.model.start_from(self.watch.inputs[:, :1]), 0.0
+                for part in stretches(self.watch, segment):
+                    states, state = self.model.scan(part.inputs, state)
+                    total += float(self._summed(self.model.read(states, part.inputs), part))
+                found = total / float(self.watch.mask.sum())
+        self.model.train()
+        return found
+
+    def one_epoch(self) -> None:
+        """Train for one epoch, note the losses, decide whether to go on."""
+        torch.manual_seed(derived_seed(self.settings["rng"], self.epoch))
+        loss = self._lbfgs_epoch() if self.settings["optimizer"] == "lbfgs" else self._adam_epoch()
+        self.epoch += 1
+        if not np.isfinite(loss) or not all(bool(p.isfinite().all()) for p in self.weights):
+            self.status = Status.DIVERGED
+            self.loss.append(loss)
+            self.validation_loss.append(np.nan)
+            return
+        self.loss.append(loss)
+        watched = loss
+        if self.watch is not None:
+            watched = self._watched_loss()
+        self.validation_loss.append(watched if self.watch is not None else np.nan)
+        if watched < self.best:
+            self.best, self.best_epoch = watched, self.epoch
+            self.best_weights = self._copy_weights()
+        self._adapt()
+        if self._settled():
+            self.status = Status.OK
+        elif self.watch is not None and self.epoch - self.best_epoch >= self.settings["patience"]:
+            self.status = Status.STOPPED_EARLY
+        elif self.epoch >= self.settings["max_epochs"]:
+            self.status = self._at_the_end()
+
+    def _lbfgs_epoch(self) -> float:
+        def closure() -> torch.Tensor:
+            self.optimizer.zero_grad()
+            return self._gradient(self.train)[0]
+
+        self.optimizer.step(closure)
+        if self.passes.segment is not None:
+            return float(closure())
+        with torch.no_grad():
+            return float(self._loss_on(self.train))
+
+    def _gradient(self, batch: TrainingData) -> tuple[torch.Tensor, int]:
+        """Add the gradient of the mean loss over a batch; return the loss and what it counts."""
+        count = int(batch.mask.sum())
+        if self.passes.segment is None:
+            loss = self._loss_on(batch)
+            loss.backward()
+            return loss.detach(), count
+        total = segment_gradient(self.model, batch, self._summed, self.passes.segment)
+        for p in self.weights:
+            if p.grad is not None:
+                p.grad /= count
+        return total / count, count
+
+    def _learning_rate(self) -> float:
+        s = self.settings
+        rate = s["learning_rate"] * self.rate_factor
+        if s["schedule"] == "cosine":
+            done = self.epoch / s["max_epochs"]
+            rate *= 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done))
+        if self.epoch < s["warmup"]:
+            rate *= (self.epoch + 1) / (s["warmup"] + 1)
+        return float(rate)
+
+    def _adam_epoch(self) -> float:
+        s = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        order = torch.from_numpy(
+            np.random.default_rng(derived_seed(s["rng"], self.epoch, 1)).permutation(
+                len(self.train.inputs)
+            )
+        )
+        total, count = 0.0, 0
+        for trials in order.split(s["batch_size"]):
+            for loss, n in self._steps(self.train.pick(trials)):
+                total, count = total + n * loss, count + n
+        return total / max(count, 1)
+
+    def _steps(self, batch: TrainingData) -> Iterator[tuple[float, int]]:
+        """Take the steps of one batch: one, or one for each stretch of a truncated run."""
+        if self.passes.truncation is None:
+            if not bool(batch.mask.any()):
+                return
+            self.optimizer.zero_grad()
+            loss, n = self._gradient(batch)
+            self._move()
+            yield float(loss), n
+            return
+        state = self.model.start_from(batch.inputs[:, :1])
+        for part in stretches(batch, self.passes.truncation):
+            states, last = self.model.scan(part.inputs, state)
+            n = int(part.mask.sum())
+            if n:
+                self.optimizer.zero_grad()
+                mean = self._summed(self.model.read(states, part.inputs), part) / n
+                mean.backward()
+                self._move()
+                yield float(mean.detach()), n
+            # The state is carried on, its history is not.
+            state = last.detach()
+
+    def _move(self) -> None:
+        if self.settings["clip_norm"] is not None:
+            torch.nn.utils.clip_grad_norm_(self.weights, self.settings["clip_norm"])
+        self.optimizer.step()
+
+    def _adapt(self) -> None:
+        """Lower the learning rate where the loss has stood still for a while."""
+        wait = max(1, round(_PLATEAU_WAIT * self.settings["patience"]))
+        since = self.epoch - max(self.best_epoch, self.rate_epoch)
+        if self.settings["schedule"] == "plateau" and since >= wait:
+            self.rate_factor, self.rate_epoch = self.rate_factor * _PLATEAU_FACTOR, self.epoch
+
+    def _settled(self) -> bool:
+        """L-BFGS: the loss no longer moves over two epochs."""
+        if self.settings["optimizer"] != "lbfgs" or len(self.loss) < 3:
+            return False
+        a, b, c = self.loss[-3:]
+        small = self.settings["tolerance"] * max(abs(c), 1e-12)
+        return abs(a - b) <= small and abs(b - c) <= small
+
+    def _at_the_end(self) -> Status:
+        """Adam ends on its schedule: converged where its second half gained less than 1 %.
+
+        The learning rate falls to nothing at the end of any schedule, so a shorter tail would
+        always look settled.
+        """
+        if self.settings["optimizer"] == "lbfgs" or len(self.loss) < MIN_EPOCHS:
+            return Status.NOT_CONVERGED
+        tail = self.loss[len(self.loss) // 2 :]
+        gained = (tail[0] - min(tail)) / max(abs(tail[0]), 1e-12)
+        return Status.OK if gained < 0.01 else Status.NOT_CONVERGED
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the state of the run."""
+        write_checkpoint(
+            folder,
+            self.key,
+            {
+                "epoch": self.epoch,
+                "status": None if self.status is None else str(self.status),
+                "loss": self.loss,
+                "validation_loss": self.validation_loss,
+                "best": float(self.best),
+                "best_epoch": self.best_epoch,
+                "best_weights": self.best_weights,
+                "rate_factor": self.rate_factor,
+                "rate_epoch": self.rate_epoch,
+                "weights": self._copy_weights(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+        )
+
+    def resume(self, folder: str | os.PathLike[str], wanted: bool) -> None:
+        """Take up the state in a folder, where there is one."""
+        if not wanted:
+            if os.path.exists(os.path.join(folder, NAME)):
+                raise ResumeError(
+                    f"{folder} already holds a checkpoint",
+                    "An empty folder, or resume=True, was needed",
+                    "Pass resume=True to go on from it, or delete it to start afresh",
+                )
+            return
+        state = read_checkpoint(folder, self.key)
+        if state is None:
+            return
+        self.epoch, self.loss = state["epoch"], state["loss"]
+        self.validation_loss, self.best = state["validation_loss"], state["best"]
+        self.best_epoch, self.best_weights = state["best_epoch"], state["best_weights"]
+        self.rate_factor, self.rate_epoch = state["rate_factor"], state["rate_epoch"]
+        self.status = None if state["status"] is None else Status(state["status"])
+        self.model.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _noise(self, model: RecurrentModel, data: TrainingData) -> tuple[torch.Tensor, np.ndarray]:
+        """Variance of the residuals of every output, with its degrees of freedom."""
+        with torch.no_grad():
+            output = model(data.inputs).output
+        variance = torch.ones(output.shape[2], dtype=torch.float64)
+        dof = np.zeros(len(variance))
+        if self.objective.name == "gaussian":
+            # A linear read-out uses up one degree of freedom per weight and output.
+            squares = torch.where(data.mask, (output - data.targets) ** 2, 0.0).sum((0, 1))
+            count = data.mask.sum((0, 1)).double()
+            free = sum(p.numel() for p in self.weights) / output.shape[2]
+            dof = (count - free).numpy()
+            variance = squares / torch.where(count > free, count - free, torch.nan)
+            variance = torch.clamp(variance, min=1e-300)
+        return variance, dof
+
+    def _why_no_intervals(self) -> str:
+        """Say why no interval can be formed at all; empty where one can."""
+        if not self.settings["intervals"]:
+            return "intervals=False was asked for"
+        if not self.model.physical_parameters:
+            return "the model has no physical parameter"
+        if self.passes.forcing:
+            return "teacher forcing does not maximise the likelihood of the free model"
+        if self.model.is_random:
+            return "the model is fitted with noise or dropout, not by its likelihood"
+        return ""
+
+    def result(self, strict: bool) -> FitResult:
+        """Freeze the run: best weights, noise, intervals, table."""
+        status = self.status or Status.FAILED
+        self.model.load_state_dict(self.best_weights)
+        self.model.cpu()
+        why = self._why_no_intervals()
+        settled = status in (Status.OK, Status.NOT_CONVERGED) and self.watch is None
+        data = self.train.to(torch.float64)
+        level = self.settings["confidence_level"]
+        if not why and settled and self.settings["refine"]:
+            at_maximum = refine(self.model, data, self.objective, self.settings)
+            status = Status.OK if at_maximum else status
+        precise = copy.deepcopy(self.model).double().eval()
+        variance, dof = self._noise(precise, data)
+        if self.objective.name == "gaussian" and bool(variance.isfinite().all()):
+            shift = nuisance_shift(precise, data, variance)
+            for one in (precise, self.model) if shift else ():
+                with torch.no_grad():
+                    for name, p in one.named_parameters():
+                        p.add_(shift.get(name, torch.zeros(())).to(p.dtype))
+            if shift:
+                variance, dof = self._noise(precise, data)
+        if why:
+            intervals = no_intervals(precise, why)
+        elif not bool(variance.isfinite().all()):
+            intervals = no_intervals(precise, "there are no more data than weights")
+        else:
+            intervals = physical_intervals(
+                precise, data, self.objective, variance, level, rng=self.settings["rng"]
+            )
+        table = parameter_table(precise, intervals, variance, dof, self.objective, self.settings)
+        if status not in (Status.OK, Status.STOPPED_EARLY):
+            text = f"The fit ended with status {status}. {status.remedy}"
+            if strict:
+                raise DataError(text, "A converged fit was asked for (strict=True)", status.remedy)
+            warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        n_epochs = len(self.loss)
+        history = xr.Dataset(
+            {
+                "loss": ("epoch", np.array(self.loss), {"long_name": "training loss"}),
+                "validation_loss": ("epoch", np.array(self.validation_loss)),
+            },
+            coords={"epoch": np.arange(1, n_epochs + 1)},
+        )
+        for p in self.model.parameters():
+            p.grad = None
+        return FitResult(
+            model=self.model.to(self.device, self.given_dtype).eval(),
+            parameters=table,
+            history=history,
+            status=status,
+            settings=self.settings,
+            provenance={**versions("torch", "numpy"), "data": self.data_key},
+        )
