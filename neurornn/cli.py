@@ -8,6 +8,21 @@ from typing import Any
 
 #: The bundled sample that the demo fits.
 DEMO_SAMPLE = "sample_calcium"
+#: Models that are fitted to windows of inputs and targets; `fit` builds them from a file.
+WINDOW_MODELS = (
+    "LeakyRNN",
+    "VanillaRNN",
+    "GRU",
+    "LSTM",
+    "LinearStateSpace",
+    "LinearHistory",
+    "Memoryless",
+    "MemorylessMLP",
+    "CausalCNN",
+    "CausalTransformer",
+)
+#: What a missing key may look like.
+_EXAMPLES = {"n_hidden": "16", "context": "0.5"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -298,10 +313,11 @@ def _fit(a: Any) -> str:
     _check_keys(nr.data.windows, parts["windows"], "windows", ("recording",))
     cut = nr.data.windows(recording, **parts["windows"])
     name = parts["model"].pop("name", "LeakyRNN")
-    known = ("LeakyRNN", "VanillaRNN", "LinearStateSpace", "Memoryless")
-    if name not in known:
+    if name not in WINDOW_MODELS:
         raise NameUnknownError(
-            f"model.name is {name!r}", "The name of a model was needed", nearest(name, known)
+            f"model.name is {name!r}",
+            "The name of a model that is fitted to windows was needed",
+            nearest(str(name), WINDOW_MODELS),
         )
     train, validation = cut[:2] if isinstance(cut, tuple) else (cut, None)
     settings = {
@@ -310,13 +326,13 @@ def _fit(a: Any) -> str:
         "dt": train.attrs["dt"],
         **parts["model"],
     }
-    _check_keys(getattr(nr.models, name).__init__, settings, "model", ("self",))
+    make = getattr(nr.models, name)
+    _check_keys(make, settings, "model", ())
+    _check_complete(make, settings, "model")
     _check_keys(nr.fit, parts["fit"], "fit", ("model", "data", "validation"))
     if "checkpoint" in parts["fit"]:
         parts["fit"]["checkpoint"] = path.parent / parts["fit"]["checkpoint"]
-    result = nr.fit(
-        getattr(nr.models, name)(**settings), train, validation=validation, **parts["fit"]
-    )
+    result = nr.fit(make(**settings), train, validation=validation, **parts["fit"])
     said = result.report()
     if config.get("out"):
         result.save(path.parent / config["out"])
@@ -335,9 +351,25 @@ def _check_keys(call: Any, given: Any, part: str, taken: tuple[str, ...]) -> Non
         if key not in known:
             raise NameUnknownError(
                 f"{part} has the key {key!r}",
-                f"An argument of {call.__qualname__.removesuffix('.__init__')} was needed",
+                f"An argument of {call.__qualname__} was needed",
                 nearest(str(key), known),
             )
+
+
+def _check_complete(call: Any, given: Any, part: str) -> None:
+    """Raise where the file lacks a key that the call cannot do without."""
+    import inspect
+
+    from neurornn._core.errors import FileFormatError
+
+    arguments = inspect.signature(call).parameters.values()
+    lacking = [a.name for a in arguments if a.default is a.empty and a.name not in given]
+    if lacking:
+        raise FileFormatError(
+            f"{part} has no key {' and no key '.join(lacking)}",
+            f"A value was needed: {call.__qualname__} has no default for it",
+            f"Add for example {lacking[0]}: {_EXAMPLES.get(lacking[0], '1')} under {part}",
+        )
 
 
 def _datasets(a: Any) -> str:

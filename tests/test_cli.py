@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import neurornn as nr
+from neurornn import cli
+from neurornn._core.errors import ConvergenceWarning
 from neurornn.cli import main
 
 
@@ -74,6 +76,70 @@ def test_fit_from_a_file(sample, tmp_path, capsys):
     tau = float(nr.load(tmp_path / "fitted").parameters["tau"][0])
     # Drift that this model does not have moves tau by a few per cent.
     assert tau == pytest.approx(0.5, rel=0.05)
+
+
+#: What each model needs beside sizes and clock; the others have defaults.
+NEEDS = {
+    "LeakyRNN": {"n_hidden": 3, "dropout": 0.1},
+    "VanillaRNN": {"n_hidden": 3},
+    "GRU": {"n_hidden": 3, "dropout": 0.1},
+    "LSTM": {"n_hidden": 3, "n_layers": 2},
+    "LinearStateSpace": {"n_hidden": 2},
+    "LinearHistory": {"context": 0.2},
+    "Memoryless": {},
+    "MemorylessMLP": {"n_hidden": 3},
+    "CausalCNN": {"n_hidden": 3, "context": 0.2},
+    "CausalTransformer": {"n_hidden": 4, "n_heads": 2, "context": 0.2},
+}
+
+
+def written(folder, model, **more):
+    """Path of a configuration; JSON is YAML."""
+    config = {
+        "data": {"file": str(nr.fetch("sample_calcium")), "units": [1]},
+        "windows": {"inputs": "spikes", "targets": "dff", "duration": 20.0, "split": [0.8, 0.2]},
+        "model": model,
+        "fit": {"max_epochs": 1, "optimizer": "adam", "intervals": False},
+        **more,
+    }
+    (folder / "config.yaml").write_text(json.dumps(config))
+    return str(folder / "config.yaml")
+
+
+def test_every_model_of_the_package_but_those_without_windows_is_known():
+    from neurornn.training.result import MODEL_CLASSES
+
+    # CalciumRNN takes a population, not windows of inputs and targets.
+    assert set(cli.WINDOW_MODELS) == set(MODEL_CLASSES) - {"CalciumRNN"} == set(NEEDS)
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_fit_builds_every_model_with_windows(name, tmp_path, capsys):
+    path = written(tmp_path, {"name": name, **NEEDS[name]}, out="fitted")
+    # One epoch of Adam never counts as converged.
+    with pytest.warns(ConvergenceWarning):
+        assert main(["fit", path]) == 0
+    assert f"{name} with" in capsys.readouterr().out
+    model = nr.load(tmp_path / "fitted").model
+    assert type(model).__name__ == name
+    assert model.settings.items() >= NEEDS[name].items()
+    assert model.dt == pytest.approx(1 / 30)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"name": "GRUU", "n_hidden": 3}, ["'GRUU'", "GRU"]),
+        ({"name": "CalciumRNN"}, ["'CalciumRNN'", "windows"]),
+        ({"name": "GRU", "n_hiden": 3}, ["n_hiden", "argument of GRU", "n_hidden"]),
+        ({"name": "GRU"}, ["no key n_hidden", "Add for example n_hidden: 16"]),
+        ({"name": "CausalTransformer"}, ["no key n_hidden and no key context"]),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_said_in_words(model, words, tmp_path, capsys):
+    assert main(["fit", written(tmp_path, model)]) == 1
+    said = capsys.readouterr().err
+    assert all(w in said for w in words), said
 
 
 def test_datasets_lists_and_shows_cards(capsys):
