@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from neurornn._core.errors import ConvergenceWarning, DataError, KindError, UnitError, nearest
+from neurornn._core.errors import (
+    ConvergenceWarning,
+    DataError,
+    KindError,
+    NameUnknownError,
+    UnitError,
+    nearest,
+)
 from neurornn._core.status import Status
 from neurornn.compare.ridge import fit_linear_history
 from neurornn.compare.task import Task
@@ -41,9 +48,32 @@ class Account(NamedTuple):
     solve: Callable[[Task], tuple[RecurrentModel, dict[str, Any]]] | None = None
 
 
-def check_fit_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the options for `nr.fit`, or raise where the league decides them itself."""
+def options_of(
+    given: Mapping[str, Any] | None, accounts: Mapping[str, Account]
+) -> dict[str, dict[str, Any]]:
+    """Return the options for `nr.fit` of every account, or raise where the league decides them.
+
+    Parameters
+    ----------
+    given : options for all accounts alike, or options of each by its name.
+    """
     options = dict(given or {})
+    each = bool(options) and all(isinstance(v, Mapping) for v in options.values())
+    for name in options if each else ():
+        if name not in accounts or accounts[name].recipe is None:
+            known = [n for n, a in accounts.items() if a.recipe is not None]
+            raise NameUnknownError(
+                f"fit_options are given for {name!r}",
+                f"Accounts that nr.fit fits were needed: {', '.join(known) or 'there is none'}",
+                nearest(str(name), known),
+            )
+    per_account = {n: dict(options.get(n, {})) if each else options for n in accounts}
+    for chosen in per_account.values():
+        _check_options(chosen)
+    return per_account
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
     known = [k for k in inspect.signature(fit).parameters if k not in (*_OWN, *_NOT_PASSED)]
     for name in options:
         if name in known:
@@ -58,7 +88,6 @@ def check_fit_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
             f"Arguments of nr.fit that the league leaves open were needed: {', '.join(known)}",
             remedy,
         )
-    return options
 
 
 def named_accounts(

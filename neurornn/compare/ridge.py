@@ -138,7 +138,7 @@ def _rows(data: TrainingData, columns: Tensor, n_lags: int) -> Iterator[tuple[Te
         padded = torch.nn.functional.pad(x, (0, 0, n_lags - 1, 0))
         seen = mask[:, columns[0]]
         history = padded.unfold(0, n_lags, 1)[seen].flip(2).transpose(1, 2)
-        yield history.reshape(len(history), -1), y[seen][:, columns]
+        yield history.reshape(len(history), n_lags * x.shape[1]), y[seen][:, columns]
 
 
 def _paths(train: _Sums, held: _Sums, size: int, n_in: int, own: Tensor | None) -> Iterator[_Fit]:

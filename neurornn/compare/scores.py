@@ -64,28 +64,38 @@ def _r2(rows: NDArray[np.float64]) -> float:
     return float(1 - rows[:, 0].sum() / max(rows[:, 1].sum(), 1e-300))
 
 
+def _gap(best: NDArray[np.float64], rows: NDArray[np.float64]) -> float:
+    """By how much R2 is below that of the best."""
+    return _r2(best) - _r2(rows)
+
+
 def _gain(rows: NDArray[np.float64]) -> float:
     """From (row, quantity): log-likelihood above that of the mean, per value."""
     return float((rows[:, 2] - rows[:, 3]).sum() / max(rows[:, 4].sum(), 1))
 
 
 def _interval(
-    per_seed: NDArray[np.float64], statistic: Any, confidence_level: float, seed: int
+    parts: Sequence[NDArray[np.float64]], statistic: Any, confidence_level: float, seed: int
 ) -> tuple[float, float]:
-    """Resample test blocks, and the seeds apart from them, from (seed, block, quantity).
+    """Interval of a statistic of the rows (row, quantity) of one or several accounts.
 
-    All seeds are scored on the same blocks: pairs of block and seed are not exchangeable, and to
-    resample those would make more seeds look like more data.
+    Test blocks are resampled, the same for all accounts, and apart from them the seeds of each,
+    from (seed, block, quantity). All seeds are scored on the same blocks: pairs of block and seed
+    are not exchangeable, and to resample those would make more seeds look like more data.
     """
     draw = generator(derived_seed(seed, 1))
-    n_seeds, _, n_quantities = per_seed.shape
+    n_seeds = [len(p) for p in parts]
+    edges = np.cumsum(n_seeds)[:-1]
 
     def of(blocks: NDArray[np.float64]) -> float:
-        picked = blocks[:, draw.integers(n_seeds, size=n_seeds)]
-        return float(statistic(picked.reshape(-1, n_quantities)))
+        picked = [
+            p[:, draw.integers(n, size=n)].reshape(-1, p.shape[2])
+            for p, n in zip(np.split(blocks, edges, axis=1), n_seeds, strict=True)
+        ]
+        return float(statistic(*picked))
 
     return bootstrap_interval(
-        per_seed.swapaxes(0, 1), of, confidence_level=confidence_level, rng=seed
+        np.concatenate(parts).swapaxes(0, 1), of, confidence_level=confidence_level, rng=seed
     )
 
 
@@ -117,10 +127,22 @@ def score_table(
                 continue
             rows = per_seed.reshape(-1, per_seed.shape[2])
             r2[i, j], gain[i, j] = _r2(rows), _gain(rows)
-            r2_ci[i, j] = _interval(per_seed, _r2, confidence_level, seed)
-            gain_ci[i, j] = _interval(per_seed, _gain, confidence_level, seed)
+            r2_ci[i, j] = _interval([per_seed], _r2, confidence_level, seed)
+            gain_ci[i, j] = _interval([per_seed], _gain, confidence_level, seed)
             if len(per_seed) > 1:
                 sd[i, j] = np.std([_r2(s) for s in per_seed], ddof=1)
+    behind, behind_ci = np.full(shape, np.nan), np.full((*shape, 2), np.nan)
+    for j in range(len(horizons)):
+        if np.isnan(r2[:, j]).all():
+            continue
+        best = names[int(np.nanargmax(r2[:, j]))]
+        used = scored[best][0, j, :, 4] > 0
+        for i, name in enumerate(names):
+            behind[i, j] = np.nanmax(r2[:, j]) - r2[i, j]
+            both = [scored[n][:, j][:, used] for n in (best, name)]
+            behind_ci[i, j] = (
+                (0.0, 0.0) if name == best else _interval(both, _gap, confidence_level, seed)
+            )
     dims = ("account", "horizon")
     why = "fewer than 3 test blocks"
     method = "test part of one split; percentile bootstrap over test blocks and seeds"
@@ -128,6 +150,11 @@ def score_table(
         [
             Estimate(
                 name="r2", value=r2, ci=r2_ci, units="1", long_name="R2", method=method,
+                dims=dims, reason=why,
+            ),
+            Estimate(
+                name="r2_behind_best", value=behind, ci=behind_ci, units="1",
+                long_name="R2 of the best account less this one's", method=method,
                 dims=dims, reason=why,
             ),
             Estimate(

@@ -14,7 +14,7 @@ from neurornn._core.report import Reported, Table
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import remedies
 from neurornn._core.units import format_number, format_quantity
-from neurornn.compare.accounts import check_fit_options, fitted, named_accounts
+from neurornn.compare.accounts import fitted, named_accounts, options_of
 from neurornn.compare.scores import score_table, scores
 from neurornn.compare.task import scaled_task, task_of
 from neurornn.io.saved import Saved
@@ -31,8 +31,10 @@ class League(Reported, Saved):
     ----------
     parameters : Dataset over ``account`` and ``horizon``
         ``r2`` and ``log_likelihood`` (nats per value above the training mean), each with ``_ci``
-        over blocks and seeds; ``r2_seed_sd``, the sd of R2 over seeds (0 for an account in closed
-        form, NaN where there is one seed); ``n_weights``, ``status (account)``.
+        over blocks and seeds; ``r2_behind_best``, by how much R2 is below that of the best account
+        of that horizon, with ``_ci`` over the same blocks; ``r2_seed_sd``, the sd of R2 over seeds
+        (0 for an account in closed form, NaN where there is one seed); ``n_weights``,
+        ``status (account)``.
     settings : how it was made; ``chosen`` holds what accounts in closed form chose on the
         validation part.
     """
@@ -140,10 +142,11 @@ def league(
     ----------------
     objective : ``"gaussian"``, or ``"poisson"`` for counts.
     max_epochs : of every fit; the validation part stops it early.
-    fit_options : more arguments of `nr.fit`, the same for every recipe
-        For example ``{"optimizer": "adam", "learning_rate": 0.003, "weight_decay": 0.1}``; by
-        default ``patience`` is a fifth of `max_epochs` and ``tolerance`` 1e-6. Accounts in closed
-        form do not use them.
+    fit_options : more arguments of `nr.fit`, for every recipe or for each by its name
+        For example ``{"optimizer": "adam", "learning_rate": 0.003, "weight_decay": 0.1}``, or
+        ``{"LeakyRNN": {"learning_rate": 0.003}, "linear": {"weight_decay": 0.1}}``. By default
+        ``patience`` is a fifth of `max_epochs` and ``tolerance`` 1e-6. Accounts in closed form do
+        not use them.
     confidence_level : of the intervals.
     rng : seed.
     progress : show a progress bar in a terminal.
@@ -169,7 +172,6 @@ def league(
     clock = next(
         ((r.dt, r.time_unit) for r in recipes if isinstance(r, RecurrentModel)), (1.0, "steps")
     )
-    options = check_fit_options(fit_options)
     task = task_of(data, split, duration, rng, clock)
     if horizons is None:
         horizons = (task.first_horizon, 10)
@@ -190,13 +192,13 @@ def league(
             "A forecast starts at 1, a read-out of known inputs at 0",
         )
     accounts = named_accounts(recipes, task, gaussian=gaussian, looks_on=max(steps) > 0)
+    options = options_of(fit_options, accounts)
     fill = None if task.feeds_itself else torch.zeros(task.train.inputs.shape[2]).double()
     fit_settings = {
         "objective": objective,
         "max_epochs": max_epochs,
         "patience": max(5, max_epochs // 5),
         "tolerance": 1e-6,
-        **options,
     }
     # (seed, horizon, block, quantity)
     scored: dict[str, NDArray[np.float64]] = {}
@@ -208,7 +210,10 @@ def league(
                 # What is solved in closed form is the same for every seed.
                 if not per_seed or account.solve is None:
                     model, code, choice = fitted(
-                        account, task, derived_seed(rng, seed), fit_settings
+                        account,
+                        task,
+                        derived_seed(rng, seed),
+                        {**fit_settings, **options[name]},
                     )
                     found = [scores(model, task, goal, k, fill) for k in steps]
                 per_seed.append(found)
@@ -230,7 +235,7 @@ def league(
         "n_blocks": int(scored["mean"].shape[2]),
         "objective": objective,
         "max_epochs": int(max_epochs),
-        "fit_options": options,
+        "fit_options": dict(fit_options or {}),
         "chosen": chosen,
         "confidence_level": float(confidence_level),
         "dt": task.dt,

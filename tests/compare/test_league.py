@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 import neurornn as nr
-from neurornn._core.errors import ThreePartError
+from neurornn._core.errors import ThreePartError, UnitError
+from neurornn.compare import forecast
+from neurornn.compare.scores import _interval, _r2
+from neurornn.training.batches import TrainingData
+from neurornn.training.objectives import objective_named
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +24,12 @@ def table():
     y += 0.1 * rng.standard_normal(y.shape)
     leaky = nr.models.LeakyRNN(1, 4, 1, dt=0.01, tau=0.1)
     return nr.compare.league(
-        (x, y), [leaky, "linear", "memoryless"], n_seeds=2, max_epochs=25, horizons=(0, 5)
+        (x, y),
+        [leaky, "linear", "memoryless", "ridge"],
+        n_seeds=2,
+        max_epochs=25,
+        horizons=(0, 5),
+        fit_options={"linear": {"tolerance": 1e-6}},
     )
 
 
@@ -94,6 +104,179 @@ def test_a_forecast_of_a_known_process_reaches_its_bound():
     # 1 - (1 - g^2) / variance by .036 and the far one by .2.
     assert near == pytest.approx(g**2, abs=0.036)
     assert far == pytest.approx(g**20, abs=0.2)
+
+
+def noise(n=1200, n_units=2):
+    rng = np.random.default_rng(4)
+    return nr.data.from_traces(rng.standard_normal((n, n_units)), sampling_rate=30.0)["dff"]
+
+
+DT = 1 / 30
+EVERY = {
+    "LeakyRNN": lambda **k: nr.models.LeakyRNN(2, 3, 2, dt=DT, **k),
+    "VanillaRNN": lambda **k: nr.models.VanillaRNN(2, 3, 2, dt=DT, **k),
+    "GRU": lambda **k: nr.models.GRU(2, 3, 2, dt=DT, n_layers=2, **k),
+    "LSTM": lambda **k: nr.models.LSTM(2, 3, 2, dt=DT, tau=0.1, **k),
+    "LinearStateSpace": lambda **k: nr.models.LinearStateSpace(2, 3, 2, dt=DT, **k),
+    "Memoryless": lambda **k: nr.models.Memoryless(2, 2, dt=DT, **k),
+    "MemorylessMLP": lambda **k: nr.models.MemorylessMLP(2, 2, dt=DT, n_hidden=3, **k),
+    "CausalCNN": lambda **k: nr.models.CausalCNN(2, 2, dt=DT, n_hidden=3, context=0.2, **k),
+    "CausalTransformer": lambda **k: nr.models.CausalTransformer(
+        2, 4, 2, dt=DT, n_heads=2, context=0.2, **k
+    ),
+    "LinearHistory": lambda **k: nr.models.LinearHistory(2, 2, dt=DT, context=0.2, **k),
+}
+
+
+def test_every_model_takes_part():
+    recipes = [make() for make in EVERY.values()]
+    table = nr.compare.league(noise(), recipes, duration=1.0, n_seeds=1, max_epochs=1)
+    assert list(table.parameters["account"].values) == [*EVERY, "mean"]
+    # An epoch on noise: no account knows the future; the mean scores 0 by definition.
+    assert np.isfinite(table.parameters["r2"]).all()
+    assert float(table.parameters["r2"].max()) < 0.1
+    # One seed has no spread: a dash, not a nought.
+    assert np.isnan(table.parameters["r2_seed_sd"]).all()
+    assert table.parameters["r2_seed_sd"].attrs["reason"] == "fewer than 2 seeds"
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("limit", [1, 50, 700])
+def test_forecasts_in_chunks_are_those_in_one_piece(name, limit, monkeypatch):
+    model = EVERY[name]().double().eval()
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn(p.shape, generator=draw, dtype=p.dtype)
+    x = torch.randn(3, 11, 2, generator=draw, dtype=torch.float64)
+    data = TrainingData(x, torch.zeros_like(x), torch.ones_like(x, dtype=torch.bool))
+    goal = objective_named("gaussian")
+    for n_ahead in (0, 3):
+        whole = forecast.outputs_at(model, data, goal, n_ahead, None)
+        with monkeypatch.context() as patch:
+            patch.setattr(forecast, "MAX_STATES", limit)
+            pieces = forecast.outputs_at(model, data, goal, n_ahead, None)
+        # The same sums over other numbers of rows.
+        torch.testing.assert_close(pieces, whole, rtol=1e-10, atol=1e-12)
+    # By hand from one point: what is known up to step 5, then its own forecasts.
+    out = model(x[:, :6])
+    state, output = out.states[:, -1], out.output[:, -1:]
+    for _ in range(3):
+        states, state = model.scan(output, state)
+        output = model.read(states, output)
+    torch.testing.assert_close(whole[:, 5:6], output, rtol=1e-10, atol=1e-12)
+
+
+def test_a_model_of_a_long_past_is_carried_on_without_copies_of_it_all(monkeypatch):
+    """The states of 600 steps with 100 frames each: never more than the limit at a time."""
+    model = nr.models.LinearHistory(9, 9, dt=DT, context=100 * DT).double()
+    x = torch.zeros(2, 600, 9, dtype=torch.float64)
+    data = TrainingData(x, x, torch.ones_like(x, dtype=torch.bool))
+    seen = []
+    scan = model.scan
+    monkeypatch.setattr(
+        model, "scan", lambda inputs, state: seen.append(state.numel()) or scan(inputs, state)
+    )
+    monkeypatch.setattr(forecast, "MAX_STATES", 20_000)
+    forecast.outputs_at(model, data, objective_named("gaussian"), 2, None)
+    assert max(seen) <= 20_000 < 600 * 100 * 10
+    assert sum(seen) == 2 * 2 * 600 * 100 * 10
+
+
+def test_a_model_that_looks_ahead_takes_part_where_that_is_no_leak():
+    both_ways = nr.models.GRU(2, 3, 2, dt=DT, bidirectional=True)
+    with pytest.raises(ThreePartError, match="looks ahead, and a series forecasts itself"):
+        nr.compare.league(noise(), [both_ways])
+    x = np.random.default_rng(0).standard_normal((12, 20, 2))
+    # A step ahead of the last known input, it would have seen what it is not to know.
+    with pytest.raises(ThreePartError, match="the inputs stop before the target"):
+        nr.compare.league((x, x), [both_ways], horizons=(0, 2))
+    table = nr.compare.league((x, x), [both_ways], horizons=(0,), n_seeds=1, max_epochs=1)
+    assert "GRU" in table.report()
+
+
+def test_recipes_that_cannot_forecast_or_run_on_another_clock_are_refused():
+    with pytest.raises(ThreePartError, match="takes its targets as inputs"):
+        nr.compare.league(noise(), [nr.models.CalciumRNN(2, dt=DT)])
+    with pytest.raises(UnitError, match=r"dt = 0\.0333333 s and a LeakyRNN 0\.01"):
+        nr.compare.league(noise(), ["linear", nr.models.LeakyRNN(2, 3, 2, dt=0.01)])
+
+
+def test_options_reach_the_fits_of_all_or_of_the_one_that_is_named():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((30, 20, 1))
+    crush = {"optimizer": "adam", "learning_rate": 0.5, "weight_decay": 2.0}
+    recipes = ["memoryless", nr.models.VanillaRNN(1, 2, 1, dt=0.01)]
+
+    def r2(options):
+        table = nr.compare.league(
+            (x, x), recipes, horizons=(0,), n_seeds=1, max_epochs=10, fit_options=options
+        )
+        assert table.settings["fit_options"] == (options or {})
+        return [float(v) for v in table.parameters["r2"].values[:2, 0]]
+
+    plain, crushed = r2(None), r2(crush)
+    # Least squares without noise explains all; a weight that is set to 0 before every step of at
+    # most 0.5 does not come near 1, where R2 is 1 - (1 - w)^2.
+    assert plain[0] > 0.99 and crushed[0] < 0.9 and crushed[1] < plain[1]
+    # Options of one account leave the other alone, to the bit.
+    assert r2({"memoryless": crush}) == [crushed[0], plain[1]]
+    assert r2({"VanillaRNN": crush}) == [plain[0], crushed[1]]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_epochs": 3}, "Pass max_epochs to the league itself"),
+        ({"rng": 3}, "Pass rng to the league itself"),
+        ({"validation": None}, "the league decides it"),
+        ({"checkpoint": "x"}, "the league decides it"),
+        ({"learning_rat": 0.1}, "learning_rate"),
+        ({"linear": {"learning_rat": 0.1}}, "learning_rate"),
+        ({"liner": {"learning_rate": 0.1}}, "linear"),
+        ({"ridge": {"learning_rate": 0.1}}, "linear"),
+    ],
+)
+def test_options_that_the_league_decides_are_refused(options, words):
+    with pytest.raises(ThreePartError) as caught:
+        nr.compare.league(noise(), ["linear", "ridge"], fit_options=options, duration=1.0)
+    assert words in str(caught.value)
+
+
+def test_more_seeds_on_the_same_blocks_are_not_more_data():
+    """Ten equal seeds leave the interval of one: blocks, not pairs, are drawn."""
+    rng = np.random.default_rng(0)
+    squares = np.stack([rng.uniform(0.2, 0.8, 12), np.ones(12)], 1)[None]
+    widths = []
+    for n in (1, 10):
+        low, high = _interval([np.repeat(squares, n, axis=0)], _r2, 0.95, 0)
+        widths.append(high - low)
+    # The same draws of blocks; pairs would have made it narrower by the root of ten.
+    assert widths[1] == pytest.approx(widths[0], rel=1e-9)
+    # 12 draws of a uniform of sd 0.17: 2 * 1.96 * 0.17 / sqrt(12) = 0.19, of a sample sd that is
+    # good to a fifth.
+    assert widths[0] == pytest.approx(0.19, rel=0.3)
+
+
+def test_behind_the_best_is_paired_over_blocks(table):
+    p = table.parameters
+    behind, ci = p["r2_behind_best"].sel(horizon=0), p["r2_behind_best_ci"].sel(horizon=0)
+    assert float(behind.sel(account="LeakyRNN")) == 0
+    for name in ("linear", "memoryless", "mean"):
+        gap = p["r2"].sel(horizon=0, account="LeakyRNN") - p["r2"].sel(horizon=0, account=name)
+        # The same two numbers subtracted.
+        assert float(behind.sel(account=name)) == pytest.approx(float(gap), abs=1e-12)
+        low, high = ci.sel(account=name).values
+        assert 0 < low < float(gap) < high
+
+
+def test_the_report_shows_the_spread_over_seeds(table):
+    sd = float(table.parameters["r2_seed_sd"].sel(account="LeakyRNN", horizon=0))
+    assert sd > 0
+    lines = table.report().splitlines()
+    assert sum("sd over seeds" in line for line in lines) == 1
+    row = next(line for line in lines if line.startswith("LeakyRNN"))
+    assert f"{sd:.2g}" in row
 
 
 @pytest.mark.parametrize(
