@@ -39,7 +39,7 @@ def make_header(kind: str, settings: Mapping[str, Any], tables: Sequence[str]) -
         "format": FORMAT,
         "kind": kind,
         "versions": {package: _version(package) for package in _PACKAGES},
-        "settings": _plain(dict(settings), "settings"),
+        "settings": plain(dict(settings), "settings"),
         "tables": list(tables),
     }
     return json.dumps(content, indent=1, allow_nan=False)
@@ -59,7 +59,7 @@ def parse_header(text: str, source: Path) -> dict[str, Any]:
         Damaged, of another kind of file, or of a newer format.
     """
     try:
-        header = json.loads(text, object_hook=_unplain)
+        header = json.loads(text, object_hook=unplain)
     except json.JSONDecodeError as error:
         raise FileFormatError(
             f"The settings of {source.name} are damaged: {error}",
@@ -93,8 +93,8 @@ def not_saved(source: Path) -> FileFormatError:
     )
 
 
-def _plain(value: Any, where: str) -> Any:
-    """Return what JSON can hold; numbers that are not finite are marked."""
+def plain(value: Any, where: str = "settings") -> Any:
+    """Return what JSON can hold; numbers that are not finite are marked for `unplain`."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, np.generic):
@@ -104,9 +104,9 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"__float__": repr(value)}
     if isinstance(value, list | tuple):
-        return [_plain(v, f"{where}[{k}]") for k, v in enumerate(value)]
+        return [plain(v, f"{where}[{k}]") for k, v in enumerate(value)]
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
+        return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, Path):
         return str(value)
     raise KindError(
@@ -116,7 +116,8 @@ def _plain(value: Any, where: str) -> Any:
     )
 
 
-def _unplain(value: dict[str, Any]) -> Any:
+def unplain(value: dict[str, Any]) -> Any:
+    """Object hook of JSON that reads what `plain` has marked."""
     return float(value["__float__"]) if set(value) == {"__float__"} else value
 
 

@@ -26,6 +26,7 @@ ALLOWED = {
     "Kinetics": "neurornn.calcium.kinetics:Kinetics",
     "FitResult": "neurornn.training.result:FitResult",
     "League": "neurornn.compare.table:League",
+    "GradientFlow": "neurornn.training.gradients:GradientFlow",
 }
 
 _HEADER = "neurornn_saved"

@@ -6,8 +6,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "batches": ["TrainingData", "as_training_data"],
+        "bootstrap": ["bootstrap_intervals"],
         "curvature": ["physical_intervals"],
+        "gradients": ["GradientFlow", "gradient_flow"],
         "loop": ["fit"],
+        "many": ["fit_many"],
         "objectives": ["OBJECTIVES", "Objective"],
         "result": ["FitResult"],
     },

@@ -30,7 +30,7 @@ class _Enough(Exception):
     """The score is small enough."""
 
 
-def refine(
+def go_to_maximum(
     model: RecurrentModel, data: TrainingData, objective: Objective, settings: dict[str, Any]
 ) -> bool | None:
     """Move a model that is near the maximum of its likelihood onto it.

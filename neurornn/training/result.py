@@ -1,7 +1,7 @@
 """What a fit returns: the model, its physical parameters with intervals, and how it went."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -32,6 +32,9 @@ class FitResult(Reported, Saved):
     status : how the fit ended; ``status.remedy`` says what to try.
     settings : arguments of the fit.
     provenance : versions, seed, fingerprint of the data.
+    seeds : Dataset over ``seed``, or None
+        All fits, where several were asked for (``n_seeds``): ``loss``, ``status`` and every
+        physical parameter, with mean and sd over seeds in their attrs.
     """
 
     model: RecurrentModel
@@ -40,6 +43,11 @@ class FitResult(Reported, Saved):
     status: Status
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    seeds: xr.Dataset | None = None
+
+    def with_seeds(self, seeds: xr.Dataset) -> Self:
+        """Return the same result beside the table of all seeds it was chosen from."""
+        return replace(self, seeds=seeds)
 
     def _report_table(self) -> Table:
         loss = self.history["loss"].values
@@ -50,6 +58,19 @@ class FitResult(Reported, Saved):
             f"{len(loss)} epochs of {self.settings['optimizer']}; "
             f"loss {format_number(float(loss[-1]))}",
         ]
+        if self.seeds is not None:
+            loss_of = self.seeds["loss"]
+            head.append(
+                f"the best of {self.seeds.sizes['seed']} seeds; {loss_of.attrs['long_name']} "
+                f"{format_number(loss_of.attrs['mean'])}, sd {format_number(loss_of.attrs['sd'])}"
+            )
+        clock = self.parameters.get("clock")
+        if clock is not None and bool((clock == "unresolved").any()):
+            n = int((clock == "unresolved").sum())
+            head.append(
+                f"{n} of {clock.size} time constants are shorter than 5 dt and move with the "
+                "clock: raise substeps, or record faster"
+            )
         return parameters_table(
             self.parameters.drop_vars("covariance", errors="ignore"), "Fit", head=head
         )
@@ -90,7 +111,11 @@ class FitResult(Reported, Saved):
                 "fit": dict(self.settings),
                 "provenance": dict(self.provenance),
             },
-            "tables": {"parameters": self.parameters, "history": self.history},
+            "tables": {
+                "parameters": self.parameters,
+                "history": self.history,
+                **({} if self.seeds is None else {"seeds": self.seeds}),
+            },
             "weights": {
                 k: np.ascontiguousarray(v.detach().cpu().numpy())
                 for k, v in self.model.state_dict().items()
@@ -110,6 +135,7 @@ class FitResult(Reported, Saved):
             status=Status(s["status"]),
             settings=s["fit"],
             provenance=s["provenance"],
+            seeds=content.tables.get("seeds"),
         )
 
 

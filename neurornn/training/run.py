@@ -26,7 +26,7 @@ from neurornn.training.objectives import (
     profiled_mean,
 )
 from neurornn.training.passes import Passes, run_forced, segment_gradient, stretches
-from neurornn.training.refine import refine
+from neurornn.training.refine import go_to_maximum
 from neurornn.training.result import FitResult
 from neurornn.training.table import parameter_table
 
@@ -342,7 +342,7 @@ class Run:
         data = self.train.to(torch.float64)
         level = self.settings["confidence_level"]
         if not why and settled and self.settings["refine"]:
-            at_maximum = refine(self.model, data, self.objective, self.settings)
+            at_maximum = go_to_maximum(self.model, data, self.objective, self.settings)
             status = Status.OK if at_maximum else status
         precise = copy.deepcopy(self.model).double().eval()
         variance, dof = self._noise(precise, data)

@@ -249,7 +249,7 @@ def test_gradients_of_every_option(options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"form": "curent"},
+        {"form": "rates"},
         {"substeps": 0},
         {"rank": 0},
         {"noise_sd": -1.0},

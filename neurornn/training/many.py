@@ -1,0 +1,286 @@
+"""Many fits: seeds of one model, sessions, settings; in processes or on a Dask cluster."""
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from neurornn._core.errors import ConvergenceWarning, DataError, KindError, ThreePartError
+from neurornn._core.files import fingerprint
+from neurornn._core.jobs import run_chunks
+from neurornn._core.rng import derived_seed
+from neurornn._core.status import Status
+from neurornn.io.headers import plain, unplain
+from neurornn.io.saved import SavedContent
+from neurornn.models.base import RecurrentModel
+from neurornn.training.batches import TrainingData, as_training_data
+from neurornn.training.result import FitResult, model_from_settings
+
+Packed = dict[str, NDArray[Any]]
+
+
+def fit_many(
+    jobs: Sequence[tuple[RecurrentModel, Any] | tuple[RecurrentModel, Any, Mapping[str, Any]]],
+    *,
+    n_jobs: int = 1,
+    client: Any = None,
+    partial: str | os.PathLike[str] | None = None,
+    progress: bool | Callable[[int, int], None] = False,
+    **options: Any,
+) -> list[FitResult]:
+    """Fit many models: sessions, settings, hyperparameters.
+
+    Parameters
+    ----------
+    jobs : of each fit the model, the data, and options of `nr.fit` of its own, if any.
+    n_jobs : processes on this machine; -1 for one per core.
+    client : ``dask.distributed.Client``
+        The fits then run on its workers; models travel as settings and safetensors bytes.
+    partial : folder
+        Keeps finished fits until you delete it; the same call goes on from there.
+    progress : show a bar in a terminal, or a callable ``(done, total)``.
+    options : of `nr.fit`, for all.
+
+    Returns
+    -------
+    list of FitResult, in the order of `jobs`
+        A fit that failed has status ``failed``, the weights it began with, and the reason in
+        ``provenance["error"]``; the others go on.
+
+    Raises
+    ------
+    KindError
+        A job that is not a model with data.
+
+    Examples
+    --------
+    >>> import neurornn as nr
+    >>> win = nr.simulate.simulate_rate_trials(2, 4, 0.5, 0.01, rng=0)
+    >>> model = nr.models.Memoryless(16, 2, dt=0.01)
+    >>> [str(r.status) for r in fit_many([(model, win), (model, win, {"weight_decay": 0.1})])]
+    ['ok', 'ok']
+    """
+    chunks = []
+    for k, job in enumerate(jobs):
+        if not isinstance(job, tuple | list) or len(job) not in (2, 3):
+            raise KindError(
+                f"Job {k} is a {type(job).__name__}",
+                "A tuple (model, data) or (model, data, options) was needed",
+                "For example fit_many([(model, windows), (model, other_windows)])",
+            )
+        model, data = job[0], job[1]
+        own = {**options, **(dict(job[2]) if len(job) == 3 else {})}
+        watch = own.pop("validation", None)
+        parts = {"train": as_training_data(data, model, f"data of job {k}")}
+        if watch is not None:
+            parts["watch"] = as_training_data(watch, model, f"validation of job {k}")
+        chunks.append((pack_model(model), _pack_data(parts), json.dumps(own)))
+    done = run_chunks(
+        _fit_packed, chunks, n_jobs=n_jobs, client=client, partial=partial, progress=progress,
+        label="fits", key=fingerprint([list(c) for c in chunks]),
+    )  # fmt: skip
+    return [unpack_result(d) for d in done]
+
+
+def fit_seeds(
+    model: RecurrentModel,
+    train: TrainingData,
+    watch: TrainingData | None,
+    settings: Mapping[str, Any],
+    *,
+    n_seeds: int,
+    n_jobs: int = 1,
+    client: Any = None,
+    partial: str | os.PathLike[str] | None = None,
+    progress: bool | Callable[[int, int], None] = False,
+    strict: bool = False,
+) -> FitResult:
+    """Fit one model from several draws of its weights; the best result, with all of them beside.
+
+    Parameters
+    ----------
+    model : class, settings and physical parameters are taken from it; the first seed keeps its
+        weights, the others draw theirs.
+    train, watch : training and validation data.
+    settings : options of `nr.fit`.
+    n_seeds, n_jobs, client, partial, progress, strict : as in `nr.fit` and `fit_many`.
+
+    Returns
+    -------
+    FitResult
+        With ``seeds``: a table over ``seed`` of the loss, the validation loss, the status, and
+        every physical parameter; mean and sd over seeds in the attrs of each.
+    """
+    jobs = []
+    for k in range(n_seeds):
+        seed = derived_seed(settings["rng"], 500, k)
+        one = model if k == 0 else redrawn(model, seed)
+        options = {**settings, "rng": seed}
+        if watch is not None:
+            options["validation"] = tuple(watch)
+        jobs.append((one, tuple(train), options))
+    results = fit_many(jobs, n_jobs=n_jobs, client=client, partial=partial, progress=progress)
+    reached = [_reached(r, watch is not None) for r in results]
+    best = results[int(np.nanargmin(reached))] if np.isfinite(reached).any() else results[0]
+    if best.status not in (Status.OK, Status.STOPPED_EARLY):
+        text = f"The best of {n_seeds} fits ended with status {best.status}. {best.status.remedy}"
+        if strict:
+            raise DataError(
+                text, "A converged fit was asked for (strict=True)", best.status.remedy
+            )
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+    return best.with_seeds(_seed_table(results, reached, watch is not None))
+
+
+def redrawn(model: RecurrentModel, seed: int) -> RecurrentModel:
+    """Return a model of the same settings with fresh weights; its physical parameters are kept."""
+    first = next(model.parameters())
+    fresh = type(model)(**model.settings, rng=seed).to(first.device, first.dtype)
+    with torch.no_grad():
+        for p in model.physical_parameters:
+            fresh.get_parameter(p.unbounded).copy_(model.get_parameter(p.unbounded))
+    return fresh
+
+
+def _reached(result: FitResult, watched: bool) -> float:
+    losses = result.history["validation_loss" if watched else "loss"].values
+    return float(np.nanmin(losses)) if np.isfinite(losses).any() else float("nan")
+
+
+def _seed_table(results: Sequence[FitResult], reached: Sequence[float], watched: bool) -> Any:
+    what = "validation loss" if watched else "training loss"
+    table = xr.Dataset(
+        {
+            "loss": ("seed", np.array(reached), {"units": "1", "long_name": f"best {what}"}),
+            "status": ("seed", [str(r.status) for r in results], {"long_name": "status"}),
+        },
+        coords={"seed": np.arange(len(results))},
+    )
+    for p in results[0].model.physical_parameters:
+        rows = [r.parameters[p.name] for r in results]
+        table[p.name] = (
+            ("seed", *rows[0].dims),
+            np.stack([r.values for r in rows]),
+            {"units": p.units, "long_name": p.long_name},
+        )
+    for name in table.data_vars:
+        values = table[name].values
+        if values.dtype.kind == "f":
+            table[name].attrs["mean"] = float(np.nanmean(values))
+            table[name].attrs["sd"] = float(np.nanstd(values.reshape(len(results), -1).mean(1)))
+    return table
+
+
+def pack_model(model: RecurrentModel) -> Packed:
+    """Model as settings and safetensors bytes, for another process."""
+    weights = {
+        k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in model.state_dict().items()
+    }
+    head = {
+        "class": type(model).__name__,
+        "settings": model.settings,
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+    }
+    return {"head": _bytes(json.dumps(head).encode()), "weights": _bytes(save_tensors(weights))}
+
+
+def unpack_model(packed: Mapping[str, NDArray[Any]]) -> RecurrentModel:
+    """Model from what `pack_model` made."""
+    head = json.loads(packed["head"].tobytes(), object_hook=unplain)
+    weights = load_tensors(packed["weights"].tobytes())
+    return model_from_settings(head["class"], head["settings"], weights, head["dtype"])
+
+
+def _pack_data(parts: Mapping[str, TrainingData]) -> Packed:
+    return {
+        f"{name}_{field}": getattr(part, field).numpy()
+        for name, part in parts.items()
+        for field in TrainingData._fields
+    }
+
+
+def _fit_packed(model: Packed, data: Packed, options: str) -> Packed:
+    """One fit, on a worker."""
+    from neurornn.training.loop import fit
+
+    ready = unpack_model(model).train()
+    given = json.loads(options)
+    parts = {
+        name: tuple(torch.from_numpy(np.array(data[f"{name}_{f}"])) for f in TrainingData._fields)
+        for name in ("train", "watch")
+        if f"{name}_inputs" in data
+    }
+    with warnings.catch_warnings():
+        # The status says it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        try:
+            result = fit(ready, parts["train"], validation=parts.get("watch"), **given)
+        except (ThreePartError, RuntimeError, ArithmeticError) as error:
+            return _failed(ready, given, error)
+    return _pack_result(result)
+
+
+def _failed(model: RecurrentModel, settings: dict[str, Any], error: Exception) -> Packed:
+    nothing = np.array([np.nan])
+    result = FitResult(
+        model=model.eval(),
+        parameters=xr.Dataset(
+            {
+                p.name: (p.dims, model.physical_value(p).detach().numpy() * np.nan)
+                for p in model.physical_parameters
+            }
+        ),
+        history=xr.Dataset({"loss": ("epoch", nothing), "validation_loss": ("epoch", nothing)}),
+        status=Status.FAILED,
+        settings={"optimizer": "", "objective": "", "confidence_level": np.nan, **settings},
+        provenance={"error": f"{type(error).__name__}: {error}"},
+    )
+    return _pack_result(result)
+
+
+def _pack_result(result: FitResult) -> Packed:
+    saved = result._to_saved()
+    packed = {"weights": _bytes(save_tensors(saved["weights"]))}
+    tables: dict[str, Any] = {}
+    for name, table in saved["tables"].items():
+        # Arrays as they are: a file in memory would need locks of the cluster.
+        tables[name] = {"attrs": plain(table.attrs), "variables": {}}
+        for key, variable in table.variables.items():
+            packed[f"{name}/{key}"] = variable.values
+            tables[name]["variables"][key] = [list(variable.dims), plain(variable.attrs)]
+        tables[name]["coords"] = list(table.coords)
+    head = {"settings": plain(saved["settings"]), "tables": tables}
+    packed["head"] = _bytes(json.dumps(head).encode())
+    return packed
+
+
+def unpack_result(packed: Mapping[str, NDArray[Any]]) -> FitResult:
+    """Result of a fit in another process."""
+    head = json.loads(packed["head"].tobytes(), object_hook=unplain)
+    tables = {}
+    for name, kept in head["tables"].items():
+        variables = {
+            key: (dims, packed[f"{name}/{key}"], attrs)
+            for key, (dims, attrs) in kept["variables"].items()
+        }
+        table = xr.Dataset(variables, attrs=kept["attrs"])
+        tables[name] = table.set_coords(kept["coords"])
+    content = SavedContent(
+        kind="FitResult",
+        settings=head["settings"],
+        tables=tables,
+        weights=load_tensors(packed["weights"].tobytes()),
+    )
+    return FitResult._from_saved(content)
+
+
+def _bytes(raw: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(raw, dtype=np.uint8)
