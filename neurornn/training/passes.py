@@ -211,9 +211,10 @@ def segment_gradient(
         states, last = model.scan(parts[k].inputs, start)
         part_loss = loss(model.read(states, parts[k].inputs), parts[k])
         wanted = weights if k == 0 else [*weights, start]
-        grads = torch.autograd.grad(
-            [part_loss, last], wanted, [torch.ones_like(part_loss), carried], allow_unused=True
-        )
+        ends, pulls = [part_loss], [torch.ones_like(part_loss)]
+        if last.requires_grad:
+            ends, pulls = [*ends, last], [*pulls, carried]
+        grads = torch.autograd.grad(ends, wanted, pulls, allow_unused=True)
         for p, g in zip(weights, grads, strict=False):
             if g is not None:
                 p.grad = g if p.grad is None else p.grad + g
