@@ -28,10 +28,10 @@ NAMED = ("linear", "ridge", "memoryless", "persistence")
 #: Modes of the linear account.
 N_MODES = 4
 #: Arguments of `nr.fit` that the league has itself, and those that it does not pass on.
-_OWN = ("objective", "max_epochs", "rng", "progress")
+_OWN = ("objective", "max_epochs", "rng", "progress", "n_seeds")
 _NOT_PASSED = (
     "model", "data", "validation", "intervals", "strict", "confidence_level",
-    "checkpoint", "resume", "checkpoint_every",
+    "checkpoint", "resume", "checkpoint_every", "n_jobs", "client",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from neurornn.training.batches import TrainingData
 from neurornn.training.objectives import log_likelihood
 
 
-def scores(
+def block_scores(
     model: RecurrentModel, task: Task, goal: Any, n_ahead: int, fill: torch.Tensor | None
 ) -> NDArray[np.float64]:
     """Per test block: squared error, deviation, log-likelihood, that of the mean, count."""
@@ -111,7 +111,7 @@ def score_table(
 
     Parameters
     ----------
-    scored : (seed, horizon, block, quantity) per account, as `scores` gives them per block.
+    scored : (seed, horizon, block, quantity) per account, as `block_scores` gives them per block.
     """
     names = list(scored)
     shape = (len(names), len(horizons))

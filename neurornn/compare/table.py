@@ -15,7 +15,7 @@ from neurornn._core.rng import derived_seed
 from neurornn._core.status import remedies
 from neurornn._core.units import format_number, format_quantity
 from neurornn.compare.accounts import fitted, named_accounts, options_of
-from neurornn.compare.scores import score_table, scores
+from neurornn.compare.scores import block_scores, score_table
 from neurornn.compare.task import scaled_task, task_of
 from neurornn.io.saved import Saved
 from neurornn.models.base import RecurrentModel
@@ -215,7 +215,7 @@ def league(
                         derived_seed(rng, seed),
                         {**fit_settings, **options[name]},
                     )
-                    found = [scores(model, task, goal, k, fill) for k in steps]
+                    found = [block_scores(model, task, goal, k, fill) for k in steps]
                 per_seed.append(found)
                 codes.append(code)
                 tick()

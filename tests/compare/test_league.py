@@ -229,6 +229,7 @@ def test_options_reach_the_fits_of_all_or_of_the_one_that_is_named():
     [
         ({"max_epochs": 3}, "Pass max_epochs to the league itself"),
         ({"rng": 3}, "Pass rng to the league itself"),
+        ({"n_seeds": 3}, "Pass n_seeds to the league itself"),
         ({"validation": None}, "the league decides it"),
         ({"checkpoint": "x"}, "the league decides it"),
         ({"learning_rat": 0.1}, "learning_rate"),
