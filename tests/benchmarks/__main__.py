@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from neurornn._core.report import Table
 from tests.benchmarks import (
+    allen_league,
     audits,
     calcium_invariance,
     calcium_scale,
@@ -85,6 +86,11 @@ SECTIONS = {
         "every real calcium set: read, kinetics run",
         realdata.COLUMNS,
         realdata.calcium_sets,
+    ),
+    "allen_league": (
+        "real population of mouse V1, 74 cells: who forecasts dF/F one frame and one second ahead",
+        allen_league.COLUMNS,
+        allen_league.rows,
     ),
     "audits": ("audits of public sets", audits.COLUMNS, audits.rows),
 }
