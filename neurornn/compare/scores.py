@@ -130,7 +130,9 @@ def score_table(
             r2_ci[i, j] = _interval([per_seed], _r2, confidence_level, seed)
             gain_ci[i, j] = _interval([per_seed], _gain, confidence_level, seed)
             if len(per_seed) > 1:
-                sd[i, j] = np.std([_r2(s) for s in per_seed], ddof=1)
+                each = np.array([_r2(s) for s in per_seed])
+                # About the first: equal scores have an sd of 0, not of a rounding error.
+                sd[i, j] = np.std(each - each[0], ddof=1)
     behind, behind_ci = np.full(shape, np.nan), np.full((*shape, 2), np.nan)
     for j in range(len(horizons)):
         if np.isnan(r2[:, j]).all():

@@ -216,39 +216,34 @@ def rows() -> Iterator[list[str]]:
     blank = [""] * (len(COLUMNS) - 1)
     s = table.settings
     chosen = ", ".join(f"{k} {v:g}" for k, v in s["chosen"]["ridge"].items())
-    yield ["ridge, on the validation part", *blank, chosen]
-    yield [
-        "the data",
-        *blank,
-        f"{n} cells, {dff.sizes['time']} frames of dF/F at {1 / dt:g} Hz, in units of the "
-        f"training sd; test on the last {100 * SPLIT[2]:g} % in {s['n_blocks']} windows of "
-        f"{DURATION:g} s; the file holds no stimulus and no running speed",
+    frames = f"{dff.sizes['time']} frames of dF/F at {1 / dt:g} Hz"
+    windows = f"{s['n_blocks']} windows of {DURATION:g} s"
+    for label, said in (
+        ("ridge chose, on validation", chosen),
+        ("data", f"{n} cells, {frames}; no stimulus, no running speed"),
+        ("scored", f"last {100 * SPLIT[2]:g} %, {windows}, in training sds"),
+        ("who wins, one frame", verdict(p, HORIZONS[0])),
+        ("who wins, 1 s", verdict(p, HORIZONS[1])),
+    ):
+        yield [label, *blank, said]
+
+
+def verdict(p, horizon: int) -> str:
+    """Say who wins at a horizon, from the scores and their intervals."""
+    at = p.sel(horizon=horizon)
+    best = str(at["account"].values[at["r2"].values.argmax()])
+    r2, low = float(at["r2"].sel(account=best)), float(at["r2_ci"].sel(account=best)[0])
+    if best == "mean" or low <= 0:
+        return "nobody: no account is better than the training mean beyond doubt"
+    level = [
+        str(name)
+        for name in at["account"].values
+        if name != best and float(at["r2_behind_best_ci"].sel(account=name)[0]) <= 0
     ]
-    yield ["who wins", *blank, verdict(p)]
-
-
-def verdict(p) -> str:
-    """Say who wins at each horizon, from the scores and their intervals."""
-    said = []
-    for h, when in zip(HORIZONS, ("One frame ahead", "one second ahead"), strict=True):
-        at = p.sel(horizon=h)
-        best = str(at["account"].values[int(at["r2"].argmax())])
-        r2, low = float(at["r2"].sel(account=best)), float(at["r2_ci"].sel(account=best)[0])
-        if best == "mean" or low <= 0:
-            said.append(f"{when} no account is better than the training mean beyond doubt")
-            continue
-        level = [
-            str(name)
-            for name in at["account"].values
-            if name != best and float(at["r2_behind_best_ci"].sel(account=name)[0]) <= 0
-        ]
-        lead = f"{when} {best} has the highest R2, {format_number(r2)}"
-        if level:
-            lead += f", and {' and '.join(level)} cannot be told from it"
-        else:
-            lead += ", above every other account beyond doubt"
-        said.append(lead)
-    return "; ".join(said)
+    lead = f"{best}, {format_number(100 * r2)} % of the variance"
+    if level:
+        return f"{lead}; {' and '.join(level)} cannot be told from it"
+    return f"{lead}; every other account is behind it beyond doubt"
 
 
 if __name__ == "__main__":
