@@ -88,12 +88,13 @@ def fit(
         whenever the loss has stood still for 30 % of the patience) or ``"constant"``.
     warmup : epochs over which the learning rate rises to its start.
     clip_norm : largest norm of a gradient of Adam; None for no limit.
-    weight_decay : as in AdamW.
+    weight_decay : as in AdamW; not of physical parameters.
     patience : epochs without a better validation loss after which the fit stops.
     tolerance : relative change of the loss over an epoch at which L-BFGS has converged.
     truncation : s
         Truncated backpropagation: a step of the optimiser for every such stretch of time, the
         state carried on, the gradient not. Short memories are favoured: its gradient is not exact.
+        Dropout draws anew for each stretch.
     segment_duration : s, ``"auto"`` or None
         Hold the states of such a stretch at a time and run forward twice: the gradient is exact,
         memory no longer grows with the length of a trial. Auto: where states take over 250 MB.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurornn._core.errors import DataError, KindError
 from neurornn.models.base import ModelOutput, RecurrentModel
@@ -87,11 +87,13 @@ def make_passes(
             "Leave it at 'auto'",
         )
     in_stretches = not (model.observes_targets or model.looks_ahead)
+    drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
     if segment_duration == "auto":
         # States, activity and their gradients, single precision.
         needed = 12.0 * n_trials * n_steps * max(model.n_hidden, 1)
         segment = None
-        if in_stretches and needed > _MAX_BYTES and truncation is None and not teacher_forcing:
+        other_way = truncation is not None or teacher_forcing or drops
+        if in_stretches and needed > _MAX_BYTES and not other_way:
             segment = max(1, min(n_steps, int(n_steps * _MAX_BYTES / 8 / needed)))
     else:
         segment = steps(segment_duration, "segment_duration")  # type: ignore[arg-type]
@@ -107,6 +109,12 @@ def make_passes(
             "More than one of truncation, segment_duration and teacher_forcing came",
             "One of them was needed",
             "Exact segments save memory alone; truncation shortens the gradient",
+        )
+    if segment and drops:
+        raise DataError(
+            "segment_duration came for a model with dropout",
+            "One mask for the whole of a sequence was needed, a segment would draw its own",
+            "Set dropout=0, or leave segment_duration out",
         )
     interval = steps(forcing_interval, "forcing_interval") or 1
     return Passes(cut, segment, float(teacher_forcing), interval)
@@ -201,7 +209,9 @@ def segment_gradient(
             # The states of the segment are freed; this one must not keep them alive.
             state = state.clone()
     after = torch.get_rng_state()
-    total, carried = torch.zeros((), dtype=data.targets.dtype), torch.zeros_like(state)
+    # Sums over many segments, in double precision whatever the model's.
+    sums: list[Tensor | None] = [None] * len(weights)
+    total, carried = torch.zeros((), dtype=torch.float64), torch.zeros_like(state)
     for k in range(len(parts) - 1, -1, -1):
         # The same noise and dropout as on the way forward.
         torch.set_rng_state(draws[k])
@@ -215,12 +225,15 @@ def segment_gradient(
         if last.requires_grad:
             ends, pulls = [*ends, last], [*pulls, carried]
         grads = torch.autograd.grad(ends, wanted, pulls, allow_unused=True)
-        for p, g in zip(weights, grads, strict=False):
+        for j, g in enumerate(grads[: len(weights)]):
             if g is not None:
-                p.grad = g if p.grad is None else p.grad + g
+                sums[j] = g.double() if sums[j] is None else sums[j] + g
         if k:
             carried = torch.zeros_like(kept[k]) if grads[-1] is None else grads[-1]
         total += part_loss.detach()
         kept[k] = state
+    for p, g in zip(weights, sums, strict=True):
+        if g is not None:
+            p.grad = g.to(p.dtype) if p.grad is None else p.grad + g.to(p.dtype)
     torch.set_rng_state(after)
     return total

@@ -94,10 +94,16 @@ class Run:
                 tolerance_change=1e-14,
                 line_search_fn="strong_wolfe",
             )
+        # Decay would draw a time constant to the middle of its bounds: it is for weights alone.
+        physical = {p.unbounded for p in self.model.physical_parameters}
+        named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        decay = self.settings["weight_decay"]
+        groups = [
+            {"params": [p for n, p in named if n not in physical], "weight_decay": decay},
+            {"params": [p for n, p in named if n in physical], "weight_decay": 0.0},
+        ]
         return torch.optim.AdamW(
-            self.weights,
-            lr=self.settings["learning_rate"],
-            weight_decay=self.settings["weight_decay"],
+            [g for g in groups if g["params"]], lr=self.settings["learning_rate"]
         )
 
     def _copy_weights(self) -> dict[str, torch.Tensor]:

@@ -294,3 +294,22 @@ def test_a_trial_without_targets_is_named():
     mask[1] = False
     with pytest.raises(ThreePartError, match="number 1"):
         nr.fit(MODELS["leaky"](), (DATA.inputs, DATA.targets, mask))
+
+
+def test_weight_decay_leaves_time_constants_alone():
+    model = nr.models.LeakyRNN(2, 5, 2, dt=0.1, tau=0.5, tau_bounds=(0.05, 50.0), rng=0)
+    with torch.no_grad():
+        # Nothing reaches the output: tau has no gradient, only decay could move it.
+        model.output_weight.zero_()
+        model.output_weight.requires_grad_(False)
+    result = quiet(
+        model, tuple(DATA), optimizer="adam", weight_decay=1.0, max_epochs=5, intervals=False
+    )
+    assert torch.equal(result.model.tau, model.tau)
+    assert float(result.model.input_weight.abs().sum()) < float(model.input_weight.abs().sum())
+
+
+def test_segments_and_dropout_do_not_go_together():
+    model = nr.models.LeakyRNN(2, 5, 2, dt=0.1, tau=0.5, dropout=0.2, rng=0)
+    with pytest.raises(ThreePartError, match="dropout"):
+        nr.fit(model, tuple(DATA), segment_duration=0.5)
