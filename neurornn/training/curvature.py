@@ -179,6 +179,7 @@ def _from_scores(
     scores = trial_scores(single, some.inputs, torch.where(some.mask, pull, 0.0)).double()
     # In blocks of trials: the product with the covariance is as large as the scores.
     wide = sum(((part @ covariance) ** 2).sum(0) for part in scores.split(64))
+    wide = wide * found.sandwich_factor()
     return covariance.diagonal(), wide, torch.where(used, null, 1.0)
 
 

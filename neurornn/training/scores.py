@@ -39,6 +39,14 @@ class Sampled(NamedTuple):
         """Take the bias out of its inverse: that of a Wishart matrix is n / (n - p - 1) large."""
         return (self.n_samples - len(self.fisher) - 1) / self.n_samples
 
+    def sandwich_factor(self) -> float:
+        """Take the bias out of ``C M C``, C the inverse after `inverse_factor`, M like the Fisher.
+
+        The second moment of an inverse Wishart matrix (von Rosen 1988, Scand. J. Stat. 15:97).
+        """
+        n, p = self.n_samples, len(self.fisher)
+        return (n - p) * (n - p - 3) / ((n - 1) * (n - p - 1))
+
 
 def trial_scores(model: RecurrentModel, inputs: Tensor, pull: Tensor) -> Tensor:
     """Gradient of ``sum(pull * output)`` of every trial with respect to the free weights.
