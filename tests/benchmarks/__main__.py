@@ -19,6 +19,9 @@ from tests.benchmarks import (
     foundation,
     latin_square,
     leaky_step,
+    long_memory,
+    lorenz,
+    network_tau,
     population,
     real_tau,
     realdata,
@@ -81,6 +84,26 @@ SECTIONS = {
         "a training step of LeakyRNN beside torch's RNN and the loop of peers, one thread",
         leaky_step.COLUMNS,
         leaky_step.rows,
+    ),
+    "network_tau": (
+        "time constants of 64 units (10-200 ms) learned with all weights, SNR 10, 200 trials of 2 s",
+        network_tau.COLUMNS,
+        network_tau.rows,
+    ),
+    "three_clocks": (
+        "one network simulated at .5 ms, fitted at 5, 10 and 20 ms: units of tau >= 100 ms",
+        network_tau.CLOCK_COLUMNS,
+        network_tau.clock_rows,
+    ),
+    "long_memory": (
+        "gradient over 100,000 steps, 8 trials, 64 units: memory and exactness",
+        long_memory.COLUMNS,
+        long_memory.rows,
+    ),
+    "lorenz": (
+        "the Lorenz system from 200 s with 5 % noise, by teacher forcing: the free run of 400 s",
+        lorenz.COLUMNS,
+        lorenz.rows,
     ),
     "realdata": (
         "every real calcium set: read, kinetics run",

@@ -38,7 +38,7 @@ def on_clock(dt: float, seed: int = 0):
     )  # fmt: skip
     every = round(dt / CLOCKS[0])
     seen = fine.isel(time=slice(every - 1, None, every))
-    noise = seen["states"].std(("trial", "time")) / SNR
+    noise = seen["states"].std(("trial", "time")).values / SNR
     draw = np.random.default_rng([300, seed, every])
     seen["targets"] = seen["states"] + noise * draw.standard_normal(seen["states"].shape)
     return seen.assign_attrs(dt=dt)
