@@ -22,6 +22,7 @@ from neurornn.models.accounts import LinearStateSpace, Memoryless
 from neurornn.models.base import RecurrentModel
 from neurornn.models.ridge import LinearHistory
 from neurornn.training.loop import fit
+from neurornn.training.many import redrawn
 
 #: Accounts that go by name.
 NAMED = ("linear", "ridge", "memoryless", "persistence")
@@ -190,16 +191,6 @@ def _persistence(task: Task) -> tuple[RecurrentModel, dict[str, Any]]:
     return model.eval(), {}
 
 
-def rebuilt(recipe: RecurrentModel, seed: int) -> RecurrentModel:
-    """Build a recipe with fresh weights; its time constants start where the recipe's stand."""
-    known = inspect.signature(type(recipe).__init__).parameters
-    settings = {k: v for k, v in recipe.settings.items() if k in known}
-    model = type(recipe)(**settings, rng=seed)
-    for p in recipe.physical_parameters:
-        setattr(model, p.name, getattr(recipe, p.name).detach().clone())
-    return model.to(next(recipe.parameters()).dtype)
-
-
 def fitted(
     account: Account, task: Task, seed: int, settings: Mapping[str, Any]
 ) -> tuple[RecurrentModel, str, dict[str, Any]]:
@@ -223,7 +214,7 @@ def fitted(
         # The table's status column says it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         result = fit(
-            rebuilt(account.recipe, seed),
+            redrawn(account.recipe, seed),
             tuple(task.train),
             validation=tuple(task.validation),
             rng=seed,

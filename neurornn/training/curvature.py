@@ -27,8 +27,8 @@ NULL_SHARE = 1e-3
 NULL_EIGENVALUE = 1e-10
 #: The same for information from scores in single precision.
 SINGLE_EIGENVALUE = 1e-7
-#: Scores per weight: variances from them have a relative sd of sqrt(2 / 3 p), 2 % at p = 1,500.
-SAMPLES_PER_WEIGHT = 4
+#: Scores per weight: variances from them have a relative sd of sqrt(4 / 3 p), 3 % at p = 1,500.
+SAMPLES_PER_WEIGHT = 2.5
 
 #: Entries of the Jacobian held at a time, 256 MB.
 MAX_ENTRIES = 3.2e7
@@ -157,29 +157,32 @@ def _from_scores(
     """Variance of every weight, its robust form, and its share in what is not determined."""
     single, some = copy.deepcopy(model).float(), data.to(torch.float32)
     found = sampled_fisher(
-        single, some, objective, variance, n_samples=SAMPLES_PER_WEIGHT * n_weights, rng=rng
+        single, some, objective, variance, n_samples=int(SAMPLES_PER_WEIGHT * n_weights), rng=rng
     )
     scale = 1 / torch.sqrt(found.fisher.diagonal().clamp(min=1e-300))
     used = found.fisher.diagonal() > 0
-    scaled = found.fisher * scale[:, None] * scale[None, :]
+    unbiased, sandwich = found.inverse_factor(), found.sandwich_factor()
+    # In place: at the largest size each of these matrices takes 3 GB.
+    scaled = found.fisher.mul_(scale[:, None]).mul_(scale[None, :])
     scaled.diagonal()[~used] = 1.0
     lower, failed = torch.linalg.cholesky_ex(scaled)
     if int(failed):
-        covariance, null = _pseudo_inverse(found.fisher)
+        covariance, null = _pseudo_inverse(scaled)
     else:
+        del found, scaled
         covariance = torch.cholesky_inverse(lower)
+        del lower
         # How many times the others inflate the variance of a weight; what lies in the null space
         # is inflated up to the inverse of the smallest eigenvalue that can be told from 0.
         null = (covariance.diagonal() * SINGLE_EIGENVALUE).clamp(max=1.0)
-        covariance = covariance * scale[:, None] * scale[None, :]
-    covariance = covariance * found.inverse_factor()
+    covariance.mul_(scale[:, None] * unbiased).mul_(scale[None, :])
     with torch.no_grad():
         output = single(some.inputs).output
         pull = (some.targets - objective.mean(output)) / variance.float()
     scores = trial_scores(single, some.inputs, torch.where(some.mask, pull, 0.0)).double()
     # In blocks of trials: the product with the covariance is as large as the scores.
     wide = sum(((part @ covariance) ** 2).sum(0) for part in scores.split(64))
-    wide = wide * found.sandwich_factor()
+    wide = wide * sandwich
     return covariance.diagonal(), wide, torch.where(used, null, 1.0)
 
 

@@ -17,8 +17,8 @@ from neurornn.models.recurrence import run_leaky
 from neurornn.training.batches import TrainingData
 from neurornn.training.objectives import Objective, draw_targets
 
-#: Models with more weights get no Fisher matrix: at 12,000 it takes 1.2 GB.
-MAX_SAMPLED = 12_000
+#: Models with more weights get no Fisher matrix: at 20,000 it takes 3 GB and some minutes.
+MAX_SAMPLED = 20_000
 #: Entries of the scores held at a time, 256 MB in double precision.
 _MAX_ENTRIES = 3.2e7
 

@@ -86,7 +86,7 @@ SECTIONS = {
         leaky_step.rows,
     ),
     "network_tau": (
-        "time constants of 64 units (10-200 ms) learned with all weights, SNR 10, 200 trials of 2 s",
+        "time constants of 64 units (10-200 ms) learned with all weights, 200 trials, SNR 10",
         network_tau.COLUMNS,
         network_tau.rows,
     ),
