@@ -67,8 +67,10 @@ def timescales(
         if not len(k):
             continue
         middle, span = values[order][k], bounds[order][k]
-        ax.plot(place[k], middle, "o", ms=dot, color=colour, label=label)
         known = np.isfinite(span).all(axis=1)
+        if not known.any():
+            label += ", without interval"
+        ax.plot(place[k], middle, "o", ms=dot, color=colour, label=label)
         ax.vlines(
             place[k][known], span[known, 0], span[known, 1], color=colour, lw=line, alpha=0.5
         )
@@ -88,12 +90,13 @@ def timescales(
         ax.set_xlabel(f"{dim}, sorted")
     low, high = ax.get_ylim()
     if high / low < 300:
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
         # Few decades: plain numbers, and enough of them that the axis is never without.
         steps = (1, 1.5, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5)
-        ax.yaxis.set_major_locator(LogLocator(subs=steps))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        narrow = high / low < 2
+        ax.yaxis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(subs=steps))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.4g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     n_entries = len(ax.get_legend_handles_labels()[0])
     if n_entries > 3:
