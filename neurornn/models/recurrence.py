@@ -7,6 +7,7 @@ by torch, and derivatives of gradients.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -17,23 +18,23 @@ from neurornn._kernels.leaky import leaky_adjoint, leaky_filter
 from neurornn._kernels.recurrent import Drive, Gradients, leaky_recurrence, recurrence_adjoint
 from neurornn.models.base import NONLINEARITIES
 
-_kernels_on = True
+#: Of the thread or task at hand: another one that runs beside it is not told to go plain.
+_kernels_on: ContextVar[bool] = ContextVar("kernels_on", default=True)
 
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
     """Run every recurrence in plain torch operations, for forward-mode and second derivatives."""
-    global _kernels_on
-    before, _kernels_on = _kernels_on, False
+    before = _kernels_on.set(False)
     try:
         yield
     finally:
-        _kernels_on = before
+        _kernels_on.reset(before)
 
 
 def kernels_run(*tensors: Tensor | None) -> bool:
     """Return True where the compiled loops stand in for plain torch."""
-    if not _kernels_on or torch.compiler.is_compiling():
+    if not _kernels_on.get() or torch.compiler.is_compiling():
         return False
     # Inside torch.func a tensor may stand for many, or carry a tangent.
     if torch._C._are_functorch_transforms_active():

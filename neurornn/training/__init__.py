@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "loop": ["fit"],
         "many": ["fit_many"],
         "objectives": ["OBJECTIVES", "Objective"],
+        "passes": ["follow"],
         "result": ["FitResult"],
     },
 )

@@ -36,6 +36,8 @@ MAX_ENTRIES = 3.2e7
 SHIFT_TRIALS = 6
 #: Standard errors beyond which a step of `nuisance_shift` is not first order and is not taken.
 MAX_SHIFT = 3.0
+#: Standard errors by which a Newton step may still move a parameter for its interval to hold.
+MAX_STEP = 0.5
 #: Change of an unbounded weight over which its derivative is taken: tau moves by 0.3 %.
 SHIFT_STEP = 1e-3
 
@@ -104,15 +106,16 @@ def physical_intervals(
     if not wanted:
         return {}
     if n_weights > MAX_PARAMETERS:
-        plain_variance, wide_variance, null = _from_scores(
+        plain_variance, wide_variance, null, step = _from_scores(
             model, data, objective, variance, n_weights, rng
         )
     else:
-        fisher, meat = _fisher(model, weights, data, objective, variance)
+        fisher, meat, score = _fisher(model, weights, data, objective, variance)
         covariance, null = _pseudo_inverse(fisher)
         null = torch.where(fisher.diagonal() > 0, null, 1.0)
         plain_variance = covariance.diagonal()
         wide_variance = (covariance @ meat @ covariance).diagonal()
+        step = covariance @ score
     quantile = normal_quantile(confidence_level)
     out, offset = {}, _offsets(weights)
     for p in wanted:
@@ -134,12 +137,23 @@ def physical_intervals(
         ends[lost] = torch.nan
         status = np.where(lost.numpy(), str(Status.NOT_IDENTIFIABLE), str(Status.OK))
         value = bounds(twin)
+        # Restricted likelihood has its maximum elsewhere, by intention.
+        away = (step[where].reshape(twin.shape).abs() > MAX_STEP * spread) & ~lost
+        if model.covariance_weights:
+            away[...] = False
+        status = np.where(away.numpy(), str(Status.NOT_CONVERGED), status)
+        ends[away] = torch.nan
         edge = (value < 1.01 * bounds.lower) | (value > 0.99 * bounds.upper)
         status = np.where(edge.numpy(), str(Status.AT_BOUND), status)
         ends[edge] = torch.nan
         reason = ""
         if bool(lost.any() | edge.any()):
             reason = "the parameter trades against another one, or lies at its bound"
+        elif bool(away.any()):
+            reason = (
+                "the fit ended away from the maximum of the likelihood, where an interval does "
+                "not hold: leave refine on, fit without a validation part, or for more epochs"
+            )
         out[p.name] = Intervals(
             ends.numpy(), ((slope * spread) ** 2).detach().numpy(), status, reason
         )
@@ -153,8 +167,8 @@ def _from_scores(
     variance: Tensor,
     n_weights: int,
     rng: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Variance of every weight, its robust form, and its share in what is not determined."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of every weight the variance, its robust form, its share in what is lost, a Newton step."""
     single, some = copy.deepcopy(model).float(), data.to(torch.float32)
     found = sampled_fisher(
         single, some, objective, variance, n_samples=int(SAMPLES_PER_WEIGHT * n_weights), rng=rng
@@ -183,12 +197,15 @@ def _from_scores(
     # In blocks of trials: the product with the covariance is as large as the scores.
     wide = sum(((part @ covariance) ** 2).sum(0) for part in scores.split(64))
     wide = wide * sandwich
-    return covariance.diagonal(), wide, torch.where(used, null, 1.0)
+    step = covariance @ scores.sum(0)
+    return covariance.diagonal(), wide, torch.where(used, null, 1.0), step
 
 
-def no_intervals(model: RecurrentModel, reason: str) -> dict[str, Intervals]:
+def no_intervals(
+    model: RecurrentModel, reason: str, status: Status = Status.OK
+) -> dict[str, Intervals]:
     """NaN for every physical parameter, with the reason."""
-    return {p.name: _none(model, p, reason) for p in model.physical_parameters}
+    return {p.name: _none(model, p, reason, status) for p in model.physical_parameters}
 
 
 def _none(
@@ -343,10 +360,11 @@ def _fisher(
     data: TrainingData,
     objective: Objective,
     variance: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Fisher information of all weights, and the sum over trials of outer products of scores."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fisher information, the sum over trials of outer products of scores, and their sum."""
     n = sum(p.numel() for p in weights.values())
     fisher, meat = torch.zeros(n, n).double(), torch.zeros(n, n).double()
+    total = torch.zeros(n).double()
     for some, jacobians, output in _jacobians(model, weights, data, torch.arange(n)):
         info = objective.information(output) / variance
         if objective.name == "categorical":
@@ -358,4 +376,5 @@ def _fisher(
             fisher += (jacobian * info[k][mask]) @ jacobian.T
             score = jacobian @ residual[k][mask]
             meat += torch.outer(score, score)
-    return fisher, meat
+            total += score
+    return fisher, meat, total

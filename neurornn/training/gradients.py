@@ -76,12 +76,15 @@ class GradientFlow(Reported, Saved):
                     *(f"{v:.3g}" for v in (np.median(norm), low, high)),
                 ]
             )
-        quantities = [
-            f"{t[name].attrs['long_name']}: "
-            + format_quantity(float(t[name]), t[name].attrs["units"], *t[f"{name}_ci"].values)
-            + (f" ({t[name].attrs['reason']})" if t[name].attrs.get("reason") else "")
-            for name in ("horizon", "growth_rate")
-        ]
+        quantities = []
+        for name in ("horizon", "growth_rate"):
+            one, attrs = float(t[name]), t[name].attrs
+            if np.isfinite(one):
+                said = format_quantity(one, attrs["units"], *t[f"{name}_ci"].values)
+                said += f" ({attrs['reason']})" if attrs.get("reason") else ""
+            else:
+                said = f"beyond {float(t['lag'][-1]):.4g} {unit}, the longest lag looked at"
+            quantities.append(f"{attrs['long_name']}: {said}")
         return Table(
             title="Gradients through time",
             columns=["lag", "norm (median)", "lower quartile", "upper quartile"],

@@ -1,14 +1,14 @@
 """How gradients are taken over time: whole trials, exact segments, truncated, teacher-forced."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from neurornn._core.errors import DataError, KindError
 from neurornn.models.base import ModelOutput, RecurrentModel
-from neurornn.training.batches import TrainingData
+from neurornn.training.batches import TrainingData, as_training_data
 
 #: Loss of some steps: (output, data of those steps) -> sum over the entries that count.
 SummedLoss = Callable[[Tensor, TrainingData], Tensor]
@@ -172,6 +172,56 @@ def run_forced(
     mask = data.mask.clone()
     mask[:, 0] = False
     return ModelOutput(torch.cat(outputs, 1), torch.cat(all_states, 1)), mask
+
+
+def follow(
+    model: RecurrentModel, data: Any, *, share: float = 1.0, interval: float | None = None
+) -> ModelOutput:
+    """Let a model follow observed data, and find the states from which it can go on by itself.
+
+    Parameters
+    ----------
+    model : with a linear read-out of its states, or none.
+    data : as for `nr.fit`.
+    share : of the output error that is taken out of the state at each correction.
+    interval : in the model's time unit, between corrections; by default every step.
+
+    Returns
+    -------
+    ModelOutput
+        ``output`` before each correction: predictions, from the second step on; ``states`` as
+        predicted. ``model.free_run(n, found.states[:, -1])`` goes on from the last step.
+
+    Raises
+    ------
+    KindError
+        The output is not a linear function of the state.
+
+    Examples
+    --------
+    >>> import neurornn as nr
+    >>> series = nr.simulate.simulate_system("pendulum", 5.0, 0.1, rng=0)["series"].values
+    >>> model = nr.models.LeakyRNN(0, 8, 2, dt=0.1, tau=0.5, rng=0)
+    >>> found = follow(model, (None, series))
+    >>> model.free_run(20, found.states[:, -1]).output.shape
+    torch.Size([1, 20, 2])
+    """
+    given = as_training_data(data, model)
+    passes = make_passes(
+        model,
+        *given.targets.shape[:2],
+        truncation=None,
+        segment_duration=None,
+        teacher_forcing=share,
+        forcing_interval=interval,
+    )
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return run_forced(model, given.to(next(model.parameters()).dtype), passes)[0]
+    finally:
+        model.train(was_training)
 
 
 def segment_gradient(

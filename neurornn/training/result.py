@@ -67,9 +67,14 @@ class FitResult(Reported, Saved):
         clock = self.parameters.get("clock")
         if clock is not None and bool((clock == "unresolved").any()):
             n = int((clock == "unresolved").sum())
+            more = (
+                "record faster"
+                if getattr(self.model, "substeps", 2) > 1
+                else ("raise substeps, or record faster")
+            )
             head.append(
                 f"{n} of {clock.size} time constants are shorter than 5 dt and move with the "
-                "clock: raise substeps, or record faster"
+                f"clock: {more}"
             )
         return parameters_table(
             self.parameters.drop_vars("covariance", errors="ignore"), "Fit", head=head
@@ -90,10 +95,15 @@ class FitResult(Reported, Saved):
         return (
             f"A {type(self.model).__name__} (dt = {self.model.dt:g} {self.model.time_unit}) was "
             f"fitted with neurornn by {self.settings['optimizer']} to a "
-            f"{self.settings['objective']} likelihood; intervals of time constants "
-            f"({100 * self.settings['confidence_level']:g} %) come from its Fisher information "
-            "with all other weights marginalised"
+            f"{self.settings['objective']} likelihood{self._refined()}; intervals of time "
+            f"constants ({100 * self.settings['confidence_level']:g} %) come from its Fisher "
+            "information with all other weights marginalised"
         )
+
+    def _refined(self) -> str:
+        if not self.provenance.get("refined"):
+            return ""
+        return ", at the end by L-BFGS in coordinates whitened by its Fisher information"
 
     def _citations(self) -> list[str]:
         return [

@@ -260,14 +260,16 @@ class Run:
     def _at_the_end(self) -> Status:
         """Adam ends on its schedule: converged where its second half gained less than 1 %.
 
-        The learning rate falls to nothing at the end of any schedule, so a shorter tail would
+        Or less than a thousandth of the first loss, where data without noise let it fall to 0. The
+        learning rate falls to nothing at the end of any schedule, so a shorter tail would
         always look settled.
         """
         if self.settings["optimizer"] == "lbfgs" or len(self.loss) < MIN_EPOCHS:
             return Status.NOT_CONVERGED
         tail = self.loss[len(self.loss) // 2 :]
-        gained = (tail[0] - min(tail)) / max(abs(tail[0]), 1e-12)
-        return Status.OK if gained < 0.01 else Status.NOT_CONVERGED
+        gained = tail[0] - min(tail)
+        settled = gained < 0.01 * abs(tail[0]) or gained < 1e-3 * abs(self.loss[0])
+        return Status.OK if settled else Status.NOT_CONVERGED
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the state of the run."""
@@ -344,11 +346,12 @@ class Run:
         self.model.load_state_dict(self.best_weights)
         self.model.cpu()
         why = self._why_no_intervals()
+        refined: bool | None = False
         settled = status in (Status.OK, Status.NOT_CONVERGED) and self.watch is None
         data = self.train.to(torch.float64)
         level = self.settings["confidence_level"]
         if not why and settled and self.settings["refine"]:
-            at_maximum = go_to_maximum(self.model, data, self.objective, self.settings)
+            refined = at_maximum = go_to_maximum(self.model, data, self.objective, self.settings)
             status = Status.OK if at_maximum else status
         precise = copy.deepcopy(self.model).double().eval()
         variance, dof = self._noise(precise, data)
@@ -363,7 +366,8 @@ class Run:
         if why:
             intervals = no_intervals(precise, why)
         elif not bool(variance.isfinite().all()):
-            intervals = no_intervals(precise, "there are no more data than weights")
+            why = "there are no more data than weights"
+            intervals = no_intervals(precise, why, Status.TOO_SHORT)
         else:
             intervals = physical_intervals(
                 precise, data, self.objective, variance, level, rng=self.settings["rng"]
@@ -390,5 +394,9 @@ class Run:
             history=history,
             status=status,
             settings=self.settings,
-            provenance={**versions("torch", "numpy"), "data": self.data_key},
+            provenance={
+                **versions("torch", "numpy"),
+                "data": self.data_key,
+                "refined": bool(refined),
+            },
         )

@@ -55,7 +55,7 @@ def test_drawn_scores_give_the_information_of_the_jacobian(objective):
         data = data._replace(mask=torch.ones_like(data.mask))
     variance = torch.tensor([0.5, 2.0]).double() if objective == "gaussian" else torch.ones(2)
     weights = {n: p.detach() for n, p in model.named_parameters()}
-    exact, _ = curvature._fisher(model, weights, data, OBJECTIVES[objective], variance.double())
+    exact, _, _ = curvature._fisher(model, weights, data, OBJECTIVES[objective], variance.double())
     found = sampled_fisher(
         model, data, OBJECTIVES[objective], variance.double(), n_samples=20_000, rng=0
     )
@@ -102,7 +102,9 @@ def test_an_unused_unit_is_not_identified_from_scores_either(monkeypatch):
         model.output_weight[:, 1] = 0.0
         model.input_weight[1] = 0.0
         model.bias[1] = 0.0
-    data = TrainingData(draw(20, 30, 1), draw(20, 30, 2, seed=1), torch.ones(20, 30, 2).bool())
+    x = draw(20, 30, 1)
+    # At its maximum: the score is 0.
+    data = TrainingData(x, model(x).output.detach(), torch.ones(20, 30, 2).bool())
     monkeypatch.setattr(curvature, "MAX_PARAMETERS", 5)
     found = curvature.physical_intervals(
         model, data, OBJECTIVES["gaussian"], torch.ones(2).double()
@@ -128,3 +130,18 @@ def test_the_last_stretch_ends_where_the_score_is_zero():
     # A root mean square score of 0.02 standard errors; an interval is four of them wide.
     assert np.abs(off).max() < 0.02
     assert np.abs(was).max() > 0.02
+
+
+def test_away_from_the_maximum_no_interval_is_given():
+    """Of intervals around a point that is not the maximum, fewer hold than they say."""
+    win = nr.simulate.simulate_rate_trials(4, 30, 0.5, 0.01, n_inputs=2, snr=10, rng=0)
+    model = nr.models.LeakyRNN(2, 4, 4, dt=0.01, tau=0.05, readout="states", rng=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        rough = nr.fit(model, win, optimizer="adam", max_epochs=15, refine=False, rng=0)
+    assert set(rough.parameters["status"].values) == {"not_converged"}
+    assert np.isnan(rough.parameters["tau_ci"]).all()
+    assert "away from the maximum" in rough.parameters["tau_ci"].attrs["reason"]
+    fine = nr.fit(model, win, optimizer="adam", max_epochs=15, rng=0)
+    assert set(fine.parameters["status"].values) == {"ok"}
+    assert "whitened" in fine.methods_text()
