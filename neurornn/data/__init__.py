@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "resampling": ["resample_to"],
         "sequence_sets": ["SequenceSet"],
+        "sessions": ["join_sessions"],
         "splitters": ["BlockedSplit", "RandomSplit"],
         "splitting": ["check_windows", "split_blocks", "split_groups", "split_trials"],
         "windowing": ["windows"],
