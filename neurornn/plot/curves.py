@@ -91,18 +91,20 @@ def _one_unit(data: xr.DataArray, unit: Any) -> tuple[xr.DataArray, Any, int]:
     return data.isel(unit=int(where[0])), unit, int(where[0])
 
 
-def history(table: xr.Dataset, *, ax: Any = None) -> Any:
+def history(table: xr.Dataset | Any, *, ax: Any = None) -> Any:
     """Draw the loss of a fit against epochs.
 
     Parameters
     ----------
-    table : Dataset over ``epoch`` with ``loss`` and ``validation_loss``: ``result.history``.
+    table : Dataset over ``epoch`` with ``loss`` and ``validation_loss`` (``result.history``), or
+        the result itself.
     ax : matplotlib axes; by default new ones.
 
     Returns
     -------
     the axes
     """
+    table = table if isinstance(table, xr.Dataset) else table.history
     ax = new_axes(ax, (5, 3.2))
     epoch = table["epoch"].values
     ax.plot(

@@ -59,6 +59,13 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         Axes, sizes or clocks that do not fit; nothing to learn from.
     """
     if isinstance(data, xr.DataArray):
+        if "trial" in data.dims:
+            raise KindError(
+                f"{name} is a DataArray over {', '.join(map(str, data.dims))}",
+                "A series (time, unit) to be predicted from itself, or a pair of inputs and "
+                "targets (trial, time, ...), was needed",
+                "Pass (inputs, targets)",
+            )
         table = xr.Dataset({str(data.name or "series"): data})
         length = min(FORECAST_WINDOW, data.sizes["time"] / sampling_rate_of(data))
         if model.observes_targets:
@@ -95,6 +102,7 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     elif isinstance(data, tuple | list) and len(data) in (2, 3):
         inputs, targets = data[0], data[1]
         mask = data[2] if len(data) == 3 else None
+        _check_clock([x for x in (inputs, targets) if isinstance(x, xr.DataArray)], model, name)
     else:
         raise KindError(
             f"{name} is a {type(data).__name__}",
@@ -144,13 +152,36 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     return TrainingData(x, torch.nan_to_num(y), seen)
 
 
+def _check_clock(arrays: list[xr.DataArray], model: RecurrentModel, name: str) -> None:
+    """Refuse labelled arrays whose time axis runs on another clock than the model."""
+    for array in arrays:
+        time = array.coords.get("time")
+        if time is None or time.size < 2 or time.dtype.kind != "f":
+            continue
+        unit = time.attrs.get("units", model.time_unit)
+        stated = float(np.median(np.diff(time.values)))
+        if unit != model.time_unit or abs(stated / model.dt - 1) > 0.01:
+            raise UnitError(
+                f"The time axis of {name} has steps of {stated:g} {unit}, the model of "
+                f"{model.dt:g} {model.time_unit}",
+                "One clock was needed, the same to 1 %",
+                f"Build the model with dt={stated:g}, or use model.with_dt",
+            )
+
+
 def _seen(y: Tensor, mask: Any) -> Tensor:
     """Return True where a target counts: recorded, and not masked."""
     seen = ~torch.isnan(y)
     if mask is not None:
         # A tensor also has an attribute `values`, so only a DataArray is asked for it.
+        if isinstance(mask, xr.DataArray):
+            order = [d for d in ("trial", "time", "output", "unit") if d in mask.dims]
+            mask = mask.transpose(*order, ...)
         plain = mask.values if isinstance(mask, xr.DataArray) else mask
-        given = torch.as_tensor(np.asarray(plain).astype(bool))
+        known = np.asarray(plain.cpu() if isinstance(plain, Tensor) else plain)
+        # Neither true nor false: not counted.
+        known = np.nan_to_num(known) if known.dtype.kind == "f" else known
+        given = torch.as_tensor(known.astype(bool))
         given = given[..., None] if given.ndim == 2 else given
         try:
             seen = seen & given.expand_as(y)
@@ -199,9 +230,10 @@ def _tensor(values: Any, name: str) -> Tensor:
         order = [d for d in ("trial", "time", "input", "unit", "output") if d in values.dims]
         values = values.transpose(*order, ...).values
     try:
-        tensor = torch.as_tensor(
-            values.detach() if isinstance(values, Tensor) else np.asarray(values, dtype=np.float64)
-        ).double()
+        if isinstance(values, Tensor):
+            tensor = values.detach().cpu().double()
+        else:
+            tensor = torch.as_tensor(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError):
         raise KindError(
             f"{name} are a {type(values).__name__} that is not an array of numbers",

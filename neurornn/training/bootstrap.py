@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from neurornn._core.confidence import normal_quantile
-from neurornn._core.errors import DataError
+from neurornn._core.errors import DataError, KindError
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn.training.batches import as_training_data
@@ -67,6 +67,16 @@ def bootstrap_intervals(
     and so has no limit on the number of weights; where the model itself is wrong it is as
     optimistic as the model.
     """
+    if result.model.observes_targets:
+        raise KindError(
+            f"The model is a {type(result.model).__name__}, whose inputs hold its own targets",
+            "A model of inputs that are known was needed",
+            "Use the intervals of the fit",
+        )
+    if n_draws < MIN_DRAWS:
+        raise DataError(
+            f"n_draws is {n_draws}", f"At least {MIN_DRAWS} refits were needed", "Pass n_draws=100"
+        )
     model = copy.deepcopy(result.model)
     given = as_training_data(data, model)
     objective = objective_named(result.settings["objective"])
@@ -81,7 +91,7 @@ def bootstrap_intervals(
         for key, value in result.settings.items()
         if key not in ("rng", "intervals", "warmup", "n_seeds", "checkpoint_every")
     }
-    wanted.update(intervals=False, **options)
+    wanted.update({**options, "intervals": False})
     jobs = []
     for k in range(n_draws):
         draw = torch.Generator().manual_seed(derived_seed(rng, k))
@@ -91,7 +101,7 @@ def bootstrap_intervals(
         jobs, n_jobs=n_jobs, client=client, partial=partial, progress=progress, **wanted
     )
     good = [f for f in fits if f.status in (Status.OK, Status.STOPPED_EARLY)]
-    if len(good) < min(MIN_DRAWS, n_draws) or len(good) < 2:
+    if len(good) < MIN_DRAWS:
         raise DataError(
             f"{len(good)} of {n_draws} refits ended well",
             f"At least {MIN_DRAWS} were needed",

@@ -38,13 +38,26 @@ def read_checkpoint(folder: str | os.PathLike[str], key: str) -> dict[str, Any] 
     if not path.exists():
         return None
     content = read_saved(path)
+    if content.kind != "Checkpoint" or not {"key", "state"} <= set(content.settings):
+        raise ResumeError(
+            f"{path} is a saved {content.kind}",
+            "A checkpoint was needed to resume",
+            "Pass another folder as checkpoint=",
+        )
     if content.settings["key"] != key:
         raise ResumeError(
             f"{path} belongs to a fit of other data, another model or other settings",
             "The checkpoint of the same call was needed to resume",
             "Pass another folder as checkpoint=, or delete this one",
         )
-    return _put_together(content.settings["state"], content.weights)
+    try:
+        return _put_together(content.settings["state"], content.weights)
+    except KeyError as error:
+        raise ResumeError(
+            f"{path} lacks {error}",
+            "A whole checkpoint of this version was needed",
+            "Delete it to start afresh; it was damaged, or written by an earlier version",
+        ) from None
 
 
 def _take_apart(item: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:

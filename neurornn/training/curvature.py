@@ -1,6 +1,7 @@
 """Intervals of physical parameters from the curvature of the likelihood."""
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from neurornn.training.scores import MAX_SAMPLED, sampled_fisher, trial_scores
 
 #: Beyond so many weights the Fisher matrix comes from scores that are drawn.
 MAX_PARAMETERS = 1500
+#: Up to so many weights it never does.
+FEW_PARAMETERS = 200
 #: Share of a parameter's direction in the null space from which it counts as not identified.
 NULL_SHARE = 1e-3
 #: Eigenvalues of the scaled Fisher matrix below this fraction of the largest count as zero: the
@@ -29,6 +32,14 @@ NULL_EIGENVALUE = 1e-10
 SINGLE_EIGENVALUE = 1e-7
 #: Scores per weight: variances from them have a relative sd of sqrt(4 / 3 p), 3 % at p = 1,500.
 SAMPLES_PER_WEIGHT = 2.5
+#: And at least so many more than weights: a relative sd of 3 % for small models too.
+MIN_SAMPLES = 2200
+#: A smaller pivot of the scaled information cannot be trusted in single precision.
+LEAST_PIVOT = 1e-5
+#: Weights times steps of all trials up to which the full Jacobian is formed, a minute or so.
+MAX_JACOBIAN = 2e7
+#: Share of the range between the bounds, in the logarithm, beyond which an interval says nothing.
+WHOLE_RANGE = 0.8
 
 #: Entries of the Jacobian held at a time, 256 MB.
 MAX_ENTRIES = 3.2e7
@@ -105,7 +116,9 @@ def physical_intervals(
         return no_intervals(model, text)
     if not wanted:
         return {}
-    if n_weights > MAX_PARAMETERS:
+    work = n_weights * data.targets.shape[0] * data.targets.shape[1]
+    draws = n_weights > FEW_PARAMETERS and work > MAX_JACOBIAN and not model.observes_targets
+    if n_weights > MAX_PARAMETERS or draws:
         plain_variance, wide_variance, null, step = _from_scores(
             model, data, objective, variance, n_weights, rng
         )
@@ -134,6 +147,8 @@ def physical_intervals(
         with torch.enable_grad():
             x = twin.clone().requires_grad_()
             (slope,) = torch.autograd.grad(bounds(x).sum(), x)
+        covered = torch.log(ends[..., 1] / ends[..., 0]) / math.log(bounds.upper / bounds.lower)
+        lost |= covered > WHOLE_RANGE
         ends[lost] = torch.nan
         status = np.where(lost.numpy(), str(Status.NOT_IDENTIFIABLE), str(Status.OK))
         value = bounds(twin)
@@ -169,34 +184,40 @@ def _from_scores(
     rng: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of every weight the variance, its robust form, its share in what is lost, a Newton step."""
-    single, some = copy.deepcopy(model).float(), data.to(torch.float32)
-    found = sampled_fisher(
-        single, some, objective, variance, n_samples=int(SAMPLES_PER_WEIGHT * n_weights), rng=rng
-    )
-    scale = 1 / torch.sqrt(found.fisher.diagonal().clamp(min=1e-300))
-    used = found.fisher.diagonal() > 0
-    unbiased, sandwich = found.inverse_factor(), found.sandwich_factor()
-    # In place: at the largest size each of these matrices takes 3 GB.
-    scaled = found.fisher.mul_(scale[:, None]).mul_(scale[None, :])
-    scaled.diagonal()[~used] = 1.0
-    lower, failed = torch.linalg.cholesky_ex(scaled)
+    n_samples = max(int(SAMPLES_PER_WEIGHT * n_weights), n_weights + MIN_SAMPLES)
+    for dtype in (torch.float32, torch.float64):
+        single, some = copy.deepcopy(model).to(dtype), data.to(dtype)
+        found = sampled_fisher(single, some, objective, variance, n_samples=n_samples, rng=rng)
+        scale = 1 / torch.sqrt(found.fisher.diagonal().clamp(min=1e-300))
+        used = found.fisher.diagonal() > 0
+        # In place: at the largest size each of these matrices takes 3 GB.
+        scaled = found.fisher.mul_(scale[:, None]).mul_(scale[None, :])
+        scaled.diagonal()[~used] = 1.0
+        lower, failed = torch.linalg.cholesky_ex(scaled)
+        # A pivot is what is left of the information on a weight once those before it are known.
+        if not int(failed) and float(lower.diagonal().min()) ** 2 > LEAST_PIVOT:
+            break
+    least = SINGLE_EIGENVALUE if dtype == torch.float32 else NULL_EIGENVALUE
     if int(failed):
         covariance, null = _pseudo_inverse(scaled)
     else:
-        del found, scaled
         covariance = torch.cholesky_inverse(lower)
         del lower
         # How many times the others inflate the variance of a weight; what lies in the null space
         # is inflated up to the inverse of the smallest eigenvalue that can be told from 0.
-        null = (covariance.diagonal() * SINGLE_EIGENVALUE).clamp(max=1.0)
-    covariance.mul_(scale[:, None] * unbiased).mul_(scale[None, :])
+        null = (covariance.diagonal() * least).clamp(max=1.0)
+    covariance.mul_(scale[:, None] * found.inverse_factor()).mul_(scale[None, :])
     with torch.no_grad():
         output = single(some.inputs).output
-        pull = (some.targets - objective.mean(output)) / variance.float()
+        pull = (some.targets - objective.mean(output)) / variance.to(dtype)
     scores = trial_scores(single, some.inputs, torch.where(some.mask, pull, 0.0)).double()
     # In blocks of trials: the product with the covariance is as large as the scores.
-    wide = sum(((part @ covariance) ** 2).sum(0) for part in scores.split(64))
-    wide = wide * sandwich
+    raw, trace = torch.zeros(n_weights).double(), torch.zeros(()).double()
+    for part in scores.split(64):
+        through = part @ covariance
+        raw += (through**2).sum(0)
+        trace += (through * part).sum()
+    wide = found.sandwich(raw, trace, covariance.diagonal())
     step = covariance @ scores.sum(0)
     return covariance.diagonal(), wide, torch.where(used, null, 1.0), step
 

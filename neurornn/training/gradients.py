@@ -169,7 +169,15 @@ def gradient_flow(
             "A recurrent model was needed",
             "For example nr.models.LeakyRNN, VanillaRNN, GRU or LSTM",
         )
+    if int(n_starts) < 1 or int(max_trials) < 1:
+        raise DataError(
+            f"n_starts is {n_starts} and max_trials {max_trials}",
+            "At least one of each was needed",
+            "Leave them at their defaults",
+        )
     x = _inputs(model, data)[:max_trials]
+    if not bool(torch.isfinite(x).all()):
+        raise DataError("The inputs hold NaN", "Finite inputs were needed", "Fill or cut them")
     n_steps = x.shape[1]
     dt, unit = model.dt, model.time_unit
     if n_steps < 3:

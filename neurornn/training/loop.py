@@ -4,14 +4,15 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
-from neurornn._core.errors import DataError, KindError, nearest
+from neurornn._core.errors import DataError, KindError, ResumeError, nearest
 from neurornn._core.jobs import progress_bar
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import as_training_data
-from neurornn.training.objectives import objective_named
+from neurornn.training.objectives import check_targets, objective_named
 from neurornn.training.passes import make_passes
 from neurornn.training.result import FitResult
 from neurornn.training.run import Run
@@ -104,8 +105,8 @@ def fit(
     n_seeds : fits from so many draws of the initial weights (the model's own class and settings);
         the best is returned, by validation loss where there is one, with all in ``result.seeds``.
     n_jobs, client : processes, or a ``dask.distributed.Client``, for the seeds.
-    refine : go on to the maximum of the likelihood in whitened coordinates, where there is no
-        validation part and data are many: intervals hold there.
+    refine : go on to the maximum of the likelihood in whitened coordinates, where the model has
+        physical parameters, there is no validation part and data are many: intervals hold there.
     confidence_level : of the intervals.
     checkpoint : folder for checkpoints, each whole or absent.
     resume : go on from the checkpoint where there is one; the result is that of a run that was
@@ -184,6 +185,16 @@ def fit(
             "The same loss at every evaluation was needed by L-BFGS",
             "Pass optimizer='adam'",
         )
+    _check_numbers(
+        learning_rate=(learning_rate, 0.0),
+        clip_norm=(clip_norm, 0.0),
+        weight_decay=(weight_decay, None),
+        patience=(patience, 0.0),
+        tolerance=(tolerance, None),
+        warmup=(warmup, None),
+        truncation=(truncation, 0.0),
+        forcing_interval=(forcing_interval, 0.0),
+    )
     settings = {
         "optimizer": optimizer,
         "objective": objective,
@@ -215,7 +226,28 @@ def fit(
         teacher_forcing=teacher_forcing,
         forcing_interval=forcing_interval,
     )
+    for name, part in (("data", train), ("validation", watch)):
+        if part is not None:
+            check_targets(goal, part.targets, part.mask, name)
+    if teacher_forcing and not bool(train.mask[:, 1:].any()):
+        raise DataError(
+            "No target after the first step counts",
+            "Targets of later steps were needed: the first one finds the state",
+            "Check the mask, or leave teacher_forcing out",
+        )
+    if resume and checkpoint is None:
+        raise DataError(
+            "resume=True came without checkpoint",
+            "The folder of the checkpoint was needed",
+            'Pass checkpoint="run/"',
+        )
     if n_seeds > 1:
+        if checkpoint is not None and not resume and os.path.isdir(checkpoint):
+            raise ResumeError(
+                f"{checkpoint} already exists",
+                "A new folder, or resume=True, was needed",
+                "Pass resume=True to go on from it, or delete it to start afresh",
+            )
         from neurornn.training.many import fit_seeds
 
         return fit_seeds(
@@ -245,3 +277,20 @@ def fit(
                 run.save(checkpoint)
             tick()
     return run.result(strict)
+
+
+def _check_numbers(**given: tuple[Any, float | None]) -> None:
+    """Refuse settings below 0, or at most at a least value where one is named."""
+    for name, (value, above) in given.items():
+        if value is None:
+            continue
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        good = (
+            is_number and np.isfinite(value) and (value >= 0 if above is None else value > above)
+        )
+        if not good:
+            raise DataError(
+                f"{name} is {value!r}",
+                f"A number {'of at least 0' if above is None else 'above 0'} was needed",
+                "Leave it at its default",
+            )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from neurornn._core.errors import ConvergenceWarning, DataError, KindError, ThreePartError
+from neurornn._core.errors import ConvergenceWarning, DataError, KindError
 from neurornn._core.files import fingerprint
 from neurornn._core.jobs import run_chunks
 from neurornn._core.rng import derived_seed
@@ -82,7 +82,7 @@ def fit_many(
         parts = {"train": as_training_data(data, model, f"data of job {k}")}
         if watch is not None:
             parts["watch"] = as_training_data(watch, model, f"validation of job {k}")
-        chunks.append((pack_model(model), _pack_data(parts), json.dumps(own)))
+        chunks.append((pack_model(model), _pack_data(parts), json.dumps(plain(own))))
     done = run_chunks(
         _fit_packed, chunks, n_jobs=n_jobs, client=client, partial=partial, progress=progress,
         label="fits", key=fingerprint([list(c) for c in chunks]),
@@ -141,12 +141,18 @@ def fit_seeds(
 
 
 def redrawn(model: RecurrentModel, seed: int) -> RecurrentModel:
-    """Return a model of the same settings with fresh weights; its physical parameters are kept."""
+    """Return a model of the same settings with fresh weights.
+
+    Its physical parameters are kept, and weights that are held fixed.
+    """
     first = next(model.parameters())
     fresh = type(model)(**model.settings, rng=seed).to(first.device, first.dtype)
     with torch.no_grad():
-        for p in model.physical_parameters:
-            fresh.get_parameter(p.unbounded).copy_(model.get_parameter(p.unbounded))
+        kept = {p.unbounded for p in model.physical_parameters}
+        for name, p in model.named_parameters():
+            fresh.get_parameter(name).requires_grad_(p.requires_grad)
+            if name in kept or not p.requires_grad:
+                fresh.get_parameter(name).copy_(p)
     return fresh
 
 
@@ -188,6 +194,7 @@ def pack_model(model: RecurrentModel) -> Packed:
         "class": type(model).__name__,
         "settings": model.settings,
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "held": [n for n, p in model.named_parameters() if not p.requires_grad],
     }
     return {"head": _bytes(json.dumps(head).encode()), "weights": _bytes(save_tensors(weights))}
 
@@ -196,7 +203,10 @@ def unpack_model(packed: Mapping[str, NDArray[Any]]) -> RecurrentModel:
     """Model from what `pack_model` made."""
     head = json.loads(packed["head"].tobytes(), object_hook=unplain)
     weights = load_tensors(packed["weights"].tobytes())
-    return model_from_settings(head["class"], head["settings"], weights, head["dtype"])
+    model = model_from_settings(head["class"], head["settings"], weights, head["dtype"])
+    for name in head["held"]:
+        model.get_parameter(name).requires_grad_(False)
+    return model
 
 
 def _pack_data(parts: Mapping[str, TrainingData]) -> Packed:
@@ -212,7 +222,7 @@ def _fit_packed(model: Packed, data: Packed, options: str) -> Packed:
     from neurornn.training.loop import fit
 
     ready = unpack_model(model).train()
-    given = json.loads(options)
+    given = json.loads(options, object_hook=unplain)
     parts = {
         name: tuple(torch.from_numpy(np.array(data[f"{name}_{f}"])) for f in TrainingData._fields)
         for name in ("train", "watch")
@@ -223,7 +233,7 @@ def _fit_packed(model: Packed, data: Packed, options: str) -> Packed:
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
             result = fit(ready, parts["train"], validation=parts.get("watch"), **given)
-        except (ThreePartError, RuntimeError, ArithmeticError) as error:
+        except Exception as error:  # One bad job must not take the others along.
             return _failed(ready, given, error)
     return _pack_result(result)
 

@@ -261,7 +261,8 @@ def segment_gradient(
     after = torch.get_rng_state()
     # Sums over many segments, in double precision whatever the model's.
     sums: list[Tensor | None] = [None] * len(weights)
-    total, carried = torch.zeros((), dtype=torch.float64), torch.zeros_like(state)
+    total = torch.zeros((), dtype=torch.float64, device=state.device)
+    carried = torch.zeros_like(state)
     for k in range(len(parts) - 1, -1, -1):
         # The same noise and dropout as on the way forward.
         torch.set_rng_state(draws[k])
@@ -284,6 +285,7 @@ def segment_gradient(
         kept[k] = state
     for p, g in zip(weights, sums, strict=True):
         if g is not None:
-            p.grad = g.to(p.dtype) if p.grad is None else p.grad + g.to(p.dtype)
+            whole = g.to(p.dtype).contiguous()
+            p.grad = whole if p.grad is None else p.grad + whole
     torch.set_rng_state(after)
     return total

@@ -20,8 +20,10 @@ from neurornn.training.scores import MAX_SAMPLED, sampled_fisher
 _GOAL, _REACHED = 0.01, 0.1
 #: Scores per weight for the metric; fewer values than so many per weight are not refined on.
 _SAMPLES, _VALUES = 2, 5
+#: Up to so many weights the metric is formed in double precision; so many scores at least.
+_FEW = 1000
 #: Evaluations of the likelihood in each round, rounds.
-_EVALUATIONS, _ROUNDS = 60, 3
+_EVALUATIONS, _ROUNDS = 60, 5
 #: Added to the metric, as a share of its diagonal: what is less determined than that stays put.
 _RIDGE = 1e-7
 
@@ -112,13 +114,14 @@ class _Search:
             variance = (square.sum((0, 1)) / self.count).clamp(min=1e-12)
         if self.objective.name != "gaussian":
             variance = torch.ones_like(variance)
-        single = copy.deepcopy(self.model).float().eval()
+        n = len(self.values())
+        dtype = torch.float64 if n <= _FEW else torch.float32
         found = sampled_fisher(
-            single,
-            self.data.to(torch.float32),
+            copy.deepcopy(self.model).to(dtype).eval(),
+            self.data.to(dtype),
             self.objective,
             variance,
-            n_samples=_SAMPLES * len(self.values()),
+            n_samples=max(_SAMPLES * n, n + _FEW),
             rng=seed,
         ).fisher
         diagonal = found.diagonal()

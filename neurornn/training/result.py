@@ -58,6 +58,8 @@ class FitResult(Reported, Saved):
             f"{len(loss)} epochs of {self.settings['optimizer']}; "
             f"loss {format_number(float(loss[-1]))}",
         ]
+        if "error" in self.provenance:
+            head.append(f"error: {self.provenance['error']}")
         if self.seeds is not None:
             loss_of = self.seeds["loss"]
             head.append(
@@ -92,23 +94,42 @@ class FitResult(Reported, Saved):
         return ", ".join(parts) + ")"
 
     def _methods_sentence(self) -> str:
-        return (
+        how = {"lbfgs": "L-BFGS", "adam": "Adam"}.get(self.settings["optimizer"], "no optimiser")
+        said = (
             f"A {type(self.model).__name__} (dt = {self.model.dt:g} {self.model.time_unit}) was "
-            f"fitted with neurornn by {self.settings['optimizer']} to a "
-            f"{self.settings['objective']} likelihood{self._refined()}; intervals of time "
-            f"constants ({100 * self.settings['confidence_level']:g} %) come from its Fisher "
-            "information with all other weights marginalised"
+            f"fitted with neurornn by {how} to a {self.settings['objective']} likelihood"
         )
+        if self.settings.get("teacher_forcing"):
+            said += f" under teacher forcing ({self.settings['teacher_forcing']:g})"
+        if self.settings.get("truncation"):
+            said += f", gradients truncated at {self.settings['truncation']:g} s"
+        if np.isfinite(self.history["validation_loss"].values).any():
+            said += ", stopped by a validation part"
+        if self.seeds is not None:
+            said += f", the best of {self.seeds.sizes['seed']} seeds"
+        if self.provenance.get("refined"):
+            said += ", at the end by L-BFGS in coordinates whitened by its Fisher information"
+        if self._has_intervals():
+            said += (
+                f"; intervals of time constants ({100 * self.settings['confidence_level']:g} %) "
+                "come from its Fisher information with all other weights marginalised"
+            )
+        return said
 
-    def _refined(self) -> str:
-        if not self.provenance.get("refined"):
-            return ""
-        return ", at the end by L-BFGS in coordinates whitened by its Fisher information"
+    def _has_intervals(self) -> bool:
+        names = [f"{p.name}_ci" for p in self.model.physical_parameters]
+        return any(np.isfinite(self.parameters[n]).any() for n in names if n in self.parameters)
 
     def _citations(self) -> list[str]:
+        optimiser = {
+            "adam": ["Kingma & Ba 2015, ICLR, arXiv:1412.6980 (Adam)"],
+            "lbfgs": ["Liu & Nocedal 1989, Math. Program. 45:503, doi:10.1007/BF01589116"],
+        }.get(self.settings["optimizer"], [])
+        widened = ["White 1982, Econometrica 50:1, doi:10.2307/1912526"]
         return [
             "Paszke et al. 2019, NeurIPS 32 (PyTorch)",
-            "White 1982, Econometrica 50:1, doi:10.2307/1912526",
+            *optimiser,
+            *(widened if self._has_intervals() else []),
         ]
 
     def _to_saved(self) -> dict[str, Any]:

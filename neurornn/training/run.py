@@ -21,7 +21,6 @@ from neurornn.training.checkpoint import NAME, read_checkpoint, write_checkpoint
 from neurornn.training.curvature import no_intervals, nuisance_shift, physical_intervals
 from neurornn.training.objectives import (
     Objective,
-    check_targets,
     masked_mean,
     profiled_mean,
 )
@@ -36,6 +35,8 @@ MIN_EPOCHS = 20
 _ITERATIONS = 10
 #: The plateau schedule: factor on the learning rate, and the share of the patience it waits.
 _PLATEAU_FACTOR, _PLATEAU_WAIT = 0.3, 0.3
+#: As low as the cosine schedule ends: a rate of nothing would look settled.
+_PLATEAU_LEAST = 0.01
 
 
 class Run:
@@ -56,18 +57,16 @@ class Run:
         self.data_key = fingerprint(
             train.inputs.numpy(), train.targets.numpy(), train.mask.numpy()
         )
-        given = {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}
+        given = {k: v.detach().cpu().double().numpy() for k, v in model.state_dict().items()}
         self.key = fingerprint(
             self.data_key,
-            [] if watch is None else [watch.inputs.numpy(), watch.targets.numpy()],
+            [] if watch is None else [x.numpy() for x in watch],
+            [n for n, p in model.named_parameters() if not p.requires_grad],
             settings,
             type(model).__name__,
             model.settings,
             given,
         )
-        for name, data in (("data", train), ("validation", watch)):
-            if data is not None:
-                check_targets(objective, data.targets, data.mask, name)
         self.device = next(model.parameters()).device
         self.model = copy.deepcopy(model).to(self.dtype).train()
         self.train = train.to(self.dtype, str(self.device))
@@ -247,7 +246,8 @@ class Run:
         wait = max(1, round(_PLATEAU_WAIT * self.settings["patience"]))
         since = self.epoch - max(self.best_epoch, self.rate_epoch)
         if self.settings["schedule"] == "plateau" and since >= wait:
-            self.rate_factor, self.rate_epoch = self.rate_factor * _PLATEAU_FACTOR, self.epoch
+            lower = max(self.rate_factor * _PLATEAU_FACTOR, _PLATEAU_LEAST)
+            self.rate_factor, self.rate_epoch = lower, self.epoch
 
     def _settled(self) -> bool:
         """L-BFGS: the loss no longer moves over two epochs."""
@@ -325,7 +325,9 @@ class Run:
             free = sum(p.numel() for p in self.weights) / output.shape[2]
             dof = (count - free).numpy()
             variance = squares / torch.where(count > free, count - free, torch.nan)
-            variance = torch.clamp(variance, min=1e-300)
+            # An output that is never observed says nothing, and takes nothing from the others.
+            variance = torch.where(count > 0, torch.clamp(variance, min=1e-300), 1.0)
+            dof[count.numpy() == 0] = np.nan
         return variance, dof
 
     def _why_no_intervals(self) -> str:
@@ -350,7 +352,9 @@ class Run:
         settled = status in (Status.OK, Status.NOT_CONVERGED) and self.watch is None
         data = self.train.to(torch.float64)
         level = self.settings["confidence_level"]
-        if not why and settled and self.settings["refine"]:
+        # Not for want of intervals: the estimate must not depend on whether they are asked for.
+        smooth = not (self.passes.forcing or self.model.is_random)
+        if self.model.physical_parameters and smooth and settled and self.settings["refine"]:
             refined = at_maximum = go_to_maximum(self.model, data, self.objective, self.settings)
             status = Status.OK if at_maximum else status
         precise = copy.deepcopy(self.model).double().eval()

@@ -39,13 +39,23 @@ class Sampled(NamedTuple):
         """Take the bias out of its inverse: that of a Wishart matrix is n / (n - p - 1) large."""
         return (self.n_samples - len(self.fisher) - 1) / self.n_samples
 
-    def sandwich_factor(self) -> float:
-        """Take the bias out of ``C M C``, C the inverse after `inverse_factor`, M like the Fisher.
+    def sandwich(self, raw: Tensor, trace: Tensor, plain: Tensor) -> Tensor:
+        """Take the bias out of the diagonal of ``C M C``.
 
-        The second moment of an inverse Wishart matrix (von Rosen 1988, Scand. J. Stat. 15:97).
+        Parameters
+        ----------
+        raw : (weight,), that diagonal with C the inverse after `inverse_factor`.
+        trace : of ``C M``.
+        plain : (weight,), the diagonal of C.
+
+        Notes
+        -----
+        From the second moment of an inverse Wishart matrix (von Rosen 1988, Scand. J. Stat.
+        15:97): the error of C adds a share of C itself.
         """
-        n, p = self.n_samples, len(self.fisher)
-        return (n - p) * (n - p - 3) / ((n - 1) * (n - p - 1))
+        free = self.n_samples - len(self.fisher)
+        found = (raw * free * (free - 3) / (free - 1) - trace * plain) / (free - 1)
+        return found.clamp(min=0.0)
 
 
 def trial_scores(model: RecurrentModel, inputs: Tensor, pull: Tensor) -> Tensor:

@@ -100,11 +100,12 @@ def parameter_table(
                 )
             )
     if objective.name == "gaussian":
+        noise = np.where(np.isnan(dof), np.nan, np.sqrt(variance.numpy()))
         estimates.append(
             Estimate(
                 name="noise_sd",
-                value=np.sqrt(variance.numpy()),
-                ci=scale_interval(np.sqrt(variance.numpy()), dof, settings["confidence_level"]),
+                value=noise,
+                ci=scale_interval(noise, dof, settings["confidence_level"]),
                 units="1",
                 long_name="standard deviation of the residuals",
                 method=method,

@@ -2,13 +2,14 @@
 
 import os
 import signal
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
 import neurornn as nr
-from neurornn._core.errors import ThreePartError
+from neurornn._core.errors import ConvergenceWarning, ThreePartError
 from neurornn.training.many import pack_model, redrawn, unpack_model
 
 WIN = nr.simulate.simulate_rate_trials(
@@ -135,4 +136,24 @@ def test_the_bootstrap_agrees_with_the_curvature():
 def test_a_bootstrap_of_refits_that_fail_is_refused():
     result = nr.fit(pair(), WIN, max_epochs=40, rng=0)
     with pytest.raises(ThreePartError, match="refits"):
-        nr.training.bootstrap_intervals(result, WIN, n_draws=3, batch_size=1000)
+        nr.training.bootstrap_intervals(result, WIN, n_draws=20, batch_size=1000)
+
+
+def test_weights_that_are_held_stay_held(tmp_path):
+    model = pair()
+    model.recurrent_weight.requires_grad_(False)
+    result = nr.fit(model, WIN, n_seeds=2, max_epochs=20, rng=0)
+    assert torch.equal(result.model.recurrent_weight, model.recurrent_weight)
+    with pytest.raises(ThreePartError, match="already exists"):
+        nr.fit(model, WIN, n_seeds=2, max_epochs=20, checkpoint=tmp_path)
+
+
+def test_intervals_do_not_move_the_estimate():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        plain, none = (
+            nr.fit(pair(), WIN, optimizer="adam", max_epochs=40, intervals=i, rng=0)
+            for i in (True, False)
+        )
+    assert torch.equal(plain.model.tau, none.model.tau)
+    assert "intervals" not in none.methods_text()

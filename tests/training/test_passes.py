@@ -314,3 +314,49 @@ def test_segments_and_dropout_do_not_go_together():
     model = nr.models.LeakyRNN(2, 5, 2, dt=0.1, tau=0.5, dropout=0.2, rng=0)
     with pytest.raises(ThreePartError, match="dropout"):
         nr.fit(model, tuple(DATA), segment_duration=0.5)
+
+
+def test_lbfgs_takes_the_gradient_of_segments():
+    whole, parts = (
+        quiet(MODELS["leaky"](), tuple(DATA), optimizer="lbfgs", max_epochs=3, segment_duration=s)
+        for s in (None, 0.5)
+    )
+    # The same steps up to rounding, which a line search may enlarge.
+    assert parts.history["loss"].values == pytest.approx(whole.history["loss"].values, rel=1e-4)
+
+
+def test_labelled_arrays_on_another_clock_are_refused():
+    win = nr.simulate.simulate_rate_trials(2, 4, 0.5, 0.01, n_inputs=2, rng=0)
+    model = nr.models.LeakyRNN(2, 2, 2, dt=0.02, rng=0)
+    with pytest.raises(ThreePartError, match=r"0\.01 s"):
+        nr.fit(model, (win["inputs"], win["targets"]))
+    seconds = win["targets"].expand_dims(other=1).isel(other=0)
+    with pytest.raises(ThreePartError, match="pair"):
+        nr.fit(model, seconds)
+
+
+def test_an_output_that_is_never_observed_takes_nothing_along():
+    win = nr.simulate.simulate_rate_trials(2, 8, 0.5, 0.01, n_inputs=2, snr=10, rng=0)
+    y = np.concatenate([win["targets"].values, np.full((8, 50, 1), np.nan)], 2)
+    model = nr.models.LeakyRNN(2, 2, 3, dt=0.01, tau=0.05, recurrent=False, rng=0)
+    result = nr.fit(model, (win["inputs"].values, y), rng=0)
+    assert np.isfinite(result.parameters["tau_ci"]).all()
+    assert np.isnan(result.parameters["noise_sd"].values).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"learning_rate": -1},
+        {"learning_rate": float("nan")},
+        {"truncation": "auto"},
+        {"patience": 0},
+        {"clip_norm": 0.0},
+        {"weight_decay": -0.1},
+        {"resume": True},
+    ],
+    ids=str,
+)
+def test_numbers_out_of_range_are_refused(options):
+    with pytest.raises(ThreePartError):
+        nr.fit(MODELS["leaky"](), tuple(DATA), **options)

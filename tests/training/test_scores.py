@@ -68,13 +68,20 @@ def test_drawn_scores_give_the_information_of_the_jacobian(objective):
 def test_the_bias_of_an_inverse_is_taken_out():
     p, n = 30, 60
     rng = np.random.default_rng(0)
-    plain, wide = [], []
+    plain, wide, first = [], [], []
     for _ in range(300):
         z = torch.from_numpy(rng.standard_normal((n, p)))
         one = Sampled(z.T @ z / n, n)
         inverse = torch.linalg.inv(one.fisher) * one.inverse_factor()
         plain.append(float(inverse.diagonal().mean()))
-        wide.append(float((inverse @ inverse).diagonal().mean()) * one.sandwich_factor())
+        diagonal = inverse.diagonal()
+        # M = diag(3, 0, 0, ...): then C M C has 3 in its first place and 0 elsewhere.
+        found = one.sandwich(3 * inverse[:, 0] ** 2, 3 * inverse[0, 0], diagonal)
+        first.append(float(found[0]))
+        raw = (inverse @ inverse).diagonal()
+        wide.append(float(one.sandwich(raw, diagonal.sum(), diagonal).mean()))
+    # A first entry has a standard error of 0.6 / sqrt(300) of itself.
+    assert np.mean(first) == pytest.approx(3.0, abs=0.4)
     # The truth is the identity. Each mean of 300 inverses has a standard error of 1 to 2 %.
     assert np.mean(plain) == pytest.approx(1.0, abs=0.05)
     assert np.mean(wide) == pytest.approx(1.0, abs=0.08)
@@ -107,7 +114,7 @@ def test_an_unused_unit_is_not_identified_from_scores_either(monkeypatch):
     data = TrainingData(x, model(x).output.detach(), torch.ones(20, 30, 2).bool())
     monkeypatch.setattr(curvature, "MAX_PARAMETERS", 5)
     found = curvature.physical_intervals(
-        model, data, OBJECTIVES["gaussian"], torch.ones(2).double()
+        model, data, OBJECTIVES["gaussian"], torch.full((2,), 1e-4).double()
     )["tau"]
     assert list(found.status) == ["ok", "not_identifiable", "ok"]
     assert np.isnan(found.ci[1]).all()
@@ -118,7 +125,7 @@ def test_the_last_stretch_ends_where_the_score_is_zero():
     model = nr.models.LeakyRNN(2, 4, 4, dt=0.01, tau=0.05, readout="states", rng=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        rough = nr.fit(model, win, optimizer="adam", max_epochs=40, refine=False, rng=0)
+        rough = nr.fit(model, win, optimizer="adam", max_epochs=300, refine=False, rng=0)
     data = as_training_data(win, model)
     moved = rough.model.double()
     before = moved.tau.detach().clone()
