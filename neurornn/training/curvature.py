@@ -164,8 +164,9 @@ def physical_intervals(
         reason = ""
         if bool(lost.any() | edge.any()):
             reason = "the parameter trades against another one, or lies at its bound"
-        elif bool(away.any()):
-            reason = (
+        if bool(away.any()):
+            reason += "; or " if reason else ""
+            reason += (
                 "the fit ended away from the maximum of the likelihood, where an interval does "
                 "not hold: leave refine on, fit without a validation part, or for more epochs"
             )

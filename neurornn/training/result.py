@@ -63,8 +63,9 @@ class FitResult(Reported, Saved):
         if self.seeds is not None:
             loss_of = self.seeds["loss"]
             head.append(
-                f"the best of {self.seeds.sizes['seed']} seeds; {loss_of.attrs['long_name']} "
-                f"{format_number(loss_of.attrs['mean'])}, sd {format_number(loss_of.attrs['sd'])}"
+                f"the best of {self.seeds.sizes['seed']} seeds; {loss_of.attrs['long_name']}: "
+                f"mean {format_number(loss_of.attrs['mean'])}, "
+                f"sd {format_number(loss_of.attrs['sd'])}"
             )
         clock = self.parameters.get("clock")
         if clock is not None and bool((clock == "unresolved").any()):

@@ -21,7 +21,9 @@ minutes. What it said (seeds move the third digit):
 In a first look outside the grid, windows of 10 s, batches of 4 or 16 windows, 200 epochs and one
 tau for all cells did no better. Models do not predict the change from the last frame: persistence
 is a bad guess where frames are mostly noise.
-These settings were committed before the test part was scored.
+These settings were committed before the test part was scored. Weight decay then drew tau to the
+middle of its bounds as well; since it no longer does, the validation part says 0.2021 for them,
+0.170 with tau held at 0.1 s, 0.198 with bounds of 0.03 and 0.3 s, and they stand.
 """
 
 import dataclasses
@@ -61,7 +63,7 @@ MAX_EPOCHS = 100
 TRIALS = 2
 #: What all fits share: the whole schedule is run, the weights of its best epoch are kept.
 ADAM = {"optimizer": "adam", "batch_size": 8, "patience": MAX_EPOCHS}
-#: A unit for each cell, whose state is the forecast; weight decay draws tau to 0.1 s.
+#: A unit for each cell, whose state is the forecast.
 UNIT_PER_CELL = {
     "tau": 0.1,
     "tau_bounds": (0.01, 1.0),
