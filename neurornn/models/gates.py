@@ -357,6 +357,7 @@ class GatedRNN(RecurrentModel):
 
         Examples
         --------
+        >>> from neurornn.models import LSTM
         >>> model = LSTM(n_input=2, n_hidden=3, n_output=1, dt=0.01, tau=0.2, rng=0)
         >>> table = model.timescales(np.zeros((1, 100, 2)))
         >>> table["gate_time_constant"].attrs["units"], table.sizes["hidden"]

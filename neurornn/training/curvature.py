@@ -116,14 +116,12 @@ def physical_intervals(
         return no_intervals(model, text)
     if not wanted:
         return {}
-    work = n_weights * data.targets.shape[0] * data.targets.shape[1]
-    draws = n_weights > FEW_PARAMETERS and work > MAX_JACOBIAN and not model.observes_targets
-    if n_weights > MAX_PARAMETERS or draws:
+    if not by_jacobian(model, data, n_weights):
         plain_variance, wide_variance, null, step = _from_scores(
             model, data, objective, variance, n_weights, rng
         )
     else:
-        fisher, meat, score = _fisher(model, weights, data, objective, variance)
+        fisher, meat, score = information(model, weights, data, objective, variance)
         covariance, null = _pseudo_inverse(fisher)
         null = torch.where(fisher.diagonal() > 0, null, 1.0)
         plain_variance = covariance.diagonal()
@@ -174,6 +172,13 @@ def physical_intervals(
             ends.numpy(), ((slope * spread) ** 2).detach().numpy(), status, reason
         )
     return out
+
+
+def by_jacobian(model: RecurrentModel, data: TrainingData, n_weights: int) -> bool:
+    """Return True where the information is formed from the full Jacobian, not from scores."""
+    work = n_weights * data.targets.shape[0] * data.targets.shape[1]
+    long = n_weights > FEW_PARAMETERS and work > MAX_JACOBIAN and not model.observes_targets
+    return n_weights <= MAX_PARAMETERS and not long
 
 
 def _from_scores(
@@ -302,20 +307,20 @@ def nuisance_shift(
         parts.append((part, model.recolour(jacobians[mean], part.inputs)))
     inverse = _pseudo_inverse(fisher / share)[0]
 
-    def information(of: RecurrentModel) -> Tensor:
+    def on_the_mean(of: RecurrentModel) -> Tensor:
         found = torch.zeros(len(variance), len(mean), len(mean)).double()
         for part, plain in parts:
             _add_information(found, of.whiten(plain, part.inputs), part.mask, variance)
         return found
 
-    base = information(model)
+    base = on_the_mean(model)
     nuisance = _pseudo_inverse(base.sum(0))[0]
     score = torch.zeros(total).double()
     for name in names:
         moved = copy.deepcopy(model)
         with torch.no_grad():
             moved.get_parameter(name).add_(SHIFT_STEP)
-        change = information(moved) - base
+        change = on_the_mean(moved) - base
         # The entries of a weight per output act on their own output alone.
         slope = -0.5 * torch.einsum("ij,oji->o", nuisance, change) / SHIFT_STEP
         where = slice(offset[name], offset[name] + weights[name].numel())
@@ -376,7 +381,7 @@ def _jacobians(
             yield some, vmap(push, chunk_size=64)(torch.eye(n).double()[which]), outputs(weights)
 
 
-def _fisher(
+def information(
     model: RecurrentModel,
     weights: dict[str, Tensor],
     data: TrainingData,

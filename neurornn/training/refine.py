@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from neurornn._core.errors import DataError
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
+from neurornn.training.curvature import by_jacobian, information
 from neurornn.training.objectives import Objective
 from neurornn.training.scores import MAX_SAMPLED, sampled_fisher
 
@@ -114,20 +115,27 @@ class _Search:
             variance = (square.sum((0, 1)) / self.count).clamp(min=1e-12)
         if self.objective.name != "gaussian":
             variance = torch.ones_like(variance)
+        found = self._information(variance, seed)
+        diagonal = found.diagonal()
+        floor = diagonal.max() * 1e-12
+        found += torch.diag(_RIDGE * diagonal.clamp(min=floor) + floor)
+        return torch.linalg.cholesky(found)
+
+    def _information(self, variance: torch.Tensor, seed: int) -> torch.Tensor:
         n = len(self.values())
+        plain = copy.deepcopy(self.model).eval()
+        if by_jacobian(plain, self.data, n):
+            weights = {k: p.detach() for k, p in plain.named_parameters() if p.requires_grad}
+            return information(plain, weights, self.data, self.objective, variance)[0]
         dtype = torch.float64 if n <= _FEW else torch.float32
-        found = sampled_fisher(
-            copy.deepcopy(self.model).to(dtype).eval(),
+        return sampled_fisher(
+            plain.to(dtype),
             self.data.to(dtype),
             self.objective,
             variance,
             n_samples=max(_SAMPLES * n, n + _FEW),
             rng=seed,
         ).fisher
-        diagonal = found.diagonal()
-        floor = diagonal.max() * 1e-12
-        found += torch.diag(_RIDGE * diagonal.clamp(min=floor) + floor)
-        return torch.linalg.cholesky(found)
 
     def run(self, seed: int) -> float:
         """One round; return the root mean square score at the end, in standard errors."""

@@ -55,10 +55,9 @@ def test_drawn_scores_give_the_information_of_the_jacobian(objective):
         data = data._replace(mask=torch.ones_like(data.mask))
     variance = torch.tensor([0.5, 2.0]).double() if objective == "gaussian" else torch.ones(2)
     weights = {n: p.detach() for n, p in model.named_parameters()}
-    exact, _, _ = curvature._fisher(model, weights, data, OBJECTIVES[objective], variance.double())
-    found = sampled_fisher(
-        model, data, OBJECTIVES[objective], variance.double(), n_samples=20_000, rng=0
-    )
+    variance = variance.double()
+    exact, _, _ = curvature.information(model, weights, data, OBJECTIVES[objective], variance)
+    found = sampled_fisher(model, data, OBJECTIVES[objective], variance, n_samples=20_000, rng=0)
     scale = exact.diagonal().clamp(min=1e-12).sqrt()
     difference = (found.fisher - exact) / scale[:, None] / scale[None, :]
     # 20,000 samples: an entry of a correlation matrix to 1 %, five of them.
