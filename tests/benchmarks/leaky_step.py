@@ -28,7 +28,7 @@ GATES = ((0.5, 4.5), (0.75, 1.8), (0.7, 2.2), (0.2, 15.0))
 #: Shape and gate of the comparison with neuralrnn.
 PEER_SHAPE, PEER_GATE = (64, 500, 128), 1.3
 N_INPUT = 10
-REPEATS = 7
+REPEATS = 15
 SEED = 0
 COLUMNS = [
     "LeakyRNN ms", "nn.RNN ms", "loop ms", "ours / nn.RNN", "gate", "loop / ours", "gate",

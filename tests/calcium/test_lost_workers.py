@@ -12,7 +12,8 @@ import pytest
 
 import neurornn as nr
 
-N_CELLS = 24
+#: Enough that a fast machine has not finished them before it can be interrupted.
+N_CELLS = 80
 
 
 def recording():
@@ -61,8 +62,11 @@ def group_is_gone(group):
 def test_ctrl_c_costs_the_running_chunks_alone(tmp_path, traces, undisturbed):
     script = textwrap.dedent(
         """
+        import signal
         import neurornn as nr
-        dff = nr.simulate.simulate_calcium(24, 300.0, 30.0, tau_decay=0.5, snr=8.0, rng=3)["dff"]
+        # A shell that starts jobs in the background may have them ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        dff = nr.simulate.simulate_calcium(80, 300.0, 30.0, tau_decay=0.5, snr=8.0, rng=3)["dff"]
         nr.calcium.Kinetics(chunk_size=1, n_jobs=2).fit(dff, partial="p")
         """
     )
