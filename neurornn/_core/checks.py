@@ -386,3 +386,12 @@ def _from_labelled(
             )
         sampling_rate = stated
     return array, time, labels, sampling_rate
+
+
+def check_count(value: Any, name: str) -> int:
+    """Return a whole number of at least 1, or raise."""
+    if isinstance(value, int | float) and int(value) == value and value >= 1:
+        return int(value)
+    raise DataError(
+        f"{name} is {value!r}", "A whole number of at least 1 was needed", "Check the sizes"
+    )

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurornn._core.checks import check_count
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import RecurrentModel, nonlinearity_named, random_weights
-from neurornn.models.context import check_count
 from neurornn.models.dropout import SequenceDropout
 
 

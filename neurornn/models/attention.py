@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurornn._core.checks import check_count
 from neurornn._core.errors import DataError
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import random_weights
-from neurornn.models.context import FiniteContext, check_count, drawn
+from neurornn.models.context import FiniteContext, drawn
 from neurornn.models.dropout import SequenceDropout
 
 

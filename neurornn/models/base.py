@@ -232,7 +232,21 @@ class RecurrentModel(nn.Module):
         return inputs.to(first.device, first.dtype)
 
     def with_dt(self, dt: float) -> Self:
-        """Return the same model on another clock; physical parameters keep their values."""
+        """Return the same model on another clock; physical parameters keep their values.
+
+        Raises
+        ------
+        KindError
+            The model has a memory but no time constant that could stay as it is.
+        """
+        if not self.physical_parameters and self.start(1).shape[1]:
+            raise KindError(
+                f"A {type(self).__name__} with dt = {self.dt:g} {self.time_unit} was asked for "
+                f"dt = {dt}",
+                "A model whose parameters are times, such as LeakyRNN, was needed: the weights of "
+                "this one act per step",
+                "Fit it anew on data of that clock",
+            )
         settings = {**self.settings, "dt": dt}
         twin = type(self)(**settings).to(next(self.parameters()).dtype)
         twin.load_state_dict(self.state_dict())

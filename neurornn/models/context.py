@@ -1,13 +1,13 @@
 """Accounts with a finite past: what a window of given length explains."""
 
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from neurornn._core.checks import check_positive
-from neurornn._core.errors import DataError, KindError, ShapeError
+from neurornn._core.checks import check_count, check_positive
+from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import (
     ModelOutput,
@@ -16,15 +16,6 @@ from neurornn.models.base import (
     random_weights,
 )
 from neurornn.models.dropout import SequenceDropout
-
-
-def check_count(value: Any, name: str) -> int:
-    """Return a whole number of at least 1, or raise."""
-    if isinstance(value, int | float) and int(value) == value and value >= 1:
-        return int(value)
-    raise DataError(
-        f"{name} is {value!r}", "A whole number of at least 1 was needed", "Check the sizes"
-    )
 
 
 class FiniteContext(RecurrentModel):
@@ -144,21 +135,6 @@ class FiniteContext(RecurrentModel):
         """
         windows = states.reshape(-1, self.n_context, self.n_input + 1)
         return self._respond(windows).reshape(*states.shape[:2], self.n_output)
-
-    def with_dt(self, dt: float) -> Self:
-        """Refuse another clock: the weights act per step.
-
-        Raises
-        ------
-        KindError
-            Always; the model holds no time constant that could stay as it is.
-        """
-        raise KindError(
-            f"A {type(self).__name__} with dt = {self.dt:g} {self.time_unit} was asked for "
-            f"dt = {dt}",
-            "A model whose parameters are times, such as LeakyRNN, was needed",
-            "Fit it anew on data of that clock",
-        )
 
 
 def drawn(layer: Any, scale: float, draw: torch.Generator) -> Any:

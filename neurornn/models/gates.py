@@ -1,6 +1,6 @@
 """What gated networks share: layers, states that carry on, gates read in seconds."""
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,11 +8,11 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from neurornn._core.errors import DataError, KindError, ShapeError
+from neurornn._core.checks import check_count
+from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.rng import RNG, seed_of
 from neurornn._core.status import Status
 from neurornn.models.base import ModelOutput, RecurrentModel, random_weights
-from neurornn.models.context import check_count
 from neurornn.models.dropout import SequenceDropout
 
 
@@ -394,21 +394,6 @@ class GatedRNN(RecurrentModel):
                 "status": ("hidden", status.astype(str), {"long_name": "status"}),
             },
             coords={**self._unit_labels(), "quartile": ["lower", "upper"]},
-        )
-
-    def with_dt(self, dt: float) -> Self:
-        """Refuse another clock: the weights act per step.
-
-        Raises
-        ------
-        KindError
-            Always; a gated network holds no time constant that could stay as it is.
-        """
-        raise KindError(
-            f"A {type(self).__name__} with dt = {self.dt:g} {self.time_unit} was asked for "
-            f"dt = {dt}",
-            "A model whose parameters are times, such as LeakyRNN, was needed",
-            "Fit it anew on data of that clock",
         )
 
 

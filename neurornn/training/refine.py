@@ -13,7 +13,7 @@ from neurornn._core.errors import DataError
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
 from neurornn.training.curvature import by_jacobian, information
-from neurornn.training.objectives import Objective
+from neurornn.training.objectives import Objective, masked_mean, profiled_mean
 from neurornn.training.scores import MAX_SAMPLED, sampled_fisher
 
 #: Root mean square of the score per direction, in standard errors, at which the search ends, and
@@ -90,10 +90,8 @@ class _Search:
         """Minus the log-likelihood, up to constants, noise variances at their best."""
         output = self.model(self.data.inputs).output
         loss = self.objective.loss(output, self.data.targets)
-        each = torch.where(self.data.mask, loss, 0.0).sum((0, 1))
-        if self.objective.name != "gaussian":
-            return each.sum()
-        return 0.5 * (self.count * torch.log((2 * each / self.count).clamp(min=1e-300))).sum()
+        mean = profiled_mean if self.objective.name == "gaussian" else masked_mean
+        return mean(loss, self.data.mask) * self.data.mask.sum()
 
     def values(self) -> torch.Tensor:
         """All free weights in a row."""

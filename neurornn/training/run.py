@@ -122,19 +122,21 @@ class Run:
             return profiled_mean(loss, data.mask)
         return masked_mean(loss, data.mask)
 
+    def _value_on(self, data: TrainingData) -> float:
+        """Loss without its gradient, in stretches where states are not all held."""
+        with torch.no_grad():
+            if self.passes.segment is None:
+                return float(self._loss_on(data))
+            state, total = self.model.start_from(data.inputs[:, :1]), 0.0
+            for part in stretches(data, self.passes.segment):
+                states, state = self.model.scan(part.inputs, state)
+                total += float(self._summed(self.model.read(states, part.inputs), part))
+            return total / float(data.mask.sum())
+
     def _watched_loss(self) -> float:
         """Validation loss, without dropout and noise, as the model would be used."""
         self.model.eval()
-        with torch.no_grad():
-            segment = self.passes.segment
-            if segment is None:
-                found = float(self._loss_on(self.watch))
-            else:
-                state, total = self.model.start_from(self.watch.inputs[:, :1]), 0.0
-                for part in stretches(self.watch, segment):
-                    states, state = self.model.scan(part.inputs, state)
-                    total += float(self._summed(self.model.read(states, part.inputs), part))
-                found = total / float(self.watch.mask.sum())
+        found = self._value_on(self.watch)
         self.model.train()
         return found
 
@@ -170,10 +172,7 @@ class Run:
             return self._gradient(self.train)[0]
 
         self.optimizer.step(closure)
-        if self.passes.segment is not None:
-            return float(closure())
-        with torch.no_grad():
-            return float(self._loss_on(self.train))
+        return self._value_on(self.train)
 
     def _gradient(self, batch: TrainingData) -> tuple[torch.Tensor, int]:
         """Add the gradient of the mean loss over a batch; return the loss and what it counts."""
@@ -355,8 +354,8 @@ class Run:
         # Not for want of intervals: the estimate must not depend on whether they are asked for.
         smooth = not (self.passes.forcing or self.model.is_random)
         if self.model.physical_parameters and smooth and settled and self.settings["refine"]:
-            refined = at_maximum = go_to_maximum(self.model, data, self.objective, self.settings)
-            status = Status.OK if at_maximum else status
+            refined = go_to_maximum(self.model, data, self.objective, self.settings)
+            status = Status.OK if refined else status
         precise = copy.deepcopy(self.model).double().eval()
         variance, dof = self._noise(precise, data)
         if self.objective.name == "gaussian" and bool(variance.isfinite().all()):

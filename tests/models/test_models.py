@@ -124,6 +124,18 @@ def test_another_clock_keeps_tau_and_the_response():
     assert float((coarse - dense).detach()) == pytest.approx(0.0, abs=1e-12)
 
 
+def test_weights_that_act_per_step_have_no_other_clock():
+    for model in (
+        nr.models.VanillaRNN(1, 2, 1, dt=0.01),
+        nr.models.LinearStateSpace(1, 2, 1, dt=0.01),
+        nr.models.GRU(1, 2, 1, dt=0.01),
+        nr.models.CausalCNN(1, 1, dt=0.01),
+    ):
+        with pytest.raises(ThreePartError, match="per step"):
+            model.with_dt(0.005)
+    assert nr.models.Memoryless(1, 1, dt=0.01).with_dt(0.005).dt == 0.005
+
+
 def test_a_linear_unit_has_no_weight_onto_itself_unless_asked():
     one = nr.models.LeakyRNN(1, 1, 1, dt=0.1, tau=1.0, nonlinearity="linear")
     assert one.weights() is None
