@@ -1,1 +1,12 @@
 """Decoders for the rig: Wiener, Kalman, place, recurrent; streams equal to the batch; scores."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "closed_loop": ["closed_loop_scores", "intended_velocity", "run_closed_loop"],
+        "dropping": ["neuron_dropping"],
+        "scores": ["fitts_bit_rate", "movement_scores", "place_errors", "target_scores"],
+    },
+)
