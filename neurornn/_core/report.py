@@ -97,7 +97,10 @@ def parameters_table(
         others = [n for n in names if n not in main]
         columns, rows = _wide_rows(parameters, main, dims, extra)
         # What lies along another axis (the noise of an output, say) stands below the table.
-        aside = [f"{n}, {of}: {value}" for n, of, value in _long_rows(parameters, others)[1]]
+        aside = [
+            f"{n}, {of}: {value}" if of else f"{n}: {value}"
+            for n, of, value in _long_rows(parameters, others)[1]
+        ]
         if len(aside) > MAX_ASIDE:
             aside = [*aside[:MAX_ASIDE], f"... {len(aside) - MAX_ASIDE} more"]
     codes: list[str] = []
