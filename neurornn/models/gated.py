@@ -1,10 +1,94 @@
 """Gated networks, GRU and LSTM, whose gates are read as time constants in seconds."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurornn._kernels.gated import GRUArrays, gru_adjoint, gru_recurrence
 from neurornn.models.gates import GatedRNN
+from neurornn.models.recurrence import differentiable, kernels_run
+
+
+class _GRULayer(nn.GRU):
+    """Torch's own layer, run by compiled loops on the processor and by torch elsewhere.
+
+    Where it runs is decided as for the leaky equation, see `models.recurrence`.
+    """
+
+    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Run over time.
+
+        Parameters
+        ----------
+        x : (time, trial, input)
+        hx : (1, trial, hidden), the state before the first step.
+
+        Returns
+        -------
+        states : (time, trial, hidden)
+        last : (1, trial, hidden)
+        """
+        if hx is not None and not self.bidirectional:
+            weights = (self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+            given = (x, hx[0], *weights)
+            if x.numel() and kernels_run(*given) and self._sizes_fit(*given):
+                states = _run_gru(*given)
+                return states, states[-1:]
+        return super().forward(x, hx)
+
+    def _sizes_fit(self, x: Tensor, start: Tensor, *weights: Tensor) -> bool:
+        """Return True where every size is right: the compiled loops do not look again."""
+        k, n = self.input_size, self.hidden_size
+        fits = x.ndim == 3 and x.shape[2] == k and start.shape == (x.shape[1], n)
+        shapes = [(3 * n, k), (3 * n, n), (3 * n,), (3 * n,)]
+        return fits and [tuple(w.shape) for w in weights] == shapes
+
+
+def _run_gru(*given: Tensor) -> Tensor:
+    """States (time, trial, hidden) from `GRUArrays` of tensors."""
+    if torch.is_grad_enabled() and any(x.requires_grad for x in given):
+        return _GRURecurrence.apply(*given)
+    return _visible(gru_recurrence(_arrays(given), keep=False)[0], given[1])
+
+
+def _run_plainly(x: Tensor, start: Tensor, *weights: Tensor) -> Tensor:
+    """`_run_gru` in torch operations, through which every kind of derivative passes."""
+    return torch.gru(x, start[None], weights, True, 1, 0.0, False, False, False)[0]
+
+
+def _arrays(given: tuple[Tensor, ...]) -> GRUArrays:
+    # Weights and states are small; inputs are taken as they lie in memory.
+    return GRUArrays(*(x.detach().numpy() for x in given))
+
+
+def _visible(states: np.ndarray, start: Tensor) -> Tensor:
+    """States after the first, without the units that fill the last group up."""
+    return torch.from_numpy(states[1:, :, : start.shape[1]])
+
+
+class _GRURecurrence(torch.autograd.Function):
+    """Gated recurrent units over time, with a hand-written adjoint; arguments as `GRUArrays`."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
+        states, kept = gru_recurrence(_arrays(given))
+        out = _visible(states, given[1])
+        # Saved through torch, which notices when one of them is changed before the way back, and
+        # lets go of them with the graph.
+        ctx.save_for_backward(*given, out, torch.from_numpy(states), torch.from_numpy(kept))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        *given, _, states, kept = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return differentiable(_run_plainly, given, ctx.needs_input_grad, grad)
+        wanted = GRUArrays(*ctx.needs_input_grad)
+        arrays = grad.numpy(), states.numpy(), kept.numpy(), _arrays(tuple(given))
+        found = gru_adjoint(*arrays, wanted)
+        return tuple(None if x is None else torch.from_numpy(x) for x in found)
 
 
 class GRU(GatedRNN):
@@ -51,7 +135,7 @@ class GRU(GatedRNN):
     torch.Size([3, 50, 1])
     """
 
-    _cell = nn.GRU
+    _cell = _GRULayer
     _gate = "update"
     _n_carried = 1
 

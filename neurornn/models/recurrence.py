@@ -34,7 +34,7 @@ def plain_torch() -> Iterator[None]:
 
 def kernels_run(*tensors: Tensor | None) -> bool:
     """Return True where the compiled loops stand in for plain torch."""
-    if not _kernels_on.get() or torch.compiler.is_compiling():
+    if not _kernels_on.get() or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     # Inside torch.func a tensor may stand for many, or carry a tangent.
     if torch._C._are_functorch_transforms_active():
@@ -173,7 +173,7 @@ def _plain(
     return torch.stack(steps)
 
 
-def _differentiable(
+def differentiable(
     run: Callable[..., Tensor],
     arguments: Sequence[Tensor | None],
     needed: Sequence[bool],
@@ -204,7 +204,7 @@ class _LeakyFilter(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *arguments, out = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _differentiable(_filter_plainly, arguments, ctx.needs_input_grad, grad)
+            return differentiable(_filter_plainly, arguments, ctx.needs_input_grad, grad)
         n_steps, *shape = out.shape
         flat, states = (x.detach().reshape(n_steps, -1).contiguous().numpy() for x in (grad, out))
         by_fed, by_gamma, by_start = leaky_adjoint(flat, states, *_per_trace(*arguments[1:]))
@@ -259,7 +259,7 @@ class _LeakyRecurrence(torch.autograd.Function):
                 *rest, shocks = rest
                 return _plain(drive, *rest, *ctx.names, shocks)
 
-            return *_differentiable(run, tensors, needed, grad), None, None
+            return *differentiable(run, tensors, needed, grad), None, None
         by_drive, by_inputs, by_input_weight, by_bias, by_weights, _, _, by_shocks = needed
         wanted = Gradients(
             drive=by_drive or by_inputs,
