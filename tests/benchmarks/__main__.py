@@ -17,6 +17,7 @@ from tests.benchmarks import (
     calcium_scale,
     calcium_speed,
     foundation,
+    gated_step,
     latin_square,
     leaky_step,
     long_memory,
@@ -84,6 +85,11 @@ SECTIONS = {
         "a training step of LeakyRNN beside torch's RNN and the loop of peers, one thread",
         leaky_step.COLUMNS,
         leaky_step.rows,
+    ),
+    "gated_step": (
+        "a training step of GRU beside torch's GRU, one thread",
+        gated_step.COLUMNS,
+        gated_step.rows,
     ),
     "network_tau": (
         "time constants of 64 units (10-200 ms) learned with all weights, 200 trials, SNR 10",
