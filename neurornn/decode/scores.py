@@ -1,13 +1,13 @@
 """How well a decoder does, each score with its interval: movement, place, targets, bits per s."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_count
 from neurornn._core.confidence import (
     Estimate,
     binomial_interval,
@@ -16,23 +16,10 @@ from neurornn._core.confidence import (
 )
 from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import RNG, derived_seed, seed_of
+from neurornn.decode.pairs import Pair, as_pair
 
 #: Share of the fastest true speed (its 99th percentile) from which a direction is scored.
 _MOVING = 0.1
-
-
-class _Pair(NamedTuple):
-    """True and decoded rows (row, output), whole ones only, and their consecutive blocks."""
-
-    true: NDArray[np.float64]
-    predicted: NDArray[np.float64]
-    edges: NDArray[np.intp]
-    output: list[Any]
-    n_left_out: int
-    units: str
-
-    def blocks(self, rows: NDArray[Any]) -> list[NDArray[Any]]:
-        return np.split(rows, self.edges[1:-1])
 
 
 def movement_scores(
@@ -95,7 +82,7 @@ def movement_scores(
     >>> float(table["r2_mean"].round(2)), float(table["angular_error"].round(6))
     (0.75, 0.0)
     """
-    pair = _as_pair(true, predicted, units, n_blocks)
+    pair = as_pair(true, predicted, units, n_blocks)
     level, seed = confidence_level, seed_of(rng)
     # About the mean: the sums of squares below then lose no digits.
     centre = pair.true.mean(axis=0)
@@ -109,10 +96,7 @@ def movement_scores(
         value = np.atleast_1d(statistic(sums))
         ci = [
             bootstrap_interval(
-                sums,
-                lambda rows, k=k: np.atleast_1d(statistic(rows))[k],
-                confidence_level=level,
-                rng=seed,
+                sums, partial(_entry, k, statistic), confidence_level=level, rng=seed
             )
             for k in range(len(value))
         ]
@@ -185,7 +169,7 @@ def place_errors(
     >>> float(table["median_error"]), table["median_error"].attrs["units"]
     (5.0, 'cm')
     """
-    pair = _as_pair(true, predicted, units, n_blocks, default="cm")
+    pair = as_pair(true, predicted, units, n_blocks, default="cm")
     error = np.linalg.norm(pair.true - pair.predicted, axis=1)
     blocks = pair.blocks(error)
     how = f"{len(error)} rows; percentile bootstrap over {len(blocks)} blocks"
@@ -259,7 +243,7 @@ def fitts_bit_rate(
     1.5
     """
     hit = np.atleast_1d(np.asarray(success))
-    if hit.ndim != 1 or hit.dtype.kind not in "bui" or not np.isin(hit, (0, 1)).all():
+    if hit.ndim != 1 or hit.dtype.kind not in "biu" or not np.isin(hit, (0, 1)).all():
         raise KindError(
             f"success has shape {hit.shape} and type {hit.dtype}",
             "True or False for each trial was needed",
@@ -392,69 +376,8 @@ def target_scores(true: Any, predicted: Any, *, confidence_level: float = 0.95) 
     return table
 
 
-def _as_pair(
-    true: Any, predicted: Any, units: str | None, n_blocks: int, default: str = "1"
-) -> _Pair:
-    if isinstance(true, xr.DataArray) and isinstance(predicted, xr.DataArray):
-        _check_clocks(true, predicted)
-    arrays = []
-    for name, given in (("true", true), ("predicted", predicted)):
-        if isinstance(given, xr.DataArray) and "time" in given.dims:
-            given = given.transpose("time", ...)
-        array = np.asarray(given)
-        if array.dtype.kind not in "biuf":
-            raise KindError(
-                f"{name} is a {type(given).__name__} of {array.dtype}",
-                "Real numbers (time,) or (time, output) were needed",
-                "Pass one variable, for example recording['velocity']",
-            )
-        if array.ndim not in (1, 2):
-            raise ShapeError(
-                f"{name} has shape {array.shape}",
-                "(time,) or (time, output) was needed",
-                "Put trials one after the other first: x.reshape(-1, n_output)",
-            )
-        arrays.append(array.astype(np.float64).reshape(len(array), -1))
-    y, p = arrays
-    if y.shape != p.shape:
-        raise ShapeError(
-            f"true has (time, output) {y.shape} and predicted {p.shape}",
-            "As many rows and outputs in both were needed",
-            "Decode the same bins: a decoder with a history may drop the first rows",
-        )
-    whole = np.isfinite(y).all(axis=1) & np.isfinite(p).all(axis=1)
-    y, p = y[whole], p[whole]
-    if len(y) < 2:
-        raise DataError(
-            f"{len(y)} of {len(whole)} rows are without NaN",
-            "At least 2 whole rows were needed",
-            "Check the decoder's output and the alignment of the clocks",
-        )
-    n = min(check_count(n_blocks, "n_blocks"), len(y))
-    labels: list[Any] = list(range(y.shape[1]))
-    if isinstance(true, xr.DataArray):
-        units = true.attrs.get("units") if units is None else units
-        inner = [d for d in true.dims if d != "time"]
-        if len(inner) == 1 and inner[0] in true.coords:
-            labels = true[inner[0]].values.tolist()
-    edges = np.linspace(0, len(y), n + 1).round().astype(np.intp)
-    return _Pair(y, p, edges, labels, int(np.sum(~whole)), default if units is None else units)
-
-
-def _check_clocks(true: xr.DataArray, predicted: xr.DataArray) -> None:
-    if "time" not in true.coords or "time" not in predicted.coords:
-        return
-    a, b = true["time"].values, predicted["time"].values
-    if a.shape != b.shape or len(a) < 2:
-        return
-    # Half a bin apart is another bin.
-    worst = float(np.abs(a - b).max())
-    if worst > 0.5 * float(np.median(np.diff(a))):
-        raise ShapeError(
-            f"The time stamps of true and predicted differ by up to {worst:g} s",
-            "The same bins in both were needed",
-            "Select them with predicted.sel(time=true['time'])",
-        )
+def _entry(k: int, statistic: Callable[[NDArray[Any]], NDArray[Any]], rows: NDArray[Any]) -> float:
+    return float(np.atleast_1d(statistic(rows))[k])
 
 
 def _r2(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -471,7 +394,7 @@ def _correlation(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _angular(
-    pair: _Pair, min_speed: float | None, level: float, seed: int
+    pair: Pair, min_speed: float | None, level: float, seed: int
 ) -> tuple[float, tuple[float, float], int, float, str]:
     """Median angle in deg, its interval, rows that count, the limit, and why there is none."""
     nothing = (np.nan, (np.nan, np.nan))
@@ -516,7 +439,7 @@ def _over_blocks(
     )
 
 
-def _counted(table: xr.Dataset, pair: _Pair) -> xr.Dataset:
+def _counted(table: xr.Dataset, pair: Pair) -> xr.Dataset:
     table["n_rows"] = ((), len(pair.true), {"units": "1", "long_name": "rows scored"})
     table["n_left_out"] = ((), pair.n_left_out, {"units": "1", "long_name": "rows with NaN"})
     return table
