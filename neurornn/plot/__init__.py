@@ -9,6 +9,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "curves": ["history", "trace"],
+        "decoding": [
+            "confusion",
+            "cursor_paths",
+            "decoded_traces",
+            "dropping_curve",
+            "latency",
+        ],
         "estimates": ["league_scores", "timescales"],
         "residuals": ["mean_event", "residual_checks"],
     },
