@@ -1,13 +1,21 @@
 """Gated networks, GRU and LSTM, whose gates are read as time constants in seconds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurornn._kernels.gated import GRUArrays, gru_adjoint, gru_recurrence
-from neurornn.models.gates import GatedRNN
+from neurornn._kernels.gated import (
+    GRUArrays,
+    LSTMArrays,
+    gru_adjoint,
+    gru_recurrence,
+    lstm_adjoint,
+    lstm_recurrence,
+)
+from neurornn.models.gates import GatedRNN, gate_drive
 from neurornn.models.recurrence import differentiable, kernels_run
 
 
@@ -30,37 +38,83 @@ class _GRULayer(nn.GRU):
         states : (time, trial, hidden)
         last : (1, trial, hidden)
         """
-        if hx is not None and not self.bidirectional:
-            weights = (self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
-            given = (x, hx[0], *weights)
-            if x.numel() and kernels_run(*given) and self._sizes_fit(*given):
-                states = _run_gru(*given)
-                return states, states[-1:]
-        return super().forward(x, hx)
-
-    def _sizes_fit(self, x: Tensor, start: Tensor, *weights: Tensor) -> bool:
-        """Return True where every size is right: the compiled loops do not look again."""
-        k, n = self.input_size, self.hidden_size
-        fits = x.ndim == 3 and x.shape[2] == k and start.shape == (x.shape[1], n)
-        shapes = [(3 * n, k), (3 * n, n), (3 * n,), (3 * n,)]
-        return fits and [tuple(w.shape) for w in weights] == shapes
+        given = () if hx is None else _arguments(self, x, hx)
+        if not _loops_serve(self, *given):
+            return super().forward(x, hx)
+        if _gradient_asked(given):
+            states = _GRURecurrence.apply(*given)
+        else:
+            states = _visible(gru_recurrence(_arrays(GRUArrays, given), keep=False)[0], given[1])
+        return states, states[-1:]
 
 
-def _run_gru(*given: Tensor) -> Tensor:
-    """States (time, trial, hidden) from `GRUArrays` of tensors."""
-    if torch.is_grad_enabled() and any(x.requires_grad for x in given):
-        return _GRURecurrence.apply(*given)
-    return _visible(gru_recurrence(_arrays(given), keep=False)[0], given[1])
+class _LSTMLayer(nn.LSTM):
+    """Torch's own layer, run by compiled loops on the processor and by torch elsewhere.
+
+    Where it runs is decided as for the leaky equation, see `models.recurrence`.
+    """
+
+    def forward(
+        self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None, every: bool = False
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run over time.
+
+        Parameters
+        ----------
+        x : (time, trial, input)
+        hx : twice (1, trial, hidden), state and cell before the first step.
+        every : return state and cell of every step, where the layer runs one way alone.
+
+        Returns
+        -------
+        states : (time, trial, hidden)
+        last : twice (1, trial, hidden), or (time, trial, hidden) where `every`.
+        """
+        given = () if hx is None else _arguments(self, x, *hx)
+        if not _loops_serve(self, *given):
+            states, last = super().forward(x, hx)
+            if every and hx is not None:
+                before = torch.cat([hx[0], states[:-1]])
+                return states, (states, _cells(self, x, before, hx[1][0]))
+            return states, last
+        if _gradient_asked(given):
+            states, cells = _LSTMRecurrence.apply(*given)
+        else:
+            found = lstm_recurrence(_arrays(LSTMArrays, given), keep=False)[:2]
+            states, cells = (_visible(v, given[1]) for v in found)
+        return states, ((states, cells) if every else (states[-1:], cells[-1:]))
 
 
-def _run_plainly(x: Tensor, start: Tensor, *weights: Tensor) -> Tensor:
-    """`_run_gru` in torch operations, through which every kind of derivative passes."""
-    return torch.gru(x, start[None], weights, True, 1, 0.0, False, False, False)[0]
+def _arguments(layer: nn.RNNBase, x: Tensor, *starts: Tensor) -> tuple[Tensor, ...]:
+    """Arguments in the order of `GRUArrays` or `LSTMArrays`, where the layer runs one way."""
+    if layer.bidirectional:
+        return ()
+    weights = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+    return (x, *(s[0] for s in starts), *weights)
 
 
-def _arrays(given: tuple[Tensor, ...]) -> GRUArrays:
-    # Weights and states are small; inputs are taken as they lie in memory.
-    return GRUArrays(*(x.detach().numpy() for x in given))
+def _loops_serve(layer: nn.RNNBase, *given: Tensor) -> bool:
+    """Return True where the compiled loops stand in for torch, and every size is as documented.
+
+    The loops do not look again; torch takes the others, or says what is wrong with them.
+    """
+    if not given or not given[0].numel() or not kernels_run(*given):
+        return False
+    x, *starts, input_weight, weights, input_bias, bias = given
+    k, n = layer.input_size, layer.hidden_size
+    rows = (3 if isinstance(layer, nn.GRU) else 4) * n
+    fits = x.ndim == 3 and x.shape[2] == k and input_weight.shape == (rows, k)
+    fits = fits and all(s.shape == (x.shape[1], n) for s in starts)
+    return fits and weights.shape == (rows, n) and input_bias.shape == bias.shape == (rows,)
+
+
+def _gradient_asked(given: tuple[Tensor, ...]) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in given)
+
+
+def _arrays(kind: Any, given: Sequence[Tensor]) -> Any:
+    """Give `GRUArrays` or `LSTMArrays` of tensors, each as it lies in memory."""
+    return kind(*(x.detach().numpy() for x in given))
 
 
 def _visible(states: np.ndarray, start: Tensor) -> Tensor:
@@ -73,7 +127,7 @@ class _GRURecurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
-        states, kept = gru_recurrence(_arrays(given))
+        states, kept = gru_recurrence(_arrays(GRUArrays, given))
         out = _visible(states, given[1])
         # Saved through torch, which notices when one of them is changed before the way back, and
         # lets go of them with the graph.
@@ -84,11 +138,77 @@ class _GRURecurrence(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *given, _, states, kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return differentiable(_run_plainly, given, ctx.needs_input_grad, grad)
-        wanted = GRUArrays(*ctx.needs_input_grad)
-        arrays = grad.numpy(), states.numpy(), kept.numpy(), _arrays(tuple(given))
-        found = gru_adjoint(*arrays, wanted)
+            return differentiable(_gru_plainly, given, ctx.needs_input_grad, grad)
+        wanted, arrays = GRUArrays(*ctx.needs_input_grad), _arrays(GRUArrays, given)
+        found = gru_adjoint(grad.numpy(), states.numpy(), kept.numpy(), arrays, wanted)
         return tuple(None if x is None else torch.from_numpy(x) for x in found)
+
+
+def _gru_plainly(x: Tensor, start: Tensor, *weights: Tensor) -> Tensor:
+    """States in torch operations, through which every kind of derivative passes."""
+    return torch.gru(x, start[None], weights, True, 1, 0.0, False, False, False)[0]
+
+
+class _LSTMRecurrence(torch.autograd.Function):
+    """States and cells over time, with a hand-written adjoint; arguments as `LSTMArrays`."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Tensor) -> tuple[Tensor, Tensor]:
+        arrays = lstm_recurrence(_arrays(LSTMArrays, given))
+        out = tuple(_visible(x, given[1]) for x in arrays[:2])
+        ctx.save_for_backward(*given, *out, *(torch.from_numpy(x) for x in arrays))
+        # Cells that no loss looks at have no gradient: none is made up of zeros.
+        ctx.set_materialize_grads(False)
+        return out[0], out[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        *given, _, _, states, cells, kept = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            arrived = [(k, g) for k, g in enumerate(grads) if g is not None]
+
+            def run(*again: Tensor) -> list[Tensor]:
+                found = _lstm_plainly(*again)
+                return [found[k] for k, _ in arrived]
+
+            return differentiable(run, given, ctx.needs_input_grad, [g for _, g in arrived])
+        wanted, arrays = LSTMArrays(*ctx.needs_input_grad), _arrays(LSTMArrays, given)
+        found = lstm_adjoint(
+            *(None if g is None else g.numpy() for g in grads),
+            *(x.numpy() for x in (states, cells, kept)), arrays, wanted,
+        )  # fmt: skip
+        return tuple(None if x is None else torch.from_numpy(x) for x in found)
+
+
+def _lstm_plainly(
+    x: Tensor, start: Tensor, cell_start: Tensor, input_weight: Tensor, weights: Tensor,
+    input_bias: Tensor, bias: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """States and cells in torch operations, through which every kind of derivative passes.
+
+    Step by step, since torch's own layer keeps no cells.
+    """
+    h, c, states, cells = start, cell_start, [], []
+    for fed in nn.functional.linear(x, input_weight, input_bias + bias).unbind(0):
+        i, f, g, o = (fed + h @ weights.T).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        states.append(h)
+        cells.append(c)
+    return torch.stack(states), torch.stack(cells)
+
+
+def _cells(layer: nn.LSTM, x: Tensor, before: Tensor, first: Tensor) -> Tensor:
+    """Form c of every step from h of every step: a linear recurrence, gates in one product."""
+    n = layer.hidden_size
+    gates, g = gate_drive(layer, x, before, slice(0, 3 * n)).split([2 * n, n], 2)
+    i, keep = torch.sigmoid(gates).split(n, 2)
+    fed = i * torch.tanh(g)
+    c, steps = first, []
+    for kept, new in zip(keep.unbind(0), fed.unbind(0), strict=True):
+        c = torch.addcmul(new, kept, c)
+        steps.append(c)
+    return torch.stack(steps)
 
 
 class GRU(GatedRNN):
@@ -178,8 +298,8 @@ class LSTM(GatedRNN):
     Ollivier 2018, arXiv:1804.11188, with their ``1 - dt / tau`` made exact and tau given.
 
     The state (trial, 2 x n_layers x hidden) holds h of all layers, the first one first, then c of
-    all layers. Torch keeps c of the last step only; those between are formed from h, by the
-    equation above.
+    all layers. Where torch's own layer runs, which keeps c of the last step only, those between
+    are formed from h, by the equation above.
 
     Examples
     --------
@@ -189,7 +309,7 @@ class LSTM(GatedRNN):
     torch.Size([3, 10, 1])
     """
 
-    _cell = nn.LSTM
+    _cell = _LSTMLayer
     _gate = "forget"
     _n_carried = 2
 
@@ -203,14 +323,10 @@ class LSTM(GatedRNN):
                     getattr(layer, f"bias_ih_l0{end}")[rows] = -self._keep_biases(tau).float()
                     getattr(layer, f"bias_hh_l0{end}")[rows] = 0.0
 
-    def _cells(self, layer: nn.Module, x: Tensor, before: Tensor, first: Tensor) -> Tensor:
-        """Form c of every step from h of every step: a linear recurrence, gates in one product."""
-        drive = self._drive(layer, x, before, slice(0, 3 * self.n_hidden))
-        gates, g = drive.split([2 * self.n_hidden, self.n_hidden], 2)
-        i, keep = torch.sigmoid(gates).split(self.n_hidden, 2)
-        fed = i * torch.tanh(g)
-        c, steps = first, []
-        for kept, new in zip(keep.unbind(0), fed.unbind(0), strict=True):
-            c = torch.addcmul(new, kept, c)
-            steps.append(c)
-        return torch.stack(steps)
+    def _steps(
+        self, layer: nn.Module, x: Tensor, start: list[Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        if self.bidirectional:
+            return super()._steps(layer, x, start)
+        above, (_, cells) = layer(x, tuple(start), every=True)
+        return above, cells

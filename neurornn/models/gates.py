@@ -228,12 +228,10 @@ class GatedRNN(RecurrentModel):
                     first[j : j + 1].contiguous() for j in range(k, len(first), self.n_layers)
                 ]
             below.append(x.transpose(0, 1))
-            given = start[0] if self._n_carried == 1 else tuple(start)
-            above, _ = layer(below[-1], given)
+            above, cell = self._steps(layer, below[-1], start)
             hidden.append(above)
-            if self._n_carried == 2 and not self.bidirectional:
-                before = torch.cat([start[0], above[:-1]])
-                cells.append(self._cells(layer, below[-1], before, start[1][0]))
+            if cell is not None:
+                cells.append(cell)
             x = above.transpose(0, 1)
         return below, hidden, cells
 
@@ -242,17 +240,12 @@ class GatedRNN(RecurrentModel):
         n_blocks = self.n_state // self.n_hidden
         return state.reshape(len(state), n_blocks, self.n_hidden).transpose(0, 1)
 
-    def _cells(self, layer: nn.Module, x: Tensor, before: Tensor, first: Tensor) -> Tensor:
-        """Cells of every step, (time, trial, hidden), where the layer has them."""
-        raise NotImplementedError
-
-    def _drive(
-        self, layer: nn.Module, x: Tensor, before: Tensor, rows: slice, end: str = ""
-    ) -> Tensor:
-        """What some gates are a sigmoid of, at all steps in one product."""
-        bias = getattr(layer, f"bias_ih_l0{end}")[rows] + getattr(layer, f"bias_hh_l0{end}")[rows]
-        fed = nn.functional.linear(x, getattr(layer, f"weight_ih_l0{end}")[rows], bias)
-        return fed + nn.functional.linear(before, getattr(layer, f"weight_hh_l0{end}")[rows])
+    def _steps(
+        self, layer: nn.Module, x: Tensor, start: list[Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Outputs of every step, (time, trial, ...), and cells where states hold them."""
+        above, _ = layer(x, start[0] if self._n_carried == 1 else tuple(start))
+        return above, None
 
     def read(self, states: Tensor, inputs: Tensor) -> Tensor:
         """Linear read-out of the top layer."""
@@ -307,7 +300,7 @@ class GatedRNN(RecurrentModel):
                         before = torch.cat([half[1:], zero])
                     else:
                         before = torch.cat([begin[k : k + 1] if len(begin) else zero, half[:-1]])
-                    drive = self._drive(self.layers[k], fed, before, self._keep_rows, end)
+                    drive = gate_drive(self.layers[k], fed, before, self._keep_rows, end)
                     # -log(sigmoid(a)) = softplus(-a): exact where the gate is all but 1.
                     found.append(self.dt / nn.functional.softplus(-drive.double()))
         n_units = self.n_layers * len(self._ends) * self.n_hidden
@@ -395,6 +388,26 @@ class GatedRNN(RecurrentModel):
             },
             coords={**self._unit_labels(), "quartile": ["lower", "upper"]},
         )
+
+
+def gate_drive(layer: nn.Module, x: Tensor, before: Tensor, rows: slice, end: str = "") -> Tensor:
+    """What some gates are a sigmoid of, at all steps in one product.
+
+    Parameters
+    ----------
+    layer : torch's own names for its weights.
+    x : (time, trial, input)
+    before : (time, trial, hidden), the state before each step.
+    rows : of the weights, those of the gates asked for.
+    end : of the names of the weights, ``"_reverse"`` for the half that runs backward.
+
+    Returns
+    -------
+    (time, trial, rows)
+    """
+    bias = getattr(layer, f"bias_ih_l0{end}")[rows] + getattr(layer, f"bias_hh_l0{end}")[rows]
+    fed = nn.functional.linear(x, getattr(layer, f"weight_ih_l0{end}")[rows], bias)
+    return fed + nn.functional.linear(before, getattr(layer, f"weight_hh_l0{end}")[rows])
 
 
 def _labels(inputs: Any) -> dict[str, Any]:

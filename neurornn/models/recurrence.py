@@ -174,10 +174,10 @@ def _plain(
 
 
 def differentiable(
-    run: Callable[..., Tensor],
+    run: Callable[..., Tensor | list[Tensor]],
     arguments: Sequence[Tensor | None],
     needed: Sequence[bool],
-    grad: Tensor,
+    grad: Tensor | list[Tensor],
 ) -> tuple[Tensor | None, ...]:
     """Gradients that can be differentiated again: through plain torch, run once more."""
     with torch.enable_grad():

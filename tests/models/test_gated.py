@@ -300,47 +300,57 @@ def test_small_models_are_fitted_by_lbfgs_and_ranked(cell):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often the compiled loops ran."""
+    """How often the compiled loops ran, and whether they kept what an adjoint needs."""
     runs = []
 
-    def run(given, keep=True, kernel=gated.gru_recurrence):
-        runs.append(keep)
-        return kernel(given, keep)
+    def watched(kernel):
+        def run(given, keep=True):
+            runs.append(keep)
+            return kernel(given, keep)
 
-    monkeypatch.setattr(gated, "gru_recurrence", run)
+        return run
+
+    for name in ("gru_recurrence", "lstm_recurrence"):
+        monkeypatch.setattr(gated, name, watched(getattr(gated, name)))
     return runs
 
 
-def one_layer(n_input=3, n_hidden=4, dtype=torch.float64, n_trials=2, n_steps=5):
-    """A layer as a function of tensors alone, and tensors: inputs, start, weights."""
-    model = nr.models.GRU(n_input, n_hidden, 1, dt=0.01, rng=0).to(dtype)
-    layer, rng = model.layers[0], torch.Generator().manual_seed(0)
+def one_layer(cell, n_input=3, n_hidden=4, n_trials=2, n_steps=5):
+    """A layer as a function of tensors alone, and tensors: inputs, starts, weights."""
+    layer = cell(n_input, n_hidden, 1, dt=0.01, rng=0).double().layers[0]
+    rng = torch.Generator().manual_seed(0)
     names = [name for name, _ in layer.named_parameters()]
 
-    def run(x, start, *weights):
-        named = dict(zip(names, weights, strict=True))
-        return torch.func.functional_call(layer, named, (x, start[None]))[0]
+    def run(x, start, *rest):
+        named = dict(zip(names, rest[-4:], strict=True))
+        if cell is nr.models.GRU:
+            return torch.func.functional_call(layer, named, (x, start[None]))[0]
+        given = (x, (start[None], rest[0][None]), True)
+        return torch.cat(torch.func.functional_call(layer, named, given)[1])
 
-    x = torch.randn(n_steps, n_trials, n_input, generator=rng, dtype=dtype)
-    start = torch.randn(n_trials, n_hidden, generator=rng, dtype=dtype)
+    x = torch.randn(n_steps, n_trials, n_input, generator=rng, dtype=torch.float64)
+    n_starts = 1 if cell is nr.models.GRU else 2
+    starts = torch.randn(n_starts, n_trials, n_hidden, generator=rng, dtype=torch.float64)
     weights = [p.detach().clone() for p in layer.parameters()]
-    return run, [v.requires_grad_() for v in (x, start, *weights)]
+    return run, [v.requires_grad_() for v in (x, *(s.clone() for s in starts), *weights)]
 
 
-# Sums of up to some hundred numbers of size one, over steps of a mean: a few roundings.
+# Sums of up to some hundred numbers of size one, over steps of a mean: a few roundings of each
+# of the two, of which torch's own are the larger.
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("n_layers", [1, 2])
 @pytest.mark.parametrize("size", [(1, 1, 3, 1), (1, 30, 1, 16), (6, 1, 2, 5), (5, 40, 20, 33)])
-def test_compiled_models_are_those_of_torch(size, n_layers, dtype, tolerance, counted):
+@both
+def test_compiled_models_are_those_of_torch(cell, size, n_layers, dtype, tolerance, counted):
     n_trials, n_steps, n_input, n_hidden = size
-    model = nr.models.GRU(n_input, n_hidden, 2, dt=0.01, n_layers=n_layers, rng=0).to(dtype)
+    model = cell(n_input, n_hidden, 2, dt=0.01, n_layers=n_layers, rng=0).to(dtype)
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(n_trials, n_steps, n_input, generator=rng, dtype=dtype).requires_grad_()
     first = torch.randn(n_trials, model.n_state, generator=rng, dtype=dtype).requires_grad_()
 
     def step():
         out = model(x, first)
-        loss = out.output.square().mean() + (out.states[:, -1] ** 2).mean()
+        loss = out.output.square().mean() + out.states[:, -1].square().mean()
         return [*out, *torch.autograd.grad(loss, [x, first, *model.parameters()])]
 
     fast = step()
@@ -349,41 +359,51 @@ def test_compiled_models_are_those_of_torch(size, n_layers, dtype, tolerance, co
         plain = step()
     assert len(counted) == n_layers
     # Against the largest gradient: with one unit, a single number may be what is left of two.
-    largest = max(float(x.abs().max()) for x in plain[2:])
+    largest = max(float(g.abs().max()) for g in plain[2:])
     for k, (one, other) in enumerate(zip(fast, plain, strict=True)):
         assert one.dtype == dtype and one.shape == other.shape
         size_of = 1.0 if k < 2 else largest
         torch.testing.assert_close(one, other, rtol=0, atol=tolerance * size_of)
 
 
-def test_adjoint_of_every_argument_of_a_layer(counted):
-    run, given = one_layer()
+@both
+def test_adjoint_of_every_argument_of_a_layer(cell, counted):
+    run, given = one_layer(cell)
     # Tolerances of gradcheck itself: 1e-5 absolute and 1e-3 relative, steps of 1e-6.
     assert gradcheck(run, tuple(given))
     assert counted
 
 
-def test_gradients_of_a_layer_can_be_differentiated(counted):
-    run, given = one_layer(2, 2, n_steps=3)
+@both
+def test_gradients_of_a_layer_can_be_differentiated(cell, counted):
+    run, given = one_layer(cell, 2, 2, n_steps=3)
     assert gradgradcheck(run, tuple(given))
+    # Of states alone, where cells take no gradient.
+    assert gradgradcheck(lambda *tensors: run(*tensors)[:3], tuple(given))
     assert counted
 
 
-def test_layers_are_saved_as_those_of_torch_are():
-    own, torchs = nr.models.GRU(3, 4, 1, dt=0.01, rng=0).layers[0], torch.nn.GRU(3, 4)
+@both
+def test_layers_are_those_of_torch_with_its_names(cell):
+    own = cell(3, 4, 1, dt=0.01, rng=0).layers[0]
+    torchs = (torch.nn.GRU if cell is nr.models.GRU else torch.nn.LSTM)(3, 4)
     assert {k: v.shape for k, v in own.state_dict().items()} == {
         k: v.shape for k, v in torchs.state_dict().items()
     }
     torchs.load_state_dict(own.state_dict())
-    x = torch.randn(7, 2, 3, generator=torch.Generator().manual_seed(0))
-    # Float32, seven steps of a mean of numbers of size one.
-    torch.testing.assert_close(
-        own(x, torch.zeros(1, 2, 4)), torchs(x, torch.zeros(1, 2, 4)), rtol=0, atol=1e-6
+    x, zero = (
+        torch.randn(7, 2, 3, generator=torch.Generator().manual_seed(0)),
+        torch.zeros(1, 2, 4),
     )
+    hx = zero if cell is nr.models.GRU else (zero, zero)
+    # Float32, seven steps of a mean of numbers of size one; shapes of the last state as well.
+    torch.testing.assert_close(own(x, hx), torchs(x, hx), rtol=0, atol=1e-6)
+    torch.testing.assert_close(own(x), torchs(x), rtol=0, atol=1e-6)
 
 
-def test_nothing_is_kept_where_no_gradient_is_wanted(counted):
-    run, given = one_layer()
+@both
+def test_nothing_is_kept_where_no_gradient_is_wanted(cell, counted):
+    run, given = one_layer(cell)
     expected = run(*given)
     with torch.no_grad():
         found = run(*given)
@@ -393,8 +413,9 @@ def test_nothing_is_kept_where_no_gradient_is_wanted(counted):
     assert counted == [True, False, False]
 
 
-def test_transforms_and_tangents_take_the_layer_of_torch(counted):
-    run, given = one_layer()
+@both
+def test_transforms_and_tangents_take_the_layer_of_torch(cell, counted):
+    run, given = one_layer(cell)
     tensors = tuple(x.detach() for x in given)
     grads = torch.autograd.grad(run(*given).pow(2).sum(), given)
     assert len(counted) == 1
@@ -413,53 +434,63 @@ def test_transforms_and_tangents_take_the_layer_of_torch(counted):
         torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-10)
 
 
+@both
 @pytest.mark.parametrize("where", [(torch.compiler, "is_compiling"), (torch.jit, "is_tracing")])
-def test_where_torch_writes_down_what_runs_the_loops_do_not(where, monkeypatch, counted):
-    model = nr.models.GRU(2, 4, 1, dt=0.01, rng=0)
+def test_where_torch_writes_down_what_runs_the_loops_do_not(cell, where, monkeypatch, counted):
+    model = cell(2, 4, 1, dt=0.01, rng=0)
     monkeypatch.setattr(*where, lambda: True)
     model(X)
     assert not counted
 
 
-def test_half_precision_and_what_does_not_fit_go_to_torch(counted):
-    run, given = one_layer()
-    half = [x.detach().bfloat16() for x in given]
-    assert run(*half).dtype == torch.bfloat16
-    layer = nr.models.GRU(3, 4, 1, dt=0.01).double().layers[0]
-    x, start = (v.detach() for v in given[:2])
-    for wrong in ((x[..., :2], start[None]), (x, start[None, :1]), (x, start[None, :, :3])):
-        with pytest.raises(RuntimeError):
-            layer(*wrong)
-    with pytest.raises((RuntimeError, ValueError)):
-        layer(x.float(), start[None])
-    alone, _ = layer(x[:, 0], start[:1])
-    assert alone.shape == (5, 4) and not counted
+@both
+def test_half_precision_and_what_does_not_fit_go_to_torch(cell, counted):
+    x, zero = X.transpose(0, 1), torch.zeros(1, 3, 4, dtype=torch.float64)
+
+    def of(start):
+        return start if cell is nr.models.GRU else (start, start)
+
+    half = cell(2, 4, 1, dt=0.01).to(torch.bfloat16)
+    assert half(X).output.dtype == torch.bfloat16
+    layer = cell(2, 4, 1, dt=0.01).double().layers[0]
+    for wrong in ((x[..., :1], zero), (x, zero[:, :1]), (x, zero[..., :3]), (x.float(), zero)):
+        with pytest.raises((RuntimeError, ValueError)):
+            layer(wrong[0], of(wrong[1]))
+    alone, _ = layer(x[:, 0], of(zero[:, 0]))
+    assert alone.shape == (25, 4)
+    cell(2, 4, 1, dt=0.01, bidirectional=True)(X)
+    assert not counted
     # Float64, in another order.
-    torch.testing.assert_close(alone, layer(x, start[None])[0][:, 0], rtol=0, atol=1e-12)
-    nr.models.GRU(2, 4, 1, dt=0.01, bidirectional=True)(X)
-    assert counted == [True]
+    torch.testing.assert_close(alone, layer(x, of(zero))[0][:, 0], rtol=0, atol=1e-12)
+    assert counted
 
 
+@both
 @pytest.mark.parametrize(("n_trials", "n_steps"), [(0, 3), (2, 0)])
-def test_no_trials_and_no_steps(n_trials, n_steps):
-    out = nr.models.GRU(2, 4, 1, dt=0.01, n_layers=2)(torch.zeros(n_trials, n_steps, 2))
+def test_no_trials_and_no_steps(cell, n_trials, n_steps):
+    model = cell(2, 4, 1, dt=0.01, n_layers=2)
+    out = model(torch.zeros(n_trials, n_steps, 2))
     assert out.output.shape == (n_trials, n_steps, 1)
-    assert out.states.shape == (n_trials, n_steps, 8)
+    assert out.states.shape == (n_trials, n_steps, model.n_state)
 
 
+@both
 @pytest.mark.parametrize("what", ["states", "inputs", "start", "weights"])
-def test_what_is_changed_before_the_way_back_is_noticed(what):
-    run, given = one_layer()
-    out = run(*given)
-    changed = {"states": out, "inputs": given[0], "start": given[1], "weights": given[3]}
+def test_what_is_changed_before_the_way_back_is_noticed(cell, what):
+    model = cell(3, 4, 1, dt=0.01, rng=0).double()
+    layer, (_, given) = model.layers[0], one_layer(cell)
+    starts = [s[None] for s in given[1:-4]]
+    out, _ = layer(given[0], starts[0] if cell is nr.models.GRU else tuple(starts))
+    changed = {"states": out, "inputs": given[0], "start": given[1], "weights": layer.weight_hh_l0}
     with torch.no_grad():
         changed[what].mul_(3)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
 
 
-def test_a_graph_kept_is_passed_twice():
-    run, given = one_layer()
+@both
+def test_a_graph_kept_is_passed_twice(cell):
+    run, given = one_layer(cell)
     loss = run(*given).pow(2).sum()
     first = torch.autograd.grad(loss, given, retain_graph=True)
     second = torch.autograd.grad(loss, given)
