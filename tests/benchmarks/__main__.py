@@ -87,7 +87,7 @@ SECTIONS = {
         leaky_step.rows,
     ),
     "gated_step": (
-        "a training step of GRU beside torch's GRU, one thread",
+        "a training step of GRU and LSTM beside torch's own, one thread",
         gated_step.COLUMNS,
         gated_step.rows,
     ),
