@@ -7,6 +7,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "closed_loop": ["closed_loop_scores", "intended_velocity", "run_closed_loop"],
         "dropping": ["neuron_dropping"],
+        "kalman": ["KalmanFilter"],
+        "place": ["PlaceDecoder", "TargetDecoder"],
+        "recurrent": ["RecurrentClassifier", "RecurrentDecoder"],
         "scores": ["fitts_bit_rate", "movement_scores", "place_errors", "target_scores"],
+        "stream": ["Stream"],
+        "wiener": ["RidgeDecoder", "WienerCascade", "WienerFilter"],
     },
 )

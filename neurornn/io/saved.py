@@ -27,6 +27,15 @@ ALLOWED = {
     "FitResult": "neurornn.training.result:FitResult",
     "League": "neurornn.compare.table:League",
     "GradientFlow": "neurornn.training.gradients:GradientFlow",
+    "WienerFilter": "neurornn.decode.wiener:WienerFilter",
+    "RidgeDecoder": "neurornn.decode.wiener:RidgeDecoder",
+    "WienerCascade": "neurornn.decode.wiener:WienerCascade",
+    "KalmanFilter": "neurornn.decode.kalman:KalmanFilter",
+    "PlaceDecoder": "neurornn.decode.place:PlaceDecoder",
+    "TargetDecoder": "neurornn.decode.place:TargetDecoder",
+    "RecurrentDecoder": "neurornn.decode.recurrent:RecurrentDecoder",
+    "RecurrentClassifier": "neurornn.decode.recurrent:RecurrentClassifier",
+    "Stream": "neurornn.decode.stream:Stream",
 }
 
 _HEADER = "neurornn_saved"

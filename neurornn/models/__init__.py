@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "base": ["ModelOutput", "RecurrentModel"],
         "bounded": ["LogBounded"],
         "context": ["CausalCNN"],
-        "dropout": ["SequenceDropout"],
+        "dropout": ["SequenceDropout", "UnitDropout"],
         "gated": ["GRU", "LSTM"],
         "leaky": ["LeakyRNN"],
         "observation": ["CalciumRNN"],

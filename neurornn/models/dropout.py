@@ -71,3 +71,38 @@ class SequenceDropout(nn.Dropout):
         if not self.training or self.p == 0:
             return x
         return x * dropout_mask(x.shape[0], x.shape[2], self.p, x)[:, None]
+
+
+class UnitDropout(SequenceDropout):
+    """Silence a share of the inputs that itself is drawn anew for every sequence.
+
+    Parameters
+    ----------
+    p : largest share, at least 0 and below 1; each sequence draws its own between 0 and `p`.
+
+    Notes
+    -----
+    What is dropped stands at 0, the mean of a standardised input, and what is kept is not scaled
+    up: a decoder trained so has met recordings that lost few units and recordings that lost many,
+    and reads both. Masks come from torch's global generator, in training mode only.
+
+    References
+    ----------
+    Sussillo et al. 2016, Nat Commun 7:13749, doi:10.1038/ncomms13749 (decoders made robust by
+    perturbed training data); Keshtkaran & Pandarinath 2019, NeurIPS 32, arXiv:1908.07896
+    (coordinated dropout).
+
+    Examples
+    --------
+    >>> x = UnitDropout(0.5)(torch.ones(4, 100, 8))
+    >>> bool((x == x[:, :1]).all()), sorted(set(x.flatten().tolist()))
+    (True, [0.0, 1.0])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop features of (trial, time, feature)."""
+        if not self.training or self.p == 0 or x.ndim != 3:
+            return super().forward(x)
+        share = self.p * torch.rand(len(x), 1, dtype=x.dtype, device=x.device)
+        kept = torch.rand(len(x), x.shape[2], dtype=x.dtype, device=x.device) >= share
+        return x * kept[:, None]

@@ -1,0 +1,426 @@
+"""One bin of a decoder: counts to features, then one step of a linear map or of a network.
+
+Every function works in the arrays it is given and allocates nothing; a decoder's prediction on a
+whole recording runs the same steps, so stream and batch cannot drift apart.
+"""
+
+import numpy as np
+from numba import njit
+
+from neurornn._kernels.filtering import kalman_covariance, kalman_mean
+from neurornn._kernels.recurrent_functions import FUNCTIONS, function_row
+from neurornn._kernels.recurrent_product import add_product
+
+#: What the watch over the units says of each.
+LIVE, SILENT, STUCK, NOISY, DROPPED = 0, 1, 2, 3, 4
+
+#: Powers of a count that a feature may be made of.
+POWERS = (0.5, 1.0, 1.5, 2.0)
+#: Relative change in a step below which a covariance is taken for steady.
+SETTLED = 1e-13
+
+_TANH, _SIGMOID = FUNCTIONS["tanh"], FUNCTIONS["sigmoid"]
+
+
+@njit(cache=True, nogil=True)
+def transformed(c, power):
+    """Return a count to one of `POWERS`, by roots and products alone."""
+    if power == 1.0:
+        return c
+    if power == 0.5:
+        return np.sqrt(c)
+    return c * c if power == 2.0 else c * np.sqrt(c)
+
+
+@njit(cache=True, nogil=True)
+def prepare_bin(
+    counts, power, lowest, centre, scale, smooth, features, watched, limits, verdict, fill,
+    smoothing, pace, watch_pace,
+):  # fmt: skip
+    """Turn the counts of a bin into features, and watch over the units.
+
+    A feature is the z-score of a power of the count. A unit that fell silent, is stuck at a
+    value or fires as it never did is told from the others and stood in for.
+
+    Parameters
+    ----------
+    counts : (unit,), NaN where a unit was not recorded; what is below `lowest` becomes NaN.
+    power : of the count, one of `POWERS`.
+    centre, scale : (unit,)
+        Mean and sd of the transformed count; followed where `pace` is above 0. A scale of 0 marks
+        a unit without information.
+    smooth : (unit,), features smoothed so far; replaced.
+    features : (unit,); replaced.
+    watched : (4, unit)
+        Bins without a spike so far, bins at one same count so far, the count before, running mean
+        of the size of the feature; replaced.
+    limits : (3, unit)
+        Longest silence, longest stay at one count, largest running mean that are believed.
+    verdict : (unit,), `LIVE`, `SILENT`, ...; replaced, but for `DROPPED`, which stays.
+    fill : (unit, unit)
+        Expected feature of a unit that is not live from those of the others, or (0, 0) for 0.
+    smoothing : share of the smoothed feature that is kept from bin to bin.
+    pace : share of centre and variance that is replaced in a bin.
+    watch_pace : share of the running mean that is replaced in a bin; 0 to keep all verdicts.
+
+    Returns
+    -------
+    n_changed : verdicts that changed. n_invalid : counts below `lowest`.
+    """
+    n, n_changed, n_invalid, n_out = len(counts), 0, 0, 0
+    for i in range(n):
+        c = counts[i]
+        if c < lowest:
+            counts[i] = c = np.nan
+            n_invalid += 1
+        if np.isnan(c):
+            features[i] = 0.0
+            n_out += 1
+            continue
+        f = transformed(c, power)
+        z = (f - centre[i]) / scale[i] if scale[i] > 0 else 0.0
+        if watch_pace > 0 and verdict[i] != DROPPED:
+            watched[0, i] = watched[0, i] + 1 if c == 0 else 0
+            watched[1, i] = watched[1, i] + 1 if c != 0 and c == watched[2, i] else 0
+            watched[2, i] = c
+            watched[3, i] += watch_pace * (abs(z) - watched[3, i])
+            new = LIVE
+            if watched[0, i] > limits[0, i]:
+                new = SILENT
+            elif watched[1, i] > limits[1, i]:
+                new = STUCK
+            elif watched[3, i] > limits[2, i]:
+                new = NOISY
+            if new != verdict[i]:
+                verdict[i] = new
+                n_changed += 1
+        if verdict[i] != LIVE:
+            features[i] = 0.0
+            n_out += 1
+            continue
+        features[i] = z
+        if pace > 0 and scale[i] > 0:
+            away = f - centre[i]
+            centre[i] += pace * away
+            variance = scale[i] * scale[i]
+            scale[i] = np.sqrt(max(variance + pace * (away * away - variance), 1e-6))
+    # A verdict that changed in this bin has no stand-in yet: the caller makes one and fills.
+    if n_out and not n_changed:
+        fill_in(verdict, fill, features)
+    if smoothing > 0 and not n_changed:
+        smooth_in(smoothing, smooth, features)
+    return n_changed, n_invalid
+
+
+@njit(cache=True, nogil=True)
+def fill_in(verdict, fill, features):
+    """Put the expected feature in for every unit that is not live."""
+    if not len(fill):
+        return
+    for i in range(len(features)):
+        if verdict[i] != LIVE:
+            total = 0.0
+            for j in range(len(features)):
+                if verdict[j] == LIVE:
+                    total += fill[i, j] * features[j]
+            features[i] = total
+
+
+@njit(cache=True, nogil=True)
+def smooth_in(smoothing, smooth, features):
+    """Replace the features by their exponential average over time."""
+    for i in range(len(features)):
+        smooth[i] = smoothing * smooth[i] + (1 - smoothing) * features[i]
+        features[i] = smooth[i]
+
+
+@njit(cache=True, nogil=True)
+def survey_units(counts, power, centre, scale, watch_pace, limits):
+    """Longest silence, longest stay at one count, largest running mean of units that are well.
+
+    Parameters
+    ----------
+    counts : (time, unit), NaN where a unit was not recorded.
+    power, centre, scale, watch_pace : as for `prepare_bin`.
+    limits : (3, unit), raised to what is found.
+    """
+    n_bins, n = counts.shape
+    for i in range(n):
+        silent, same, last, recent = 0, 0, -1.0, 0.8
+        for t in range(n_bins):
+            c = counts[t, i]
+            if np.isnan(c):
+                continue
+            silent = silent + 1 if c == 0 else 0
+            same = same + 1 if c != 0 and c == last else 0
+            last = c
+            f = transformed(c, power)
+            z = (f - centre[i]) / scale[i] if scale[i] > 0 else 0.0
+            recent += watch_pace * (abs(z) - recent)
+            limits[0, i] = max(limits[0, i], silent)
+            limits[1, i] = max(limits[1, i], same)
+            limits[2, i] = max(limits[2, i], recent)
+
+
+@njit(cache=True, nogil=True)
+def lagged_step(features, weights, pending, out):
+    """One bin of a linear map of the last bins: ``out = sum_l weights[l] features[t - l]``.
+
+    Parameters
+    ----------
+    features : (unit,)
+    weights : (unit, lag * output), of the present bin first.
+    pending : (lag, output)
+        What bins already seen contribute to this output and those to come; moved on by one.
+    out : (output,)
+    """
+    n_lags, n_out = pending.shape
+    flat = pending.reshape(n_lags * n_out)
+    for i in range(len(features)):
+        x = features[i]
+        row = weights[i]
+        for j in range(len(flat)):
+            flat[j] += x * row[j]
+    for o in range(n_out):
+        out[o] = flat[o]
+    for j in range(len(flat) - n_out):
+        flat[j] = flat[j + n_out]
+    for j in range(len(flat) - n_out, len(flat)):
+        flat[j] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def linear_bin(features, weights, bias, coefficients, bounds, pending, between, out):
+    """One bin of a Wiener filter, and of the polynomials behind it in a cascade.
+
+    Parameters
+    ----------
+    features, weights, pending : as for `lagged_step`.
+    bias : (output,)
+    coefficients : (output, power), of rising powers; (output, 0) for none.
+    bounds : (2, output)
+        The linear output is kept within them: a polynomial is nowhere beyond its data.
+    between : (output,), the linear output; replaced.
+    out : (output,)
+    """
+    lagged_step(features, weights, pending, between)
+    for o in range(len(out)):
+        x = between[o] + bias[o]
+        if coefficients.shape[1]:
+            x = min(max(x, bounds[0, o]), bounds[1, o])
+            total = 0.0
+            for k in range(coefficients.shape[1] - 1, -1, -1):
+                total = total * x + coefficients[o, k]
+            x = total
+        out[o] = x
+
+
+@njit(cache=True, nogil=True)
+def kalman_bin(
+    features, weights, pending, transition, offset, process, information, nothing, steady,
+    covariance, settled, evidence, state, work, wide, seen,
+):  # fmt: skip
+    """One bin of a Kalman filter on the features of the last bins.
+
+    Parameters
+    ----------
+    features, weights, pending : as for `lagged_step`; the output is ``H' R^-1 y``.
+    transition, offset, process, information, covariance, state : as for `kalman_mean`.
+    nothing : (state, state), zeros: the information of a bin that was not recorded.
+    steady : (state, state), the covariance that a long run comes to.
+    settled : (1,), 1 once it is there; replaced.
+    evidence : (state,), work : (2, state), wide : (3, state, state), scratch.
+    seen : False where the bin was not recorded: the state is only carried on.
+    """
+    lagged_step(features, weights, pending, evidence)
+    if not seen:
+        for i in range(len(evidence)):
+            evidence[i] = 0.0
+        kalman_covariance(transition, process, nothing, covariance, wide)
+        settled[0] = 0
+        kalman_mean(transition, offset, covariance, nothing, evidence, state, work)
+        return
+    if not settled[0]:
+        change = kalman_covariance(transition, process, information, covariance, wide)
+        if change <= SETTLED:
+            covariance[:] = steady
+            settled[0] = 1
+    kalman_mean(transition, offset, covariance, information, evidence, state, work)
+
+
+@njit(cache=True, nogil=True)
+def poisson_evidence(counts, verdict, log_rates, expected, log_likelihood):
+    """Log-likelihood of the counts of live units in every state, up to a constant.
+
+    Parameters
+    ----------
+    counts : (unit,), NaN where a unit was not recorded.
+    verdict : (unit,), only live units count.
+    log_rates, expected : (unit, state), log of the expected count and the count itself.
+    log_likelihood : (state,), replaced.
+    """
+    for k in range(len(log_likelihood)):
+        log_likelihood[k] = 0.0
+    for i in range(len(counts)):
+        c = counts[i]
+        if verdict[i] != 0 or np.isnan(c):
+            continue
+        rates, means = log_rates[i], expected[i]
+        for k in range(len(log_likelihood)):
+            log_likelihood[k] += c * rates[k] - means[k]
+
+
+@njit(cache=True, nogil=True)
+def gru_step(x, input_weight, hidden_weight, input_bias, hidden_bias, hidden, fed, columns):
+    """One step of a gated recurrent unit (Cho et al. 2014, arXiv:1406.1078; torch's equation).
+
+    Parameters
+    ----------
+    x : (1, input). hidden : (1, hidden), before; replaced.
+    input_weight, hidden_weight : (input or hidden, 3 * width)
+        Gates r, z, n side by side, each filled up to `width` columns.
+    input_bias, hidden_bias : (3 * width,)
+    fed : (2, 3 * width), scratch.
+    columns : of a tile of `add_product`.
+    """
+    n, width = hidden.shape[1], fed.shape[1] // 3
+    fed[0] = input_bias
+    fed[1] = hidden_bias
+    add_product(x, input_weight, fed[:1], columns)
+    add_product(hidden, hidden_weight, fed[1:], columns)
+    gates = fed[0]
+    for j in range(2 * width):
+        gates[j] += fed[1, j]
+    function_row(_SIGMOID, gates[: 2 * width], gates[: 2 * width])
+    for j in range(2 * width, 3 * width):
+        gates[j] += gates[j - 2 * width] * fed[1, j]
+    function_row(_TANH, gates[2 * width :], gates[2 * width :])
+    for j in range(n):
+        new = gates[2 * width + j]
+        hidden[0, j] = new + gates[width + j] * (hidden[0, j] - new)
+
+
+@njit(cache=True, nogil=True)
+def lstm_step(x, input_weight, hidden_weight, bias, hidden, cell, fed, columns):
+    """One step of a long short-term memory (Hochreiter & Schmidhuber 1997; torch's equation).
+
+    Parameters
+    ----------
+    x : (1, input). hidden, cell : (1, hidden), before; replaced.
+    input_weight, hidden_weight : (input or hidden, 4 * width)
+        Gates i, f, g, o side by side, each filled up to `width` columns.
+    bias : (4 * width,)
+    fed : (1, 4 * width), scratch.
+    columns : of a tile of `add_product`.
+    """
+    n, width = hidden.shape[1], fed.shape[1] // 4
+    fed[0] = bias
+    add_product(x, input_weight, fed, columns)
+    add_product(hidden, hidden_weight, fed, columns)
+    gates = fed[0]
+    function_row(_SIGMOID, gates[: 2 * width], gates[: 2 * width])
+    function_row(_TANH, gates[2 * width : 3 * width], gates[2 * width : 3 * width])
+    function_row(_SIGMOID, gates[3 * width :], gates[3 * width :])
+    for j in range(n):
+        cell[0, j] = gates[width + j] * cell[0, j] + gates[j] * gates[2 * width + j]
+    function_row(_TANH, cell[0], hidden[0])
+    for j in range(n):
+        hidden[0, j] *= gates[3 * width + j]
+
+
+@njit(cache=True, nogil=True)
+def leaky_step(x, input_weight, hidden_weight, bias, alpha, kind, current, hidden, fed, columns):
+    """One step of a leaky network, as `models.LeakyRNN` runs it.
+
+    Parameters
+    ----------
+    x : (1, input). hidden : (1, hidden), before; replaced.
+    input_weight, hidden_weight : (input or hidden, width), filled up to `width` columns.
+    bias : (width,). alpha : (hidden,), share of the state that is replaced.
+    kind : number of the nonlinearity. current : the current form, else the rate form.
+    fed : (2, width), scratch.
+    columns : of a tile of `add_product`.
+    """
+    n = hidden.shape[1]
+    fed[0] = bias
+    add_product(x, input_weight, fed[:1], columns)
+    if current:
+        function_row(kind, hidden[0], fed[1, :n])
+        add_product(fed[1:, :n], hidden_weight, fed[:1], columns)
+    else:
+        add_product(hidden, hidden_weight, fed[:1], columns)
+        function_row(kind, fed[0], fed[0])
+    for j in range(n):
+        hidden[0, j] += alpha[j] * (fed[0, j] - hidden[0, j])
+
+
+@njit(cache=True, nogil=True)
+def mean_of_members(hidden, weights, bias, out):
+    """Mean linear read-out of several networks.
+
+    Parameters
+    ----------
+    hidden : (member, 1, hidden). weights : (member, output, hidden). bias : (output,), their mean.
+    out : (output,)
+    """
+    n_members, _, n = hidden.shape
+    for o in range(len(out)):
+        total = 0.0
+        for m in range(n_members):
+            for j in range(n):
+                total += weights[m, o, j] * hidden[m, 0, j]
+        out[o] = bias[o] + total / n_members
+
+
+@njit(cache=True, nogil=True)
+def gru_bin(
+    features, input_weight, hidden_weight, input_bias, hidden_bias, out_weight, out_bias,
+    columns, x, hidden, fed, out,
+):  # fmt: skip
+    """One bin of several gated recurrent units; arrays as for `gru_step`, members first."""
+    for i in range(len(features)):
+        x[0, i] = features[i]
+    for m in range(len(hidden)):
+        gru_step(
+            x, input_weight[m], hidden_weight[m], input_bias[m], hidden_bias[m], hidden[m], fed,
+            columns,
+        )  # fmt: skip
+    mean_of_members(hidden, out_weight, out_bias, out)
+
+
+@njit(cache=True, nogil=True)
+def lstm_bin(
+    features, input_weight, hidden_weight, bias, out_weight, out_bias, columns, x, hidden, cell,
+    fed, out,
+):  # fmt: skip
+    """One bin of several long short-term memories; arrays as for `lstm_step`, members first."""
+    for i in range(len(features)):
+        x[0, i] = features[i]
+    for m in range(len(hidden)):
+        lstm_step(x, input_weight[m], hidden_weight[m], bias[m], hidden[m], cell[m], fed, columns)
+    mean_of_members(hidden, out_weight, out_bias, out)
+
+
+@njit(cache=True, nogil=True)
+def leaky_bin(
+    features, input_weight, hidden_weight, bias, alpha, out_weight, out_bias, kind, current,
+    n_substeps, columns, x, hidden, shown, fed, out,
+):  # fmt: skip
+    """One bin of several leaky networks; arrays as for `leaky_step`, members first.
+
+    `shown` (member, 1, hidden) is what the read-out sees: the states, or f of them in the current
+    form.
+    """
+    for i in range(len(features)):
+        x[0, i] = features[i]
+    for m in range(len(hidden)):
+        for _ in range(n_substeps):
+            leaky_step(
+                x, input_weight[m], hidden_weight[m], bias[m], alpha[m], kind, current,
+                hidden[m], fed, columns,
+            )  # fmt: skip
+        if current:
+            function_row(kind, hidden[m, 0], shown[m, 0])
+        else:
+            shown[m] = hidden[m]
+    mean_of_members(shown, out_weight, out_bias, out)

@@ -1,0 +1,505 @@
+"""What all decoders share: checks, preparation, held-out errors, prediction, the stream."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from neurornn._core.checks import check_bin_size, check_count
+from neurornn._core.confidence import Estimate, conformal_halfwidth, to_dataset
+from neurornn._core.errors import DataError, NameUnknownError, UnitError, nearest
+from neurornn._core.report import Reported, Table, parameters_table
+from neurornn._core.status import Status
+from neurornn._core.units import seconds_per
+from neurornn._kernels.streaming import POWERS
+from neurornn.data.splitters import BlockedSplit
+from neurornn.decode.inputs import Bins, as_bins, same_units
+from neurornn.decode.machines import Machine, make_machine
+from neurornn.decode.preparation import (
+    WATCH_TAU,
+    Preparation,
+    features_of,
+    learn_preparation,
+)
+from neurornn.decode.stream import Stream
+from neurornn.io.saved import Saved
+
+SIGNALS = ("counts", "features")
+STAND_INS = ("expected", "mean")
+#: A gap in a stream of up to so many s is stepped over; after a longer one it starts anew.
+MAX_GAP = 5.0
+
+
+class Stretch(NamedTuple):
+    """A gapless stretch: features (time, unit), counts (time, unit), targets (time, output)."""
+
+    features: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    targets: NDArray[Any]
+
+
+class Learned(NamedTuple):
+    """What a decoder learned.
+
+    Attributes
+    ----------
+    machine : the running part.
+    preparation : counts to features.
+    held_out : (time, output), predictions of bins by a decoder that had not seen them; NaN where
+        there are none.
+    spread : (time, output), the machine's own idea of the sd of these predictions.
+    chosen : name -> what was chosen on held-out blocks.
+    """
+
+    machine: Machine
+    preparation: Preparation
+    held_out: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    chosen: dict[str, Any]
+
+
+class Decoder(Reported, Saved, BaseEstimator):
+    """Base of all decoders. A subclass has `_learn`, and its settings in ``__init__``.
+
+    Settings that all share: ``bin_size``, ``signal``, ``smoothing``, ``adaptation_tau``,
+    ``watch``, ``stand_in``, ``n_folds``, ``confidence_level``.
+    """
+
+    #: The targets are labels of classes.
+    _labelled = False
+    #: Whether a power of the counts may be taken for a feature.
+    _takes_powers = True
+
+    bin_size: float
+    signal: str
+    smoothing: float
+    adaptation_tau: float | None
+    watch: bool
+    stand_in: str
+    n_folds: int
+    confidence_level: float
+
+    def fit(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> Self:
+        """Fit the decoder.
+
+        Parameters
+        ----------
+        counts : (time, unit) or (trial, time, unit), array or DataArray; or a list of (time, unit)
+            Spikes per bin; NaN where a unit was not recorded. A gap in the ``time`` of a DataArray
+            is a join: no history crosses it.
+        targets : (time, output) or (trial, time, output), or a list
+            In any unit; NaN where unknown. A DataArray's ``attrs["units"]`` is kept and later
+            asked for.
+        trials : (time,), label of the trial of each bin; a change is a join.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        KindError, ShapeError, UnitError, DataError
+            Each says what came, what was needed and what to do.
+        """
+        self._check_settings()
+        if targets is None:
+            raise DataError(
+                "targets is None; the decoder requires y to be passed, but the target y is None",
+                "What is to be decoded was needed, (time, output)",
+                "Pass for example the velocity of the hand",
+            )
+        bins = as_bins(
+            counts, targets, trials=trials, bin_size=self.bin_size, signal=self.signal,
+            labelled=self._labelled,
+        )  # fmt: skip
+        self._check_enough(bins)
+        one = not isinstance(targets, list | tuple) and np.ndim(targets) + self._labelled == 1
+        self._begin(bins, one)
+        learned = self._learn(bins)
+        self._machine, self._preparation = learned.machine, learned.preparation
+        self._account(bins, learned)
+        return self
+
+    def _check_settings(self) -> None:
+        check_bin_size(self.bin_size)
+        check_count(self.n_folds, "n_folds")
+        for name, value, known in (
+            ("signal", self.signal, SIGNALS), ("stand_in", self.stand_in, STAND_INS),
+        ):  # fmt: skip
+            if value not in known:
+                raise NameUnknownError(
+                    f"{name} is {value!r}", f"One of {', '.join(known)} was needed",
+                    nearest(str(value), known),
+                )  # fmt: skip
+        if self.smoothing < 0 or (self.adaptation_tau is not None and self.adaptation_tau <= 0):
+            raise DataError(
+                f"smoothing is {self.smoothing} s and adaptation_tau {self.adaptation_tau} s",
+                "Times in s of at least 0 were needed, adaptation_tau above 0 or None",
+                "Leave them at their defaults",
+            )
+
+    def _check_enough(self, bins: Bins) -> None:
+        y = bins.targets
+        assert y is not None
+        if self._labelled:
+            return
+        known = np.isfinite(y).all(axis=1)
+        if known.sum() < 2 * self.n_folds:
+            raise DataError(
+                f"{int(known.sum())} bins with counts and targets came, n_samples="
+                f"{int(known.sum())}",
+                f"At least {2 * self.n_folds} were needed for {self.n_folds} blocks",
+                "Record for longer, or pass fewer n_folds",
+            )
+        flat = np.ptp(y[known], axis=0) == 0
+        if flat.any():
+            raise DataError(
+                f"Output {bins.output[flat][0]} of the targets never changes",
+                "Targets that change over time were needed",
+                "Leave that output out, or check the selection",
+            )
+        if not np.any(np.nanstd(bins.counts, axis=0) > 0):
+            raise DataError(
+                "No unit ever changes its count",
+                "At least one unit that fires at times was needed",
+                "Check the units and the bin size",
+            )
+
+    def _begin(self, bins: Bins, one: bool) -> None:
+        self.n_features_in_ = bins.counts.shape[1]
+        self.units_, self.outputs_ = bins.unit, bins.output
+        self.target_units_ = bins.units
+        self._one_output = one
+
+    # What subclasses use.
+
+    def _learn(self, bins: Bins) -> Learned:
+        """Choose on held-out blocks, then fit on everything."""
+        raise NotImplementedError
+
+    def _prepared(self, bins: Bins, power: float = 1.0) -> tuple[Preparation, list[Stretch]]:
+        """Learn the preparation and apply it stretch by stretch."""
+        preparation = learn_preparation(
+            bins.counts,
+            power=power if self.signal == "counts" else 1.0,
+            lowest=0.0 if self.signal == "counts" else -np.inf,
+            smoothing=float(np.exp(-self.bin_size / self.smoothing)) if self.smoothing else 0.0,
+            pace=0.0 if self.adaptation_tau is None else self._share(self.adaptation_tau),
+            watch_pace=self._share(WATCH_TAU) if self.watch else 0.0,
+            stand_in=self.stand_in,
+        )
+        assert bins.targets is not None
+        return preparation, [
+            Stretch(features_of(preparation, bins.counts[s]), bins.counts[s], bins.targets[s])
+            for s in bins.stretches
+        ]
+
+    def _share(self, tau: float) -> float:
+        """Share of a running mean that is replaced in a bin."""
+        return float(-np.expm1(-self.bin_size / tau))
+
+    def _powers(self, power: float | str) -> Sequence[float]:
+        """Powers of the counts to try."""
+        if power == "auto":
+            return POWERS if self.signal == "counts" else (1.0,)
+        if power not in POWERS:
+            raise DataError(
+                f"power is {power!r}",
+                f"One of {', '.join(map(str, POWERS))} or 'auto' was needed",
+                "0.5 takes the square root of the counts",
+            )
+        return (float(power),)
+
+    def _folds(self, bins: Bins, purge: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Rows of training and of test of every block of time."""
+        return BlockedSplit(self.n_folds, purge=purge).split(bins.counts)
+
+    def _account(self, bins: Bins, learned: Learned) -> None:
+        """Errors on held-out blocks: the table, and the reach of the intervals."""
+        y, guess = bins.targets, learned.held_out
+        assert y is not None
+        n_out = guess.shape[1]
+        scaled, error = np.full(n_out, np.nan), np.full(n_out, np.nan)
+        reach, r2 = np.full(n_out, np.inf), np.full(n_out, np.nan)
+        for o in range(n_out):
+            known = np.isfinite(guess[:, o]) & np.isfinite(y[:, o])
+            away = y[known, o] - guess[known, o]
+            unit = away / learned.spread[known, o]
+            if not len(away):
+                continue
+            scaled[o], error[o] = np.sqrt(np.mean(unit**2)), np.sqrt(np.mean(away**2))
+            reach[o] = conformal_halfwidth(unit, self.confidence_level)
+            r2[o] = 1 - np.sum(away**2) / np.sum((y[known, o] - y[known, o].mean()) ** 2)
+        self._rms, self._reach, self.chosen_ = scaled, reach, learned.chosen
+        how = f"held-out blocks of the training data, {self.n_folds} folds"
+        units = self.target_units_ or "1"
+        self.parameters_ = to_dataset(
+            [
+                Estimate(
+                    name="r2", value=r2, units="1", long_name="R2 on held-out blocks", method=how,
+                    dims=("output",), reason="a score of blocks, not an estimate",
+                ),
+                Estimate(
+                    name="rmse", value=error, units=units, long_name="root mean square error",
+                    method=how, dims=("output",), reason="a score of blocks, not an estimate",
+                ),
+            ],
+            confidence_level=self.confidence_level,
+            coords={"output": self.outputs_},
+            status=[str(Status.OK)] * n_out,
+            status_dims=("output",),
+        )  # fmt: skip
+        self.status_ = self.parameters_["status"]
+
+    # What a user calls.
+
+    def stream(self, state: str | os.PathLike[str] | None = None) -> Stream:
+        """Return a stream that decodes bin by bin.
+
+        Parameters
+        ----------
+        state : path
+            What ``stream.save`` has written: go on from there, bit for bit.
+
+        Raises
+        ------
+        FileFormatError
+            The state belongs to another decoder.
+        """
+        check_is_fitted(self, "parameters_")
+        stream = Stream(
+            make_machine(self._machine.kind, self._machine.arrays, self._machine.settings),
+            Preparation(self._preparation.arrays, self._preparation.settings),
+            {
+                "decoder": type(self).__name__,
+                "bin_size": self.bin_size,
+                "units": np.asarray(self.units_).tolist(),
+                "outputs": np.asarray(self.outputs_).tolist(),
+                "target_units": self.target_units_,
+                "error_rms": self._rms.tolist(),
+                # JSON has no infinity; what is beyond every error covers all.
+                "reach": np.nan_to_num(self._reach, posinf=1e300).tolist(),
+                "max_gap": MAX_GAP,
+            },
+        )
+        if state is not None:
+            stream.restore(state)
+        return stream
+
+    def predict(
+        self, counts: Any, *, trials: ArrayLike | None = None, return_interval: bool = False
+    ) -> Any:
+        """Decode a recording, as the stream would.
+
+        Parameters
+        ----------
+        counts : as for `fit`.
+        trials : (time,), label of the trial of each bin; the decoder starts anew in each.
+        return_interval : also return the predictive interval at `confidence_level`.
+
+        Returns
+        -------
+        (time, output) of all bins in order, or a DataArray on the time axis of `counts`.
+        interval : the same with a last axis of 2, where asked for.
+
+        Raises
+        ------
+        ShapeError, DataError, UnitError
+            Other units, another order of them, or another bin size than at the fit.
+        """
+        check_is_fitted(self, "parameters_")
+        bins = self._bins_of(counts, trials)
+        out, interval = self._run(bins, return_interval)
+        given = self._finish(out, counts)
+        if not return_interval:
+            return given
+        return given, self._finish(interval, counts)
+
+    def _bins_of(self, counts: Any, trials: ArrayLike | None, targets: Any = None) -> Bins:
+        bins = as_bins(
+            counts, targets, trials=trials, bin_size=self.bin_size, signal=self.signal,
+            labelled=self._labelled,
+        )  # fmt: skip
+        labelled = isinstance(counts, xr.DataArray) and "unit" in counts.coords
+        same_units(self.units_, bins, labelled)
+        return bins
+
+    def _run(self, bins: Bins, with_interval: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+        stream = self.stream()
+        out = np.empty((len(bins.counts), stream.n_outputs))
+        interval = np.empty((*out.shape, 2) if with_interval else (0,))
+        for k, stretch in enumerate(bins.stretches):
+            if k:
+                stream.reset()
+            if not with_interval:
+                out[stretch] = stream.run(bins.counts[stretch])
+                continue
+            for t in range(stretch.start, stretch.stop):
+                stream.step(bins.counts[t], out[t])
+                interval[t] = stream.interval
+        return out, interval
+
+    def _finish(self, values: NDArray[Any], counts: Any) -> Any:
+        """Give an answer the axes of the question."""
+        if isinstance(counts, xr.DataArray) and "trial" not in counts.dims:
+            dims: tuple[str, ...] = ("time", "output")
+            coords: dict[str, Any] = {"output": self.outputs_}
+            if "time" in counts.coords:
+                coords["time"] = counts["time"].values
+            if values.ndim == 3:
+                dims, coords = (*dims, "ci_bound"), {**coords, "ci_bound": ["lower", "upper"]}
+            attrs = {"units": self.target_units_} if self.target_units_ else {}
+            return xr.DataArray(values, dims=dims, coords=coords, attrs=attrs)
+        return values[:, 0] if self._one_output else values
+
+    def _check_unit_of(self, targets: Any) -> None:
+        """Refuse targets in another unit than at the fit."""
+        if not isinstance(targets, xr.DataArray) or not self.target_units_:
+            return
+        units = str(targets.attrs.get("units", ""))
+        if units and units != self.target_units_ and seconds_per(units) is None:
+            raise UnitError(
+                f"The targets are in {units}, those of the fit in {self.target_units_}",
+                "Targets in the unit of the fit were needed",
+                "Convert them, and set attrs['units']",
+            )
+
+    def _report_table(self) -> Table:
+        chosen = ", ".join(f"{k} {_short(v)}" for k, v in self.chosen_.items())
+        notes = [f"chosen on held-out blocks: {chosen}"] if chosen else []
+        return parameters_table(
+            self.parameters_,
+            f"{type(self).__name__}: {self.n_features_in_} units, bins of {self.bin_size:g} s",
+            notes=notes,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.positive_only = self.signal == "counts"
+        tags.target_tags.multi_output = not self._labelled
+        tags.target_tags.required = True
+        return tags
+
+    def _to_saved(self) -> dict[str, Any]:
+        check_is_fitted(self, "parameters_")
+        from neurornn.decode.stream import _as_table
+
+        arrays = {"machine": self._machine.arrays, "preparation": self._preparation.arrays}
+        return {
+            "settings": {
+                "init": self._plain_params(),
+                "kind": self._machine.kind,
+                "machine": self._machine.settings,
+                "preparation": self._preparation.settings,
+                "chosen": self.chosen_,
+                "units": np.asarray(self.units_).tolist(),
+                "outputs": np.asarray(self.outputs_).tolist(),
+                "target_units": self.target_units_,
+                "one_output": self._one_output,
+                "error_rms": np.nan_to_num(self._rms).tolist(),
+                "reach": np.nan_to_num(self._reach, posinf=1e300).tolist(),
+            },
+            "tables": {
+                "parameters": self.parameters_,
+                **{name: _as_table(a) for name, a in arrays.items()},
+            },
+        }
+
+    def _plain_params(self) -> dict[str, Any]:
+        return dict(self.get_params())
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Self:
+        from neurornn.decode.stream import _as_arrays
+
+        s = content.settings
+        self = cls(**s["init"])
+        self.parameters_ = content.tables["parameters"]
+        self.status_ = self.parameters_["status"]
+        self._machine = make_machine(
+            s["kind"], _as_arrays(content.tables["machine"]), s["machine"]
+        )
+        self._preparation = Preparation(
+            _as_arrays(content.tables["preparation"]), s["preparation"]
+        )
+        self.units_, self.outputs_ = np.asarray(s["units"]), np.asarray(s["outputs"])
+        self.n_features_in_, self.target_units_ = len(self.units_), s["target_units"]
+        self._one_output, self.chosen_ = s["one_output"], s["chosen"]
+        self._rms, self._reach = np.asarray(s["error_rms"]), np.asarray(s["reach"])
+        return self
+
+
+class MovementDecoder(Decoder):
+    """Base of decoders of numbers: velocity, position, force."""
+
+    _estimator_type = "regressor"
+
+    def score(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> float:
+        """Return R2, the mean over outputs, on bins whose targets are known.
+
+        Raises
+        ------
+        UnitError
+            The targets are in another unit than those of the fit.
+        """
+        from sklearn.metrics import r2_score
+
+        check_is_fitted(self, "parameters_")
+        self._check_unit_of(targets)
+        bins = self._bins_of(counts, trials, targets)
+        out, _ = self._run(bins, False)
+        assert bins.targets is not None
+        known = np.isfinite(bins.targets).all(axis=1)
+        return float(r2_score(bins.targets[known], out[known]))
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import RegressorTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"
+        tags.regressor_tags = RegressorTags()
+        return tags
+
+
+def run_machine(
+    machine: Machine, stretches: Sequence[Stretch]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Outputs and spreads of a machine over stretches, each from the start: (time, output)."""
+    n = sum(len(s.features) for s in stretches)
+    out, spread = np.empty((n, machine.n_outputs)), np.empty((n, machine.n_outputs))
+    t = 0
+    for stretch in stretches:
+        machine.reset()
+        live = np.zeros(stretch.features.shape[1], np.int64)
+        for z, c in zip(stretch.features, stretch.counts, strict=True):
+            machine.step(z, c, live, True)
+            out[t] = machine.out
+            machine.spread(spread[t])
+            t += 1
+    return out, spread
+
+
+def cut(stretches: Sequence[Stretch], rows: NDArray[Any]) -> list[Stretch]:
+    """The parts of stretches at some rows, counted over all; a hole ends a stretch."""
+    keep = np.zeros(sum(len(s.features) for s in stretches), dtype=bool)
+    keep[rows] = True
+    out, begin = [], 0
+    for s in stretches:
+        inside = keep[begin : begin + len(s.features)]
+        begin += len(s.features)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
+        out += [
+            Stretch(s.features[a:b], s.counts[a:b], s.targets[a:b])
+            for a, b in zip(edges[::2], edges[1::2], strict=True)
+        ]
+    return out
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,347 @@
+"""Kalman filter: the outputs move as they did in training, and the units see them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.checks import check_bin_size, check_count
+from neurornn._core.errors import DataError, ShapeError
+from neurornn.decode.base import (
+    Learned,
+    MovementDecoder,
+    Stretch,
+    cut,
+    run_machine,
+)
+from neurornn.decode.inputs import Bins
+from neurornn.decode.machines import KalmanMachine, steady_covariance
+from neurornn.decode.preparation import Preparation
+from neurornn.decode.wiener import Histories, Moments, mean_r2, moments
+
+#: Lags that are tried, bins: by how much movement may follow the counts.
+LAGS = (0, 1, 2, 3, 4)
+
+
+class _Motion(NamedTuple):
+    """How the state moves: ``x' = A x + noise``."""
+
+    transition: NDArray[np.float64]
+    process: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+class KalmanFilter(MovementDecoder):
+    """Kalman filter: outputs that move linearly, seen through the counts.
+
+    Parameters
+    ----------
+    bin_size : s, width of the bins.
+    lag : bins by which the outputs follow the counts, or ``"auto"`` for the best of 0 to 4 on
+        held-out blocks (0 where ``n_lags`` is above 1).
+    n_lags : bins of history that are taken for one observation; 1 is the usual filter.
+    derivative : let the state hold the change of every output too.
+    steady_state : use the gain of the long run from the first bin on.
+    power, signal, smoothing, adaptation_tau, watch, stand_in, n_folds, confidence_level
+        As for `WienerFilter`.
+
+    Attributes
+    ----------
+    parameters_ : Dataset over ``output``
+        ``r2`` and ``rmse`` (unit of the target) on held-out blocks; ``status``.
+    chosen_ : what was chosen on held-out blocks.
+    transition_, process_ : (state, state), of standardised outputs (and their changes).
+
+    Notes
+    -----
+    ``x_t = A x_{t-1} + w``, ``z_t = H x_{t-lag} + v``, with x the standardised outputs and z the
+    features. No true first state is needed: the filter starts from the mean and covariance of the
+    outputs. The update is in information form, of the size of the state however many units there
+    are, and once the covariance is steady a bin costs a few small products. For a velocity filter
+    pass the velocity as targets, for position and velocity pass both; for ReFIT pass the targets
+    made by `intended_velocity`.
+
+    References
+    ----------
+    Kalman 1960, J Basic Eng 82:35, doi:10.1115/1.3662552; Wu et al. 2006, Neural Comput 18:80,
+    doi:10.1162/089976606774841585 (for decoding, with the lag); Malik et al. 2011, IEEE Trans
+    Neural Syst Rehabil Eng 19:25, doi:10.1109/TNSRE.2010.2092443 (steady state).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> velocity = rng.normal(size=(2000, 2))
+    >>> for t in range(1, 2000): velocity[t] += 0.9 * velocity[t - 1]
+    >>> counts = rng.poisson(np.exp(0.3 * velocity @ rng.normal(size=(2, 20))))
+    >>> decoder = KalmanFilter(bin_size=0.05, lag=0).fit(counts[:1500], velocity[:1500])
+    >>> decoder.score(counts[1500:], velocity[1500:]) > 0.7
+    True
+    """
+
+    def __init__(
+        self,
+        bin_size: float = 0.05,
+        *,
+        lag: int | str = "auto",
+        n_lags: int = 1,
+        derivative: bool = True,
+        steady_state: bool = False,
+        power: float | str = "auto",
+        signal: str = "counts",
+        smoothing: float = 0.0,
+        adaptation_tau: float | None = None,
+        watch: bool = True,
+        stand_in: str = "expected",
+        n_folds: int = 5,
+        confidence_level: float = 0.9,
+    ) -> None:
+        self.bin_size = bin_size
+        self.lag = lag
+        self.n_lags = n_lags
+        self.derivative = derivative
+        self.steady_state = steady_state
+        self.power = power
+        self.signal = signal
+        self.smoothing = smoothing
+        self.adaptation_tau = adaptation_tau
+        self.watch = watch
+        self.stand_in = stand_in
+        self.n_folds = n_folds
+        self.confidence_level = confidence_level
+
+    @classmethod
+    def from_matrices(
+        cls,
+        *,
+        transition: ArrayLike,
+        offset: ArrayLike | None = None,
+        gain: ArrayLike | None = None,
+        process: ArrayLike | None = None,
+        observation: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
+        baseline: ArrayLike | None = None,
+        bin_size: float,
+        units: str = "",
+    ) -> Self:
+        """Make a decoder of matrices that are known, for example one that ran on a rig.
+
+        Parameters
+        ----------
+        transition : (state, state), A. offset : (state,), b.
+        gain : (state, unit)
+            Steady gain K: ``x_t = A x_{t-1} + K u_t + b``, with u the counts. Or else
+        process, observation, noise : (state, state), (unit, state), (unit, unit)
+        baseline : (unit,)
+            ``x_t = A x_{t-1} + b + w``, ``u_t = H x_t + d + v``: W, H, R and d.
+        bin_size : s.
+        units : unit of the state.
+
+        Returns
+        -------
+        A fitted decoder whose outputs are the states. It has seen no data: its errors are NaN.
+
+        Raises
+        ------
+        ShapeError, DataError
+            Sizes that do not fit, or neither a gain nor a model.
+        """
+        self = cls(check_bin_size(bin_size), watch=False, power=1.0, lag=0, derivative=False)
+        a = np.atleast_2d(np.asarray(transition, dtype=float))
+        k = len(a)
+        seen = gain if gain is not None else observation
+        if seen is None or (gain is None and (process is None or noise is None)):
+            raise DataError(
+                "Neither a gain nor process, observation and noise came",
+                "One of the two was needed",
+                "Pass gain= for a filter in its steady state",
+            )
+        across = np.asarray(seen, dtype=float)
+        across = across if gain is not None else across.T
+        b = np.zeros(k) if offset is None else np.asarray(offset, dtype=float)
+        if a.shape != (k, k) or across.ndim != 2 or len(across) != k or b.shape != (k,):
+            raise ShapeError(
+                f"transition has shape {a.shape}, offset {b.shape}, gain or observation "
+                f"{np.shape(seen)}",
+                "(state, state), (state,) and (state, unit), or (unit, state), were needed",
+                "Transpose what is the wrong way round",
+            )
+        n = across.shape[1]
+        d = np.zeros(n) if baseline is None else np.asarray(baseline, dtype=float)
+        settings = {"steady_state": gain is not None}
+        if gain is not None:
+            arrays = {"weights": across.T, "information": np.zeros((k, k)), "process": np.eye(k)}
+            steady = np.eye(k)
+        else:
+            r = np.asarray(noise, dtype=float)
+            evidence = np.linalg.solve(r, across.T)
+            w = np.asarray(process, dtype=float)
+            arrays = {"weights": evidence, "information": across @ evidence, "process": w}
+            steady = steady_covariance(a, w, arrays["information"])
+        arrays |= {
+            "transition": a, "offset": b, "steady": steady, "first_mean": np.zeros(k),
+            "first_covariance": steady, "read": np.eye(k), "bias": np.zeros(k),
+        }  # fmt: skip
+        quiet = {
+            "power": 1.0, "lowest": 0.0, "smoothing": 0.0, "pace": 0.0, "watch_pace": 0.0,
+            "stand_in": "mean",
+        }  # fmt: skip
+        plain = {
+            "centre": d, "scale": np.ones(n), "covariance": np.eye(n),
+            "limits": np.full((3, n), np.inf),
+        }  # fmt: skip
+        labels = np.arange(k)
+        empty = Bins(np.zeros((0, n)), np.zeros((0, k)), np.zeros(0, np.int64), np.arange(n),
+                     labels, units)  # fmt: skip
+        self._begin(empty, False)
+        self._machine, self._preparation = (
+            KalmanMachine(arrays, settings), Preparation(plain, quiet),
+        )  # fmt: skip
+        none = np.zeros((0, k))
+        self._account(empty, Learned(self._machine, self._preparation, none, none, {}))
+        self.transition_, self.process_ = a, arrays["process"]
+        return self
+
+    def _learn(self, bins: Bins) -> Learned:
+        check_count(self.n_lags, "n_lags")
+        lags: Sequence[int] = LAGS if self.n_lags == 1 else (0,)
+        if self.lag != "auto":
+            if not isinstance(self.lag, int | np.integer) or self.lag < 0:
+                raise DataError(
+                    f"lag is {self.lag!r}", "A whole number of bins, 0 or more, or 'auto' was "
+                    "needed", "A filter cannot wait for counts to come: 0 or more",
+                )  # fmt: skip
+            lags = (int(self.lag),)
+        best: tuple[float, Any] | None = None
+        for power in self._powers(self.power):
+            preparation, stretches = self._prepared(bins, power)
+            for lag, held_out, spread in self._tried(bins, stretches, lags):
+                score = mean_r2(bins.targets, held_out)
+                if best is None or not score <= best[0]:
+                    best = (score, (power, lag, preparation, stretches, held_out, spread))
+        assert best is not None
+        power, lag, preparation, stretches, held_out, spread = best[1]
+        fit = _KalmanFit(self, bins, stretches, lag + self.n_lags)
+        machine = fit.machine(fit.total, np.arange(len(bins.counts)), lag)
+        self.transition_, self.process_ = machine.arrays["transition"], machine.arrays["process"]
+        return Learned(machine, preparation, held_out, spread, {"power": power, "lag": lag})
+
+    def _tried(self, bins: Bins, stretches: Sequence[Stretch], lags: Sequence[int]) -> Any:
+        """Predictions of blocks that were held out, for every lag."""
+        fit = _KalmanFit(self, bins, stretches, max(lags) + self.n_lags)
+        shape = (len(bins.counts), bins.targets.shape[1])  # type: ignore[union-attr]
+        found = {lag: (np.full(shape, np.nan), np.ones(shape)) for lag in lags}
+        for train, test in self._folds(bins, max(lags) + self.n_lags):
+            sums = fit.without(train)
+            for lag in lags:
+                machine = fit.machine(sums, train, lag)
+                held_out, spread = found[lag]
+                held_out[test], spread[test] = run_machine(machine, cut(stretches, test))
+        for lag, (held_out, spread) in found.items():
+            yield lag, held_out, spread
+
+
+class _KalmanFit:
+    """Moments of states and histories, from which filters of any part and lag are made."""
+
+    def __init__(
+        self, decoder: KalmanFilter, bins: Bins, stretches: Sequence[Stretch], n_lags: int
+    ) -> None:
+        assert bins.targets is not None
+        self.decoder, self.n_lags, self.targets = decoder, n_lags, bins.targets
+        self.known = np.isfinite(bins.targets).all(axis=1)
+        self.centre = np.nanmean(bins.targets, axis=0)
+        self.scale = np.nanstd(bins.targets, axis=0)
+        parts = []
+        for s in bins.stretches:
+            x = (bins.targets[s] - self.centre) / self.scale
+            if decoder.derivative:
+                change = np.diff(x, axis=0, prepend=x[:1])
+                x = np.column_stack([x, change])
+            parts.append(x)
+        states = np.concatenate(parts)
+        if decoder.derivative:
+            n = len(self.centre)
+            sd = np.nanstd(states[:, n:], axis=0)
+            states[:, n:] /= np.where(sd > 0, sd, 1.0)
+        self.states = states
+        self.known &= np.isfinite(states).all(axis=1)
+        joins = np.concatenate([[True], np.diff(bins.run) != 0])
+        #: Rows whose state follows that of the row before.
+        self.follows = self.known & ~joins & np.concatenate([[False], self.known[:-1]])
+        self.histories = Histories(stretches, n_lags)
+        self.total = moments(self.histories, np.nan_to_num(states), self.known)
+
+    def without(self, train: NDArray[np.intp]) -> Moments:
+        """Moments of a part of the rows."""
+        out = self.known.copy()
+        out[train] = False
+        return self.total.less(moments(self.histories, np.nan_to_num(self.states), out))
+
+    def motion(self, rows: NDArray[np.intp]) -> _Motion:
+        """How the state moves, from some of the rows."""
+        used = np.zeros(len(self.states), dtype=bool)
+        used[rows] = True
+        to = np.flatnonzero(self.follows & used & np.concatenate([[False], used[:-1]]))
+        if len(to) <= self.states.shape[1]:
+            raise DataError(
+                f"{len(to)} bins have a known target in the bin before",
+                f"More than {self.states.shape[1]} were needed to learn how the outputs move",
+                "Record for longer, or mask fewer bins",
+            )
+        before, after = self.states[to - 1], self.states[to]
+        transition = np.linalg.lstsq(before, after, rcond=None)[0].T
+        left = after - before @ transition.T
+        spread = self.states[self.known & used]
+        # The least process noise keeps a state that is a difference of another one well behaved.
+        process = left.T @ left / len(left) + 1e-9 * np.eye(left.shape[1])
+        return _Motion(transition, process, np.atleast_2d(np.cov(spread.T)))
+
+    def machine(self, sums: Moments, rows: NDArray[np.intp], lag: int) -> KalmanMachine:
+        """Make the filter of some rows and a lag."""
+        motion = self.motion(rows)
+        k = self.states.shape[1]
+        n_units = self.histories.features[0].shape[1]
+        # Histories run from the oldest bin: the last n_lags blocks before the lag are observed.
+        last = (self.n_lags - lag) * n_units
+        seen = np.arange(last - self.decoder.n_lags * n_units, last)
+        n = sums.n_rows
+        mean_h = sums.gram[-1, seen] / n
+        mean_x = sums.cross[-1] / n
+        among = sums.gram[np.ix_(seen, seen)] / n - np.outer(mean_h, mean_h)
+        across = sums.cross[seen] / n - np.outer(mean_h, mean_x)
+        states = self._state_moment(rows) - np.outer(mean_x, mean_x)
+        observation = np.linalg.solve(states + 1e-12 * np.eye(k), across.T).T
+        noise = among - observation @ states @ observation.T
+        # As much of the off-diagonal is taken back as there are unknowns for each bin.
+        back = min(1.0, len(seen) / max(n, 1))
+        diagonal = np.maximum(np.diag(noise), 1e-6)
+        noise = (1 - back) * noise
+        noise[np.diag_indices_from(noise)] = diagonal * (1 + 1e-9)
+        evidence = np.linalg.solve(noise, observation)
+        by_lag = evidence.reshape(self.decoder.n_lags, n_units, k)[::-1]
+        weights = np.concatenate([np.zeros((lag, n_units, k)), by_lag])
+        information = observation.T @ evidence
+        steady = steady_covariance(motion.transition, motion.process, information)
+        n_out = len(self.centre)
+        read = np.zeros((n_out, k))
+        read[:, :n_out] = np.diag(self.scale)
+        arrays = {
+            "weights": weights.transpose(1, 0, 2).reshape(n_units, -1),
+            "transition": motion.transition,
+            "offset": np.zeros(k),
+            "process": motion.process,
+            "information": information,
+            "steady": steady,
+            "first_mean": np.zeros(k),
+            "first_covariance": motion.covariance,
+            "read": read,
+            "bias": self.centre,
+        }
+        return KalmanMachine(arrays, {"steady_state": bool(self.decoder.steady_state)})
+
+    def _state_moment(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        used = np.zeros(len(self.states), dtype=bool)
+        used[rows] = True
+        x = self.states[used & self.known]
+        return x.T @ x / len(x)

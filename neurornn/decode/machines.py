@@ -1,0 +1,323 @@
+"""The running part of a decoder: fixed arrays, a state, and one step a bin. NumPy and numba alone.
+
+A machine knows nothing of fitting or of torch, so a saved stream runs where torch is not
+installed. All arrays of the state are made once; a step writes into them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurornn._kernels.filtering import kalman_gain, posterior_step
+from neurornn._kernels.recurrent_functions import FUNCTIONS
+from neurornn._kernels.recurrent_product import GROUPS_OF, LANES, padded
+from neurornn._kernels.streaming import (
+    gru_bin,
+    kalman_bin,
+    leaky_bin,
+    linear_bin,
+    lstm_bin,
+    poisson_evidence,
+)
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Machine:
+    """One kind of decoder at work.
+
+    Parameters
+    ----------
+    arrays : name -> what does not change.
+    settings : plain values.
+
+    Attributes
+    ----------
+    state : name -> what is carried from bin to bin; copied, it is the whole memory.
+    out : (output,), the output of the last bin, in the unit of the targets.
+    """
+
+    kind = ""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> None:
+        self.arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        self.settings = dict(settings)
+        self.state: Arrays = {}
+        self.out = np.zeros(self.n_outputs)
+        self._prepare()
+        self.reset()
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that come out of a step."""
+        return len(self.arrays["bias"])
+
+    def _prepare(self) -> None:
+        """Make the state and the scratch."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Go back to the state before the first bin."""
+        raise NotImplementedError
+
+    def step(
+        self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
+    ) -> None:
+        """Take one bin; the output stands in `out`.
+
+        Parameters
+        ----------
+        features : (unit,), standardised. counts : (unit,), as they came.
+        verdict : (unit,), which units are live.
+        seen : False where the bin was not recorded.
+        """
+        raise NotImplementedError
+
+    def spread(self, out: NDArray[Any]) -> None:
+        """Write the machine's own idea of the sd of its output to out, (output,); 1 by default."""
+        out[:] = 1.0
+
+
+class LinearMachine(Machine):
+    """Wiener filter, ridge, and the cascade: a linear map of the last bins, then polynomials."""
+
+    kind = "linear"
+
+    def _prepare(self) -> None:
+        n_lags = self.arrays["weights"].shape[1] // self.n_outputs
+        self.state = {"pending": np.zeros((n_lags, self.n_outputs))}
+        self._between = np.zeros(self.n_outputs)
+        names = ("weights", "bias", "coefficients", "bounds")
+        fixed: tuple[Any, ...] = tuple(self.arrays[k] for k in names)
+        self._given = (*fixed, self.state["pending"], self._between, self.out)
+
+    def reset(self) -> None:
+        """Forget the bins that came."""
+        self.state["pending"][:] = 0.0
+        self.out[:] = self.arrays["bias"]
+
+    def step(
+        self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
+    ) -> None:
+        """Take one bin."""
+        kernel: Any = linear_bin
+        kernel(features, *self._given)
+
+
+class KalmanMachine(Machine):
+    """A state that moves linearly and is seen through the features of the last bins."""
+
+    kind = "kalman"
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that come out of a step."""
+        return len(self.arrays["read"])
+
+    def _prepare(self) -> None:
+        a = self.arrays
+        n = len(a["transition"])
+        self.state = {
+            "mean": np.zeros(n),
+            "covariance": np.zeros((n, n)),
+            "settled": np.zeros(1, np.int64),
+            "pending": np.zeros((a["weights"].shape[1] // n, n)),
+        }
+        self._nothing, self._evidence = np.zeros((n, n)), np.zeros(n)
+        self._work, self._wide = np.zeros((2, n)), np.zeros((3, n, n))
+        self._steady = a["steady"]
+        self._steady_spread = np.zeros(self.n_outputs)
+        self._stated(self._steady, self._steady_spread)
+
+    def reset(self) -> None:
+        """Start from the state that is known before anything is seen."""
+        self.state["mean"][:] = self.arrays["first_mean"]
+        self.state["pending"][:] = 0.0
+        steady = bool(self.settings["steady_state"])
+        self.state["covariance"][:] = self._steady if steady else self.arrays["first_covariance"]
+        self.state["settled"][0] = int(steady)
+        self._read()
+
+    def _read(self) -> None:
+        np.dot(self.arrays["read"], self.state["mean"], out=self.out)
+        np.add(self.out, self.arrays["bias"], out=self.out)
+
+    def step(
+        self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
+    ) -> None:
+        """Take one bin."""
+        a, s = self.arrays, self.state
+        kalman_bin(
+            features, a["weights"], s["pending"], a["transition"], a["offset"], a["process"],
+            a["information"], self._nothing, self._steady, s["covariance"], s["settled"],
+            self._evidence, s["mean"], self._work, self._wide, seen,
+        )  # fmt: skip
+        self._read()
+
+    def spread(self, out: NDArray[Any]) -> None:
+        """Write the sd of the output that the filter itself states."""
+        if self.state["settled"][0]:
+            out[:] = self._steady_spread
+        else:
+            self._stated(self.state["covariance"], out)
+
+    def _stated(self, covariance: NDArray[Any], out: NDArray[Any]) -> None:
+        read = self.arrays["read"]
+        np.einsum("oi,ij,oj->o", read, covariance, read, out=out)
+        np.sqrt(np.maximum(out, 1e-300, out=out), out=out)
+
+
+class PosteriorMachine(Machine):
+    """A discrete state (a place, a target) with a movement prior, seen through Poisson counts."""
+
+    kind = "posterior"
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that come out of a step."""
+        return self.arrays["values"].shape[1]
+
+    def _prepare(self) -> None:
+        n = len(self.arrays["prior"])
+        self.state = {"posterior": np.zeros(n), "log_likelihood": np.zeros(1)}
+        self._evidence, self._ahead = np.zeros(n), np.zeros(n)
+        self._jump = float(self.settings["jump"])
+
+    def reset(self) -> None:
+        """Start from the prior."""
+        self.state["posterior"][:] = self.arrays["prior"]
+        self.state["log_likelihood"][0] = 0.0
+        self._read()
+
+    def _read(self) -> None:
+        posterior, values = self.state["posterior"], self.arrays["values"]
+        if self.settings["estimate"] == "mode":
+            self.out[:] = values[posterior.argmax()]
+        else:
+            np.dot(posterior, values, out=self.out)
+
+    def step(
+        self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
+    ) -> None:
+        """Take one bin."""
+        a = self.arrays
+        if seen:
+            poisson_evidence(counts, verdict, a["log_rates"], a["expected"], self._evidence)
+        else:
+            self._evidence[:] = 0.0
+        self.state["log_likelihood"][0] = posterior_step(
+            a["starts"], a["sources"], a["chances"], self._jump, self._evidence,
+            self.state["posterior"],
+            self._ahead,
+        )  # fmt: skip
+        self._read()
+
+    def spread(self, out: NDArray[Any]) -> None:
+        """Write the sd of the posterior about the output."""
+        values = self.arrays["values"]
+        np.dot(self.state["posterior"], (values - self.out) ** 2, out=out)
+        least = float(self.settings.get("least_spread", 0.0))
+        np.sqrt(np.maximum(out, max(least**2, 1e-12), out=out), out=out)
+
+
+class NetworkMachine(Machine):
+    """Recurrent networks (GRU, LSTM, leaky) side by side; the output is their mean."""
+
+    kind = "network"
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that come out of a step."""
+        return self.arrays["out_weight"].shape[1]
+
+    def _prepare(self) -> None:
+        a = self.arrays
+        n_members, _, n = a["out_weight"].shape
+        n_inputs, width = a["input_weight"].shape[1:]
+        self.state = {"hidden": np.zeros((n_members, 1, n), np.float32)}
+        x, fed = np.zeros((1, n_inputs), np.float32), np.zeros((2, width), np.float32)
+        columns, hidden = LANES * GROUPS_OF[32], self.state["hidden"]
+        cell = self.settings["cell"]
+        names: tuple[str, ...] = ("input_weight", "hidden_weight", "input_bias", "hidden_bias")
+        self._kernel: Any = lstm_bin
+        if cell == "lstm":
+            self.state["cell"] = np.zeros((n_members, 1, n), np.float32)
+            names = names[:2] + ("bias",)
+            work: tuple[Any, ...] = (columns, x, hidden, self.state["cell"], fed[:1])
+        elif cell == "gru":
+            work = (columns, x, hidden, fed)
+            self._kernel = gru_bin
+        else:
+            names = names[:2] + ("bias", "alpha")
+            kind, current = FUNCTIONS[self.settings["nonlinearity"]], self.settings["current"]
+            work = (
+                kind, bool(current), int(self.settings["substeps"]), columns, x, hidden,
+                np.zeros_like(hidden), fed,
+            )  # fmt: skip
+            self._kernel = leaky_bin
+        fixed = tuple(a[k] for k in (*names, "out_weight", "out_bias"))
+        self._given = (*fixed, *work, self.out)
+
+    def reset(self) -> None:
+        """Start from the state before the first step, zeros."""
+        for values in self.state.values():
+            values[:] = 0.0
+        self.out[:] = self.arrays["out_bias"]
+
+    def step(
+        self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
+    ) -> None:
+        """Take one bin."""
+        self._kernel(features, *self._given)
+
+
+class ChanceMachine(NetworkMachine):
+    """Networks whose output is one score per class, turned into chances."""
+
+    kind = "chances"
+
+    def step(
+        self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
+    ) -> None:
+        """Take one bin."""
+        super().step(features, counts, verdict, seen)
+        np.subtract(self.out, self.out.max(), out=self.out)
+        np.exp(self.out, out=self.out)
+        np.divide(self.out, self.out.sum(), out=self.out)
+
+
+MACHINES = {
+    m.kind: m
+    for m in (LinearMachine, KalmanMachine, PosteriorMachine, NetworkMachine, ChanceMachine)
+}
+
+
+def make_machine(
+    kind: str, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]
+) -> Machine:
+    """Make the machine of a kind."""
+    return MACHINES[kind](arrays, settings)
+
+
+def steady_covariance(
+    transition: NDArray[Any], process: NDArray[Any], information: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Covariance of the state after an observation, in the long run."""
+    given = (np.ascontiguousarray(m, dtype=float) for m in (transition, process, information))
+    return kalman_gain(*given)[0]
+
+
+def gate_blocks(weight: NDArray[Any], n_gates: int) -> NDArray[np.float32]:
+    """Lay torch's (gate * hidden, input) out as (input, gate * width), gates filled up to `width`.
+
+    A bias (gate * hidden,) becomes (gate * width,).
+    """
+    n = len(weight) // n_gates
+    width = padded(n)
+    rows = weight.reshape(n_gates, n, -1)
+    blocks = np.zeros((rows.shape[2], n_gates, width), np.float32)
+    blocks[:, :, :n] = rows.transpose(2, 0, 1)
+    out = blocks.reshape(rows.shape[2], n_gates * width)
+    return out[0] if weight.ndim == 1 else out

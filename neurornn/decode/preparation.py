@@ -1,0 +1,204 @@
+"""From counts to features, and a watch over the units that needs no labels."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurornn._kernels.leaky import leaky_filter
+from neurornn._kernels.streaming import (
+    DROPPED,
+    LIVE,
+    NOISY,
+    SILENT,
+    STUCK,
+    fill_in,
+    prepare_bin,
+    smooth_in,
+    survey_units,
+)
+
+#: What a number of the watch means.
+VERDICTS = {
+    LIVE: "live", SILENT: "silent", STUCK: "stuck", NOISY: "noisy", DROPPED: "dropped",
+}  # fmt: skip
+#: Running mean of the watch for units that become noisy, s.
+WATCH_TAU = 5.0
+#: A unit is believed up to so many times its longest silence in training, and so many bins more.
+SLACK, MORE_BINS = 1.5, 10
+#: Ridge on the covariance of the features (of variance 1) that foretells a unit from the others.
+FILL_RIDGE = 0.05
+
+
+class Preparation:
+    """Counts of a bin to features, with the state that this takes.
+
+    Parameters
+    ----------
+    arrays : ``centre``, ``scale`` (unit,), ``covariance`` (unit, unit), ``limits`` (3, unit).
+    settings : ``power``, ``lowest``, ``smoothing``, ``pace``, ``watch_pace``, ``stand_in``.
+
+    Attributes
+    ----------
+    features : (unit,), of the last bin.
+    counts : (unit,), of the last bin, NaN where not recorded.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> None:
+        self.arrays = {k: np.ascontiguousarray(v, dtype=float) for k, v in arrays.items()}
+        self.settings = dict(settings)
+        n = len(self.arrays["centre"])
+        self.features, self.counts = np.zeros(n), np.zeros(n)
+        self._fill = np.zeros((n, n) if settings["stand_in"] == "expected" else (0, 0))
+        self.state: dict[str, NDArray[Any]] = {
+            "centre": self.arrays["centre"].copy(),
+            "scale": self.arrays["scale"].copy(),
+            "smooth": np.zeros(n),
+            "watched": np.zeros((4, n)),
+            "verdict": np.zeros(n, np.int64),
+        }
+        s = self.settings
+        self._given = (
+            float(s["power"]), float(s["lowest"]), self.state["centre"], self.state["scale"],
+            self.state["smooth"], self.features, self.state["watched"], self.arrays["limits"],
+            self.state["verdict"], self._fill, float(s["smoothing"]), float(s["pace"]),
+            float(s["watch_pace"]),
+        )  # fmt: skip
+        self.reset()
+
+    def reset(self, *, units: bool = True) -> None:
+        """Forget the bins that came; `units` also what is known of the units."""
+        self.state["smooth"][:] = 0.0
+        if units:
+            self.state["centre"][:] = self.arrays["centre"]
+            self.state["scale"][:] = self.arrays["scale"]
+            self.state["watched"][:] = 0.0
+            # Where the mean size of a standard normal number lies.
+            self.state["watched"][3] = 0.8
+            self.state["verdict"][:] = LIVE
+            self.refill()
+
+    @property
+    def typical(self) -> NDArray[np.float64]:
+        """Counts whose features are all 0, (unit,)."""
+        return np.maximum(self.arrays["centre"], 0.0) ** (1 / self.settings["power"])
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take a saved state up."""
+        for name, values in self.state.items():
+            values[...] = state[name]
+        self.refill()
+
+    def drop(self, units: NDArray[np.bool_]) -> None:
+        """Leave units out for good, (unit,); those not named are taken back."""
+        verdict = self.state["verdict"]
+        verdict[verdict == DROPPED] = LIVE
+        verdict[units] = DROPPED
+        self.refill()
+
+    def step(self) -> tuple[int, int]:
+        """Turn `counts` into `features`; return how many verdicts changed and counts were none."""
+        n_changed, n_invalid = prepare_bin(self.counts, *self._given)
+        if n_changed:
+            self.refill()
+            fill_in(self.state["verdict"], self._fill, self.features)
+            if self.settings["smoothing"] > 0:
+                smooth_in(self.settings["smoothing"], self.state["smooth"], self.features)
+        return n_changed, n_invalid
+
+    def blank(self) -> None:
+        """Stand in for a bin that was not recorded: every feature at its mean."""
+        self.counts[:] = np.nan
+        self.features[:] = 0.0
+        if self.settings["smoothing"] > 0:
+            smooth_in(self.settings["smoothing"], self.state["smooth"], self.features)
+
+    def refill(self) -> None:
+        """Make the map from live units to those that are not anew.
+
+        The expected feature of a unit given those of the others is linear in them where all are
+        jointly normal; its weights come from their covariance in training (ridge `FILL_RIDGE`).
+        """
+        if not len(self._fill):
+            return
+        self._fill[:] = 0.0
+        missing = self.state["verdict"] != LIVE
+        if not missing.any():
+            return
+        known = ~missing & (self.arrays["scale"] > 0)
+        covariance = self.arrays["covariance"]
+        among = covariance[np.ix_(known, known)]
+        among[np.diag_indices_from(among)] += FILL_RIDGE
+        weights = np.linalg.solve(among, covariance[np.ix_(known, missing)])
+        self._fill[np.ix_(missing, known)] = weights.T
+
+    def report(self, labels: NDArray[Any]) -> xr.DataArray:
+        """What the watch says of each unit, (unit,)."""
+        words = [VERDICTS[int(v)] for v in self.state["verdict"]]
+        return xr.DataArray(words, dims="unit", coords={"unit": labels}, name="verdict")
+
+
+def learn_preparation(
+    counts: NDArray[np.float64],
+    *,
+    power: float,
+    lowest: float,
+    smoothing: float,
+    pace: float,
+    watch_pace: float,
+    stand_in: str,
+) -> Preparation:
+    """Learn means, variances and what the watch believes from the counts of training.
+
+    Parameters
+    ----------
+    counts : (time, unit), NaN where a unit was not recorded.
+    power : of the count, one of `POWERS`.
+    lowest : smallest count that is one.
+    smoothing : share of the smoothed feature that is kept from bin to bin.
+    pace : share of mean and variance that is replaced in a bin.
+    watch_pace : share of the watch's running mean that is replaced in a bin; 0 for no watch.
+    stand_in : ``"expected"``, from the units that are live, or ``"mean"``.
+    """
+    values = counts**power
+    recorded = np.isfinite(values)
+    n = np.maximum(recorded.sum(axis=0), 1)
+    centre = np.where(recorded, values, 0.0).sum(axis=0) / n
+    away = np.where(recorded, values - centre, 0.0)
+    scale = np.sqrt((away**2).sum(axis=0) / n)
+    scale[scale <= 1e-9 * np.maximum(np.abs(centre), 1e-9)] = 0.0
+    z = np.divide(away, scale, out=np.zeros_like(away), where=scale > 0)
+    covariance = z.T @ z / max(len(z), 1)
+    limits = np.zeros((3, counts.shape[1]))
+    survey_units(np.ascontiguousarray(counts), power, centre, scale, watch_pace, limits)
+    limits[:2] = SLACK * limits[:2] + MORE_BINS
+    limits[2] = SLACK * limits[2] + 1.0
+    arrays = {"centre": centre, "scale": scale, "covariance": covariance, "limits": limits}
+    settings = {
+        "power": power, "lowest": lowest, "smoothing": smoothing, "pace": pace,
+        "watch_pace": watch_pace, "stand_in": stand_in,
+    }  # fmt: skip
+    return Preparation(arrays, settings)
+
+
+def features_of(preparation: Preparation, counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Features of a whole stretch, as the training sees them: no watch and no following.
+
+    Parameters
+    ----------
+    counts : (time, unit), one gapless stretch.
+
+    Returns
+    -------
+    (time, unit)
+    """
+    s, scale = preparation.settings, preparation.arrays["scale"]
+    away = counts ** s["power"] - preparation.arrays["centre"]
+    z = np.divide(away, scale, out=np.zeros(counts.shape), where=scale > 0)
+    z[np.isnan(z)] = 0.0
+    if s["smoothing"] > 0:
+        kept = np.full(z.shape[1], s["smoothing"])
+        z = leaky_filter((1 - kept) * z, kept, np.zeros(z.shape[1]))
+    return z

@@ -1,0 +1,498 @@
+"""Recurrent decoders: leaky networks, GRU and LSTM, trained in torch, run without it."""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurornn._core.checks import check_count
+from neurornn._core.errors import ConvergenceWarning, DataError, NameUnknownError, nearest
+from neurornn._core.jobs import progress_bar
+from neurornn._core.rng import RNG, derived_seed, seed_of
+from neurornn._kernels.recurrent_product import widened
+from neurornn.decode.base import Decoder, Learned, MovementDecoder, Stretch, cut, run_machine
+from neurornn.decode.inputs import Bins
+from neurornn.decode.machines import ChanceMachine, Machine, NetworkMachine, gate_blocks
+from neurornn.decode.place import LabelDecoder
+from neurornn.decode.wiener import mean_r2
+
+CELLS = ("leaky", "gru", "lstm")
+#: Share of a training window that only warms the state up.
+WARM_UP = 0.2
+#: Stretches of the training data over which the held-out bins are spread.
+N_HELD_OUT = 4
+#: Passes over the data, and
+#: steps of the optimiser that a fit is given at least, where the data are short.
+EPOCHS = 40
+LEAST_STEPS = 2000
+#: Windows in a step of the optimiser.
+BATCH = 8
+
+
+class RecurrentDecoder(MovementDecoder):
+    """Recurrent decoder: networks that listen to the history of the counts.
+
+    Parameters
+    ----------
+    cell : ``"leaky"`` (units with a time constant in s), ``"gru"`` or ``"lstm"``.
+    bin_size : s, width of the bins.
+    n_hidden : units of the network.
+    n_seeds : networks that are trained, each from its own seed; the decoder is their mean.
+    max_epochs : passes over the data; ``"auto"`` takes 40, or more where that makes fewer than
+        2000 steps.
+    window : bins of a training window, a fifth of which only warms the state up.
+    learning_rate, weight_decay : of Adam; the rate falls to nothing along a cosine.
+    dropout : chance of a hidden unit to be dropped before the read-out.
+    unit_dropout : largest share of the recorded units that is silenced in a training window
+        (`models.UnitDropout`): the decoder learns to go on without them.
+    tau : s
+        Where the time constants of leaky units start, or the bias of the gates; None for a spread
+        from the bin size to 1 s (leaky), and torch's own start (gru, lstm).
+    power, signal, smoothing, adaptation_tau, watch, stand_in, confidence_level
+        As for `WienerFilter`; no powers are tried.
+    validation_fraction : of the bins, held out in four stretches
+        The best weights are chosen, errors measured and intervals calibrated there.
+    rng : int, Generator or None.
+    checkpoint : path
+        Folder in which every training is kept; a fit that was killed goes on from there.
+    progress : show a progress bar in a terminal, or a callable ``(done, total)``.
+
+    Attributes
+    ----------
+    parameters_ : Dataset over ``output``
+        ``r2`` and ``rmse`` (unit of the target) of the mean of the networks on held-out bins.
+    seed_scores_ : DataArray (seed,), R2 of every network by itself on the held-out bins.
+    tau_ : DataArray (seed, hidden), s, time constants of a leaky decoder.
+    chosen_ : epochs and the like.
+
+    Notes
+    -----
+    Counts become z-scores; windows of them are shuffled and carry a warm-up, so that the state at
+    a scored bin has a history. The stream and ``predict`` run the trained weights in compiled
+    steps without torch: causal, with a state, without look-ahead.
+
+    References
+    ----------
+    Sussillo et al. 2012, J Neural Eng 9:026027, doi:10.1088/1741-2560/9/2/026027; Glaser et al.
+    2020, eNeuro 7, doi:10.1523/ENEURO.0506-19.2020; Sussillo et al. 2016, Nat Commun 7:13749,
+    doi:10.1038/ncomms13749 (robustness).
+    """
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        *,
+        bin_size: float = 0.05,
+        n_hidden: int = 200,
+        n_seeds: int = 3,
+        max_epochs: int | str = "auto",
+        window: int = 50,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-4,
+        dropout: float = 0.3,
+        unit_dropout: float = 0.6,
+        tau: float | None = None,
+        power: float = 0.5,
+        signal: str = "counts",
+        smoothing: float = 0.0,
+        adaptation_tau: float | None = None,
+        watch: bool = True,
+        stand_in: str = "expected",
+        validation_fraction: float = 0.1,
+        n_folds: int = 5,
+        confidence_level: float = 0.9,
+        rng: RNG = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> None:
+        self.cell = cell
+        self.bin_size = bin_size
+        self.n_hidden = n_hidden
+        self.n_seeds = n_seeds
+        self.max_epochs = max_epochs
+        self.window = window
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.unit_dropout = unit_dropout
+        self.tau = tau
+        self.power = power
+        self.signal = signal
+        self.smoothing = smoothing
+        self.adaptation_tau = adaptation_tau
+        self.watch = watch
+        self.stand_in = stand_in
+        self.validation_fraction = validation_fraction
+        self.n_folds = n_folds
+        self.confidence_level = confidence_level
+        self.rng = rng
+        self.checkpoint = checkpoint
+        self.progress = progress
+
+    def _learn(self, bins: Bins) -> Learned:
+        y = bins.targets
+        assert y is not None
+        self._centre, self._scale = np.nanmean(y, axis=0), np.nanstd(y, axis=0)
+        scaled = (y - self._centre) / self._scale
+        return _train(self, bins, scaled, "gaussian")
+
+    def _machine_of(self, models: Sequence[Any]) -> Machine:
+        return NetworkMachine(*_arrays_of(models, self._scale, self._centre))
+
+    def _score_of(self, bins: Bins, held_out: NDArray[np.float64]) -> float:
+        return mean_r2(bins.targets, held_out)
+
+    def _report_table(self) -> Any:
+        return _with_seeds(self, super()._report_table(), "R2")
+
+    def _plain_params(self) -> dict[str, Any]:
+        return _plain(self)
+
+    def _to_saved(self) -> dict[str, Any]:
+        return _with_tables(self, super()._to_saved())
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Any:
+        return _take_tables(super()._from_saved(content), content)
+
+    def _citations(self) -> list[str]:
+        return ["Glaser et al. 2020, doi:10.1523/ENEURO.0506-19.2020"]
+
+
+class RecurrentClassifier(LabelDecoder):
+    """Recurrent decoder of labels: one of several targets, or none, in every bin.
+
+    Parameters and attributes are those of `RecurrentDecoder`, with ``recall``, ``accuracy`` and
+    ``log_loss`` in ``parameters_`` and ``classes_`` for the labels. Bins without intention are a
+    class like any other, under a label of their own.
+
+    References
+    ----------
+    Willett et al. 2021, Nature 593:249, doi:10.1038/s41586-021-03506-2.
+    """
+
+    def __init__(
+        self,
+        cell: str = "gru",
+        *,
+        bin_size: float = 0.05,
+        n_hidden: int = 100,
+        n_seeds: int = 3,
+        max_epochs: int | str = "auto",
+        window: int = 50,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-4,
+        dropout: float = 0.3,
+        unit_dropout: float = 0.6,
+        tau: float | None = None,
+        power: float = 0.5,
+        signal: str = "counts",
+        smoothing: float = 0.0,
+        adaptation_tau: float | None = None,
+        watch: bool = True,
+        stand_in: str = "expected",
+        validation_fraction: float = 0.1,
+        n_folds: int = 5,
+        confidence_level: float = 0.9,
+        rng: RNG = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> None:
+        self.cell = cell
+        self.bin_size = bin_size
+        self.n_hidden = n_hidden
+        self.n_seeds = n_seeds
+        self.max_epochs = max_epochs
+        self.window = window
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.unit_dropout = unit_dropout
+        self.tau = tau
+        self.power = power
+        self.signal = signal
+        self.smoothing = smoothing
+        self.adaptation_tau = adaptation_tau
+        self.watch = watch
+        self.stand_in = stand_in
+        self.validation_fraction = validation_fraction
+        self.n_folds = n_folds
+        self.confidence_level = confidence_level
+        self.rng = rng
+        self.checkpoint = checkpoint
+        self.progress = progress
+
+    def _learn(self, bins: Bins) -> Learned:
+        return _train(self, bins, np.eye(len(self.classes_))[self._codes], "categorical")
+
+    def _machine_of(self, models: Sequence[Any]) -> Machine:
+        n = len(self.classes_)
+        return ChanceMachine(*_arrays_of(models, np.ones(n), np.zeros(n)))
+
+    def _score_of(self, bins: Bins, held_out: NDArray[np.float64]) -> float:
+        known = np.isfinite(held_out).all(axis=1)
+        return float(np.mean(held_out[known].argmax(axis=1) == self._codes[known]))
+
+    def _report_table(self) -> Any:
+        return _with_seeds(self, super()._report_table(), "accuracy")
+
+    def _plain_params(self) -> dict[str, Any]:
+        return _plain(self)
+
+    def _to_saved(self) -> dict[str, Any]:
+        return _with_tables(self, super()._to_saved())
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Any:
+        return _take_tables(super()._from_saved(content), content)
+
+
+def _check(decoder: Any) -> None:
+    if decoder.cell not in CELLS:
+        raise NameUnknownError(
+            f"cell is {decoder.cell!r}", f"One of {', '.join(CELLS)} was needed",
+            nearest(str(decoder.cell), CELLS),
+        )  # fmt: skip
+    for name in ("n_hidden", "n_seeds", "window"):
+        check_count(getattr(decoder, name), name)
+    if not 0 < decoder.validation_fraction < 0.5:
+        raise DataError(
+            f"validation_fraction is {decoder.validation_fraction}",
+            "A share above 0 and below a half was needed",
+            "Pass 0.1",
+        )
+
+
+def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: str) -> Learned:
+    """Train a network from every seed; see `RecurrentDecoder`."""
+    from neurornn.training import fit
+
+    _check(decoder)
+    (power,) = decoder._powers(decoder.power)
+    preparation, stretches = decoder._prepared(bins, power)
+    stretches = _with_targets(stretches, targets)
+    train, test = _held_out_rows(len(targets), decoder)
+    data = _windows(cut(stretches, train), decoder.window)
+    watched = _windows(cut(stretches, test), decoder.window, stride=True)
+    seed = seed_of(decoder.rng)
+    n_steps = -(-len(data[0]) // BATCH)
+    n_epochs = max(EPOCHS, -(-LEAST_STEPS // n_steps))
+    if decoder.max_epochs != "auto":
+        n_epochs = check_count(decoder.max_epochs, "max_epochs")
+    given = progress_bar(decoder.n_seeds * n_epochs, 0, decoder.progress, "training")
+    models, scores, chosen = [], [], []
+    with given as tick:
+        for k in range(decoder.n_seeds):
+            own = derived_seed(seed, k) % (2**31)
+            folder = decoder.checkpoint
+            with warnings.catch_warnings():
+                # The schedule ends the training; what it is worth is measured on held-out bins.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                result = fit(
+                    _model(decoder, bins, targets.shape[1], own),
+                    data,
+                    validation=watched,
+                    max_epochs=n_epochs,
+                    patience=n_epochs,
+                    optimizer="adam",
+                    objective=objective,
+                    learning_rate=decoder.learning_rate,
+                    weight_decay=decoder.weight_decay,
+                    batch_size=BATCH,
+                    rng=own,
+                    refine=False,
+                    intervals=False,
+                    checkpoint=None if folder is None else Path(folder) / f"seed_{k}",
+                    resume=folder is not None,
+                    progress=lambda done, total: tick(),
+                )
+            models.append(result.model)
+            chosen.append(int(np.nanargmin(result.history["validation_loss"].values)) + 1)
+            alone = _predicted(decoder, [result.model], stretches, test)[0]
+            scores.append(decoder._score_of(bins, alone))
+    held_out, machine = _predicted(decoder, models, stretches, test)
+    decoder.seed_scores_ = xr.DataArray(
+        scores, dims="seed", attrs={"units": "1", "long_name": "score on held-out bins"}
+    )
+    if decoder.cell == "leaky":
+        tau = np.stack([m.tau.detach().double().numpy() for m in models])
+        decoder.tau_ = xr.DataArray(tau, dims=("seed", "hidden"), attrs={"units": "s"})
+    settled = {"epochs": n_epochs, "best_epochs": chosen}
+    return Learned(machine, preparation, held_out, np.ones_like(held_out), settled)
+
+
+def _with_targets(stretches: Sequence[Stretch], targets: NDArray[np.float64]) -> list[Stretch]:
+    out, begin = [], 0
+    for s in stretches:
+        end = begin + len(s.features)
+        out.append(Stretch(s.features, s.counts, targets[begin:end]))
+        begin = end
+    return out
+
+
+def _held_out_rows(n: int, decoder: Any) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of training and rows held out, which lie in stretches over the whole recording."""
+    parts = min(N_HELD_OUT, max(1, int(n * decoder.validation_fraction) // decoder.window))
+    length = max(2, round(n * decoder.validation_fraction / parts))
+    held = np.zeros(n, dtype=bool)
+    for k in range(parts):
+        end = round(n * (k + 1) / parts)
+        held[max(0, end - length) : end] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _windows(
+    stretches: Sequence[Stretch], window: int, *, stride: bool = False
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+    """Cut (window, bin, ...) with a mask; what only warms up, is padding or unknown is masked.
+
+    With `stride` the stretches are laid out whole, padded to one length.
+    """
+    longest = max(len(s.features) for s in stretches)
+    size = longest if stride else min(window, longest)
+    warm = int(WARM_UP * size)
+    inputs, targets, masks = [], [], []
+    for s in stretches:
+        n = len(s.features)
+        begins = [0] if stride else list(range(0, max(n - warm, 1), max(size - warm, 1)))
+        for a in begins:
+            x = np.zeros((size, s.features.shape[1]))
+            y = np.zeros((size, s.targets.shape[1]))
+            m = np.zeros(y.shape, bool)
+            b = min(a + size, n)
+            x[: b - a], y[: b - a] = s.features[a:b], s.targets[a:b]
+            m[: b - a] = np.isfinite(s.targets[a:b])
+            if a:
+                m[:warm] = False
+            if m.any():
+                inputs.append(x)
+                targets.append(np.nan_to_num(y))
+                masks.append(m)
+    if not inputs:
+        raise DataError(
+            "No training window holds a bin with a target",
+            "Targets that are known were needed",
+            "Check the targets for NaN",
+        )
+    return np.stack(inputs), np.stack(targets), np.stack(masks)
+
+
+def _model(decoder: Any, bins: Bins, n_output: int, seed: int) -> Any:
+    from neurornn import models
+
+    n_input, n, dt = bins.counts.shape[1], decoder.n_hidden, decoder.bin_size
+    common = {"dt": dt, "dropout": decoder.dropout, "rng": seed}
+    if decoder.cell == "leaky":
+        tau = decoder.tau
+        if tau is None:
+            tau = np.geomspace(dt, max(1.0, 20 * dt), n)
+        model = models.LeakyRNN(n_input, n, n_output, tau=tau, **common)
+    else:
+        kind = models.GRU if decoder.cell == "gru" else models.LSTM
+        model = kind(n_input, n, n_output, tau=decoder.tau, **common)
+    model.input_dropout = models.UnitDropout(decoder.unit_dropout)
+    return model
+
+
+def _predicted(
+    decoder: Any, models: Sequence[Any], stretches: Sequence[Stretch], rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], Machine]:
+    """Outputs of the mean of some networks on some rows, NaN elsewhere; and their machine."""
+    machine = decoder._machine_of(models)
+    out = np.full((sum(len(s.features) for s in stretches), machine.n_outputs), np.nan)
+    out[rows] = run_machine(machine, cut(stretches, rows))[0]
+    return out, machine
+
+
+def _arrays_of(
+    models: Sequence[Any], scale: NDArray[np.float64], centre: NDArray[np.float64]
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Weights of trained networks for the machine, read-out in the unit of the target."""
+    kind = type(models[0]).__name__
+    parts = [_leaky_arrays(m) if kind == "LeakyRNN" else _gated_arrays(m) for m in models]
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.stack([p[name] for p in parts]) for name in parts[0]
+    }
+    read = [m.output_weight.detach().double().numpy() for m in models]
+    bias = np.mean([m.output_bias.detach().double().numpy() for m in models], axis=0)
+    arrays["out_weight"] = np.stack(read) * scale[:, None]
+    arrays["out_bias"] = bias * scale + centre
+    settings: dict[str, Any] = {"cell": {"GRU": "gru", "LSTM": "lstm"}.get(kind, "leaky")}
+    if kind == "LeakyRNN":
+        settings |= {
+            "nonlinearity": models[0].nonlinearity,
+            "current": models[0].form == "current",
+            "substeps": models[0].substeps,
+        }
+    return arrays, settings
+
+
+def _gated_arrays(model: Any) -> dict[str, NDArray[np.float32]]:
+    layer = model.layers[0]
+    w = {n: getattr(layer, f"{n}_l0").detach().float().numpy()
+         for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}  # fmt: skip
+    n_gates = 3 if type(model).__name__ == "GRU" else 4
+    arrays = {
+        "input_weight": gate_blocks(w["weight_ih"], n_gates),
+        "hidden_weight": gate_blocks(w["weight_hh"], n_gates),
+    }
+    if n_gates == 3:
+        arrays["input_bias"] = gate_blocks(w["bias_ih"], 3)
+        arrays["hidden_bias"] = gate_blocks(w["bias_hh"], 3)
+    else:
+        arrays["bias"] = gate_blocks(w["bias_ih"] + w["bias_hh"], 4)
+    return arrays
+
+
+def _leaky_arrays(model: Any) -> dict[str, NDArray[np.float32]]:
+    weights = model.weights()
+    n = model.n_hidden
+    across = np.zeros((n, n), np.float32)
+    if weights is not None:
+        across = weights.detach().float().numpy()
+    return {
+        "input_weight": widened(
+            np.ascontiguousarray(model.input_weight.detach().float().numpy().T)
+        ),
+        "hidden_weight": widened(np.ascontiguousarray(across.T)),
+        "bias": widened(model.bias.detach().float().numpy()[None])[0],
+        "alpha": model.alpha().detach().float().numpy(),
+    }
+
+
+def _with_seeds(decoder: Any, table: Any, what: str) -> Any:
+    """Add the scores of single networks to a report."""
+    from dataclasses import replace
+
+    s = decoder.seed_scores_.values
+    sd = f" +- {np.std(s, ddof=1):.3f}" if len(s) > 1 else ""
+    line = f"{what} of one network: {s.mean():.3f}{sd} ({len(s)} seeds)"
+    return replace(table, notes=[*table.notes, line])
+
+
+def _plain(decoder: Decoder) -> dict[str, Any]:
+    given = dict(decoder.get_params())
+    given["rng"] = given["rng"] if isinstance(given["rng"], int) else None
+    given["checkpoint"] = None
+    given["progress"] = False
+    return given
+
+
+def _with_tables(decoder: Any, saved: dict[str, Any]) -> dict[str, Any]:
+    extra = {"seed_scores": decoder.seed_scores_}
+    if decoder.cell == "leaky":
+        extra["tau"] = decoder.tau_
+    saved["tables"]["seeds"] = xr.Dataset(extra)
+    return saved
+
+
+def _take_tables(decoder: Any, content: Any) -> Any:
+    decoder.seed_scores_ = content.tables["seeds"]["seed_scores"]
+    if "tau" in content.tables["seeds"]:
+        decoder.tau_ = content.tables["seeds"]["tau"]
+    return decoder

@@ -1,0 +1,398 @@
+"""A decoder on the rig: one bin in, one output out, nothing allocated, nothing forgotten."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.errors import DataError, FileFormatError, KindError, ShapeError
+from neurornn._core.files import fingerprint
+from neurornn._core.report import Table
+from neurornn.decode.machines import Machine, make_machine
+from neurornn.decode.preparation import Preparation
+from neurornn.io.saved import Saved, read_saved
+
+COUNTERS = ("bins", "missing", "late", "duplicated", "invalid", "changed_units")
+
+
+class Stream(Saved):
+    """A decoder that takes one bin at a time; made by ``decoder.stream()`` or `nr.load`.
+
+    Parameters
+    ----------
+    machine : the running part.
+    preparation : counts to features.
+    description : plain values that name units, outputs, bin size and errors.
+
+    Attributes
+    ----------
+    output : (output,), of the last bin; a view that the next step overwrites.
+    counters : dict
+        Bins taken, and what went wrong: ``missing`` bins that were stepped over, ``late`` and
+        ``duplicated`` bins that were not taken, ``invalid`` counts (negative) taken as missing,
+        ``changed_units`` verdicts of the watch.
+
+    Notes
+    -----
+    ``predict`` of the decoder runs this same stream over the recording, so that the two agree bit
+    for bit. A step writes into arrays that were made at the start. Only the bin in which the watch
+    finds a unit dead takes longer (a linear system of the size of the units is solved).
+
+    Examples
+    --------
+    >>> import neurornn as nr
+    >>> rng = np.random.default_rng(0)
+    >>> velocity = rng.normal(size=(500, 2))
+    >>> counts = rng.poisson(np.exp(0.5 * velocity @ rng.normal(size=(2, 20))))
+    >>> decoder = nr.decode.RidgeDecoder(bin_size=0.05, n_lags=1).fit(counts, velocity)
+    >>> stream = decoder.stream()
+    >>> bool((stream.step(counts[0]) == decoder.predict(counts[:1])[0]).all())
+    True
+    """
+
+    def __init__(
+        self, machine: Machine, preparation: Preparation, description: Mapping[str, Any]
+    ) -> None:
+        self._machine, self._preparation = machine, preparation
+        self.description = dict(description)
+        self.bin_size = float(description["bin_size"])
+        self.n_units = len(preparation.counts)
+        self.n_outputs = len(machine.out)
+        self._rms = np.asarray(description["error_rms"], dtype=float)
+        self._reach = np.asarray(description["reach"], dtype=float)
+        self._sd = np.zeros(self.n_outputs)
+        # 0-d arrays: counted in place.
+        self._counted = np.zeros(len(COUNTERS), np.int64)
+        self._next = np.full(1, -1, np.int64)
+        self.output = machine.out
+
+    def step(
+        self,
+        counts: ArrayLike | None,
+        out: NDArray[Any] | None = None,
+        *,
+        index: int | None = None,
+    ) -> NDArray[Any]:
+        """Take the counts of one bin and return the decoded output.
+
+        Parameters
+        ----------
+        counts : (unit,)
+            NaN where a unit was not recorded; None where the whole bin is missing.
+        out : (output,)
+            Written and returned; without it a fresh array is made.
+        index : number of the bin on the rig's clock
+            Bins that were skipped are stepped over as missing; one that comes twice or too late is
+            counted, not taken, and the last output is returned.
+
+        Returns
+        -------
+        (output,), in the unit of the targets.
+
+        Raises
+        ------
+        ShapeError, KindError
+            Another number of units than the decoder was fitted on.
+        """
+        if index is not None and not self._in_turn(index):
+            return self._give(out)
+        if counts is None:
+            self._skip()
+            return self._give(out)
+        p = self._preparation
+        try:
+            if np.shape(counts) != p.counts.shape:
+                raise ValueError
+            np.copyto(p.counts, counts, casting="unsafe")
+        except (TypeError, ValueError):
+            raise self._wrong_counts(counts) from None
+        n_changed, n_invalid = p.step()
+        self._machine.step(p.features, p.counts, p.state["verdict"], True)
+        self._counted[0] += 1
+        if n_changed or n_invalid:
+            self._counted[4] += n_invalid
+            self._counted[5] += n_changed
+        return self._give(out)
+
+    def _give(self, out: NDArray[Any] | None) -> NDArray[Any]:
+        if out is None:
+            return self.output.copy()
+        np.copyto(out, self.output)
+        return out
+
+    def _skip(self) -> None:
+        p = self._preparation
+        p.blank()
+        self._machine.step(p.features, p.counts, p.state["verdict"], False)
+        self._counted[0] += 1
+        self._counted[1] += 1
+
+    def _in_turn(self, index: int) -> bool:
+        """Step over bins that were skipped; False where this one was already passed."""
+        awaited = int(self._next[0])
+        if awaited >= 0 and index < awaited:
+            self._counted[3 if index == awaited - 1 else 2] += 1
+            return False
+        if awaited >= 0:
+            longest = round(self.description["max_gap"] / self.bin_size)
+            if index - awaited > longest:
+                self._counted[1] += index - awaited
+                self._machine.reset()
+                self._preparation.reset(units=False)
+            else:
+                for _ in range(index - awaited):
+                    self._skip()
+        self._next[0] = index + 1
+        return True
+
+    def _wrong_counts(self, counts: Any) -> Exception:
+        if not isinstance(counts, np.ndarray | list | tuple | xr.DataArray):
+            return KindError(
+                f"counts is a {type(counts).__name__}",
+                f"The counts of one bin, ({self.n_units},), were needed",
+                "Pass an array, or None for a bin that was not recorded",
+            )
+        return ShapeError(
+            f"counts has shape {np.shape(counts)}",
+            f"The counts of one bin of the {self.n_units} units of the fit, ({self.n_units},), "
+            "were needed",
+            "Give every unit a place, NaN where it was not recorded; run(counts) takes "
+            "(time, unit)",
+        )
+
+    def run(self, counts: ArrayLike) -> NDArray[np.float64]:
+        """Take many bins, one after the other.
+
+        Parameters
+        ----------
+        counts : (time, unit)
+
+        Returns
+        -------
+        (time, output)
+        """
+        rows = np.asarray(counts)
+        out = np.empty((len(rows), self.n_outputs))
+        for row, target in zip(rows, out, strict=True):
+            self.step(row, target)
+        return out
+
+    @property
+    def sd(self) -> NDArray[np.float64]:
+        """Sd of the error of the last output, (output,), in the unit of the targets.
+
+        Root mean square of the error on held-out blocks; where the decoder itself has an idea of
+        its error (Kalman, place), that idea scaled to those blocks.
+        """
+        self._machine.spread(self._sd)
+        return self._rms * self._sd
+
+    @property
+    def interval(self) -> NDArray[np.float64]:
+        """Predictive interval of the last output, (output, 2), conformal on held-out blocks."""
+        self._machine.spread(self._sd)
+        half = self._reach * self._sd
+        return np.stack([self.output - half, self.output + half], axis=1)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What came, by name."""
+        return dict(zip(COUNTERS, self._counted.tolist(), strict=True))
+
+    @property
+    def units(self) -> xr.DataArray:
+        """What the watch says of each unit: live, silent, stuck, noisy, dropped."""
+        return self._preparation.report(np.asarray(self.description["units"]))
+
+    def drop_units(self, units: ArrayLike) -> None:
+        """Leave units out from now on, by their labels; an empty list takes all back.
+
+        Raises
+        ------
+        DataError
+            A label that the decoder does not know.
+        """
+        labels = np.asarray(self.description["units"])
+        wanted = np.atleast_1d(np.asarray(units))
+        unknown = [u for u in wanted.tolist() if u not in labels.tolist()]
+        if unknown:
+            raise DataError(
+                f"Units {unknown} were to be dropped",
+                f"Units of the decoder were needed, {labels[0]} to {labels[-1]}",
+                "Look at stream.units",
+            )
+        self._preparation.drop(np.isin(labels, wanted))
+
+    def reset(self, *, units: bool = False) -> None:
+        """Go back to the state before the first bin, as at the start of a trial.
+
+        Parameters
+        ----------
+        units : also forget what the watch has found, and means and variances that were followed.
+        """
+        self._machine.reset()
+        self._preparation.reset(units=units)
+        self._next[0] = -1
+
+    def latency(self, counts: ArrayLike | None = None, *, n_steps: int = 100_000) -> xr.Dataset:
+        """Time steps of a copy of this stream.
+
+        Parameters
+        ----------
+        counts : (time, unit)
+            What is fed, over and over; the means of training by default.
+        n_steps : steps that are timed.
+
+        Returns
+        -------
+        Dataset
+            ``latency (step)`` and ``p50``, ``p99``, ``p99_9``, ``maximum``, all in s. On a machine
+            that does other things the last two are those of its scheduler.
+        """
+        twin = self.copy()
+        rows = np.zeros((1, self.n_units)) if counts is None else np.asarray(counts, dtype=float)
+        if counts is None:
+            rows[0] = self._preparation.typical
+        out, taken = np.zeros(self.n_outputs), np.zeros(n_steps)
+        clock = time.perf_counter
+        for t in range(min(n_steps, 100)):
+            twin.step(rows[t % len(rows)], out)
+        for t in range(n_steps):
+            row = rows[t % len(rows)]
+            begin = clock()
+            twin.step(row, out)
+            taken[t] = clock() - begin
+        attrs = {"units": "s", "long_name": "time of one step"}
+        table = xr.Dataset({"latency": ("step", taken, attrs)})
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("p99_9", 0.999), ("maximum", 1.0)):
+            table[name] = ((), float(np.quantile(taken, share)), attrs)
+        return table
+
+    def copy(self) -> Self:
+        """Return a stream in the same state that goes its own way."""
+        twin = type(self)(
+            make_machine(self._machine.kind, self._machine.arrays, self._machine.settings),
+            Preparation(self._preparation.arrays, self._preparation.settings),
+            self.description,
+        )
+        twin._take_up(*self._memory())
+        return twin
+
+    def _memory(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        own = {"counted": self._counted, "next": self._next, "out": self._machine.out}
+        return self._machine.state, self._preparation.state, own
+
+    def _take_up(
+        self, machine: Mapping[str, Any], prepared: Mapping[str, Any], own: Mapping[str, Any]
+    ) -> None:
+        for name, values in self._machine.state.items():
+            values[...] = machine[name]
+        self._preparation.restore(prepared)
+        self._counted[...], self._next[...] = own["counted"], own["next"]
+        self._machine.out[...] = own["out"]
+
+    @property
+    def key(self) -> str:
+        """Fingerprint of all that does not change: two streams with one key decode alike."""
+        return fingerprint(
+            self._machine.kind, self._machine.arrays, self._machine.settings,
+            self._preparation.arrays, self._preparation.settings,
+        )  # fmt: skip
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a state that ``save`` has written.
+
+        Raises
+        ------
+        FileFormatError
+            The file holds the state of another decoder.
+        """
+        content = read_saved(path)
+        if content.kind != "Stream" or content.settings["key"] != self.key:
+            raise FileFormatError(
+                f"{Path(path).name} holds {_what(content)}",
+                "A state of this very decoder was needed",
+                "Load the decoder it belongs to, or the whole stream with nr.load",
+            )
+        self._take_up(*_memory_of(content))
+
+    def _to_saved(self) -> dict[str, Any]:
+        tables = {"machine": self._machine.arrays, "preparation": self._preparation.arrays}
+        tables |= dict(
+            zip(
+                ("machine_state", "preparation_state", "stream_state"), self._memory(), strict=True
+            )
+        )
+        return {
+            "settings": {
+                "kind": self._machine.kind,
+                "machine": self._machine.settings,
+                "preparation": self._preparation.settings,
+                "description": self.description,
+                "key": self.key,
+            },
+            "tables": {name: _as_table(arrays) for name, arrays in tables.items()},
+        }
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Self:
+        s = content.settings
+        self = cls(
+            make_machine(s["kind"], _as_arrays(content.tables["machine"]), s["machine"]),
+            Preparation(_as_arrays(content.tables["preparation"]), s["preparation"]),
+            s["description"],
+        )
+        self._take_up(*_memory_of(content))
+        return self
+
+    def report(self) -> str:
+        """Return what came and what became of the units, as text."""
+        return self._table().to_text()
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html()
+
+    def _table(self) -> Table:
+        verdicts = self.units.values
+        rows = [[name.replace("_", " "), str(n)] for name, n in self.counters.items()]
+        rows += [[f"units {w}", str(int((verdicts == w).sum()))] for w in np.unique(verdicts)]
+        d = self.description
+        return Table(
+            title=f"Stream of a {d['decoder']}",
+            columns=["what", "number"],
+            rows=rows,
+            head=[f"{self.n_units} units, {self.n_outputs} outputs, bins of {self.bin_size:g} s"],
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Stream({self.description['decoder']}, {self.n_units} units, "
+            f"{self.n_outputs} outputs, bin_size={self.bin_size:g} s)"
+        )
+
+
+def _what(content: Any) -> str:
+    if content.kind != "Stream":
+        return f"a {content.kind}"
+    return f"the stream of another {content.settings['description']['decoder']}"
+
+
+def _memory_of(content: Any) -> tuple[dict[str, Any], ...]:
+    names = ("machine_state", "preparation_state", "stream_state")
+    return tuple(_as_arrays(content.tables[n]) for n in names)
+
+
+def _as_table(arrays: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+    table = xr.Dataset()
+    for name, values in arrays.items():
+        table[name] = (tuple(f"{name}_{k}" for k in range(values.ndim)), values.copy())
+    return table
+
+
+def _as_arrays(table: xr.Dataset) -> dict[str, NDArray[Any]]:
+    return {str(name): table[name].values for name in table.data_vars}

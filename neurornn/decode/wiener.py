@@ -1,0 +1,391 @@
+"""Linear maps of the last bins: Wiener filter, ridge, and the cascade with a polynomial behind."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from neurornn._core.checks import check_count
+from neurornn._core.errors import DataError
+from neurornn.data.cross_scoring import history
+from neurornn.decode.base import Learned, MovementDecoder, Stretch
+from neurornn.decode.inputs import Bins
+from neurornn.decode.machines import LinearMachine
+from neurornn.decode.preparation import Preparation
+
+#: Penalties per bin and squared weight, of features of variance 1, that are tried.
+PENALTIES = (1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+#: Least squares alone; so small a penalty only tells units apart that always fire together.
+NO_PENALTY = (1e-9,)
+#: Degrees of the polynomial that are tried.
+DEGREES = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+#: Rows of histories that are held at a time.
+CHUNK = 4096
+
+
+class Moments(NamedTuple):
+    """Second moments of histories and targets."""
+
+    gram: NDArray[np.float64]  # (history + 1, history + 1), the last is constant
+    cross: NDArray[np.float64]  # (history + 1, output)
+    n_rows: int
+
+    def less(self, other: "Moments") -> "Moments":
+        """Moments of the rows that the other ones leave."""
+        return Moments(
+            self.gram - other.gram, self.cross - other.cross, self.n_rows - other.n_rows
+        )
+
+
+class _Linear(NamedTuple):
+    """One choice of power and penalty, with its predictions of blocks it had not seen."""
+
+    power: float
+    penalty: float
+    preparation: Preparation
+    weights: NDArray[np.float64]  # (history + 1, output)
+    held_out: NDArray[np.float64]  # (time, output)
+
+
+class WienerFilter(MovementDecoder):
+    """Wiener filter: least squares on the counts of the last bins.
+
+    Parameters
+    ----------
+    bin_size : s, width of the bins.
+    n_lags : bins of history, the present one included.
+    power : of the counts, ``0.5``, ``1.0``, ``1.5``, ``2.0``, or ``"auto"``
+        Expanding powers suit bursts, the square root makes the noise of counts even; ``"auto"``
+        takes the best on held-out blocks.
+    signal : ``"counts"``, or ``"features"`` for any other numbers, used as they are.
+    smoothing : s, time constant of an exponential average over past bins; 0 for none.
+    adaptation_tau : s
+        Time constant with which mean and variance of each unit are followed after the fit; None
+        to keep those of the training.
+    watch : find units that fell silent, are stuck or fire as never before, and stand in for them.
+    stand_in : for such units: ``"expected"`` from the others, or ``"mean"``.
+    n_folds : blocks of time that are held out in turn.
+    confidence_level : of the predictive intervals.
+
+    Attributes
+    ----------
+    parameters_ : Dataset over ``output``
+        ``r2`` and ``rmse`` (unit of the target) on held-out blocks; ``status``.
+    chosen_ : what was chosen on held-out blocks.
+    units_, outputs_ : labels of units and outputs.
+
+    See Also
+    --------
+    RidgeDecoder : the same with a penalty, which it nearly always needs.
+
+    References
+    ----------
+    Carmena et al. 2003, PLoS Biol 1:e42, doi:10.1371/journal.pbio.0000042.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> velocity = rng.normal(size=(500, 2))
+    >>> counts = rng.poisson(np.exp(0.5 * velocity @ rng.normal(size=(2, 20))))
+    >>> decoder = WienerFilter(bin_size=0.05, n_lags=2).fit(counts[:400], velocity[:400])
+    >>> decoder.score(counts[400:], velocity[400:]) > 0.5
+    True
+    """
+
+    _penalties: Sequence[float] = NO_PENALTY
+
+    def __init__(
+        self,
+        bin_size: float = 0.05,
+        *,
+        n_lags: int = 10,
+        power: float | str = 1.0,
+        signal: str = "counts",
+        smoothing: float = 0.0,
+        adaptation_tau: float | None = None,
+        watch: bool = True,
+        stand_in: str = "expected",
+        n_folds: int = 5,
+        confidence_level: float = 0.9,
+    ) -> None:
+        self.bin_size = bin_size
+        self.n_lags = n_lags
+        self.power = power
+        self.signal = signal
+        self.smoothing = smoothing
+        self.adaptation_tau = adaptation_tau
+        self.watch = watch
+        self.stand_in = stand_in
+        self.n_folds = n_folds
+        self.confidence_level = confidence_level
+
+    def _learn(self, bins: Bins) -> Learned:
+        best = max(self._linears(bins), key=lambda f: mean_r2(bins.targets, f.held_out))
+        machine = self._machine_of(best, np.zeros((best.held_out.shape[1], 0)), None)
+        return Learned(
+            machine, best.preparation, best.held_out, np.ones_like(best.held_out),
+            {"power": best.power, "penalty": best.penalty},
+        )  # fmt: skip
+
+    def _machine_of(
+        self,
+        fit: _Linear,
+        coefficients: NDArray[np.float64],
+        bounds: NDArray[np.float64] | None,
+    ) -> LinearMachine:
+        n_out = fit.weights.shape[1]
+        by_lag = fit.weights[:-1].reshape(self.n_lags, -1, n_out)[::-1]
+        arrays = {
+            "weights": by_lag.transpose(1, 0, 2).reshape(by_lag.shape[1], -1),
+            "bias": fit.weights[-1],
+            "coefficients": coefficients,
+            "bounds": np.zeros((2, n_out)) if bounds is None else bounds,
+        }
+        return LinearMachine(arrays, {})
+
+    def _linears(self, bins: Bins) -> list[_Linear]:
+        """Fit with every power, each with the penalty that is best on held-out blocks."""
+        check_count(self.n_lags, "n_lags")
+        found = []
+        for power in self._powers(self.power):
+            preparation, stretches = self._prepared(bins, power)
+            found.append(_fit_power(self, bins, power, preparation, stretches))
+        return found
+
+
+def _fit_power(
+    decoder: WienerFilter,
+    bins: Bins,
+    power: float,
+    preparation: Preparation,
+    stretches: Sequence[Stretch],
+) -> _Linear:
+    targets = bins.targets
+    assert targets is not None
+    n_rows, n_lags = len(targets), decoder.n_lags
+    known = np.isfinite(targets).all(axis=1)
+    histories = Histories(stretches, n_lags)
+    total = moments(histories, targets, known)
+    penalties = decoder._penalties
+    guesses = np.full((len(penalties), *targets.shape), np.nan)
+    for train, test in decoder._folds(bins, n_lags):
+        out = known.copy()
+        out[train] = False
+        rest = total.less(moments(histories, targets, out))
+        found = [_solve(rest, p) for p in penalties]
+        for rows, h in histories.chunks(test):
+            for k, w in enumerate(found):
+                guesses[k, rows] = h @ w
+    scores = [mean_r2(targets, g) for g in guesses]
+    best = int(np.argmax(scores))
+    if n_rows < 2 or not np.isfinite(scores[best]):
+        raise DataError(
+            f"{int(known.sum())} bins have a target",
+            "Targets in every block of time were needed",
+            "Record for longer, or pass fewer n_folds",
+        )
+    weights = _solve(total, penalties[best])
+    return _Linear(power, penalties[best], preparation, weights, guesses[best])
+
+
+class Histories:
+    """Histories of rows, oldest bin first and a 1 at the end, made as they are asked for."""
+
+    def __init__(self, stretches: Sequence[Stretch], n_lags: int) -> None:
+        self.features = [s.features for s in stretches]
+        self.n_lags = n_lags
+        self.starts = np.concatenate([[0], np.cumsum([len(f) for f in self.features])])
+
+    def chunks(self, rows: NDArray[np.intp]) -> Any:
+        """Yield some of the rows and their histories (row, lag * unit + 1), in order."""
+        wanted = np.zeros(self.starts[-1], dtype=bool)
+        wanted[rows] = True
+        for z, first in zip(self.features, self.starts, strict=False):
+            for a in range(0, len(z), CHUNK):
+                b = min(a + CHUNK, len(z))
+                picked = np.flatnonzero(wanted[first + a : first + b])
+                if not len(picked):
+                    continue
+                begin = max(0, a - self.n_lags + 1)
+                h = history(z[begin:b], self.n_lags)[a - begin :][picked]
+                yield first + a + picked, np.column_stack([h, np.ones(len(h))])
+
+
+def moments(
+    histories: Histories, targets: NDArray[np.float64], used: NDArray[np.bool_]
+) -> Moments:
+    """Moments of histories and targets over the rows used."""
+    size = histories.n_lags * histories.features[0].shape[1] + 1
+    gram, cross = np.zeros((size, size)), np.zeros((size, targets.shape[1]))
+    for rows, h in histories.chunks(np.flatnonzero(used)):
+        gram += h.T @ h
+        cross += h.T @ targets[rows]
+    return Moments(gram, cross, int(used.sum()))
+
+
+def _solve(sums: Moments, penalty: float) -> NDArray[np.float64]:
+    """Minimise ``|y - h w|^2 / n + penalty |w|^2``; the constant is free."""
+    gram = sums.gram.copy()
+    n = len(gram) - 1
+    gram[np.arange(n), np.arange(n)] += penalty * max(sums.n_rows, 1)
+    gram[n, n] += 1e-12
+    try:
+        found: NDArray[np.float64] = linalg.cho_solve(
+            linalg.cho_factor(gram, lower=True), sums.cross
+        )
+        return found
+    except linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(gram, sums.cross, rcond=None)[0], dtype=np.float64)
+
+
+def mean_r2(targets: NDArray[Any] | None, guess: NDArray[np.float64]) -> float:
+    """Mean R2 over outputs, on rows with both."""
+    assert targets is not None
+    known = np.isfinite(targets).all(axis=1) & np.isfinite(guess).all(axis=1)
+    y, p = targets[known], guess[known]
+    if len(y) < 2:
+        return float("nan")
+    return float(np.mean(1 - ((y - p) ** 2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0)))
+
+
+class RidgeDecoder(WienerFilter):
+    """Ridge regression on the last bins; the penalty is chosen on held-out blocks of time.
+
+    Parameters, attributes and examples are those of `WienerFilter`.
+
+    Notes
+    -----
+    Minimises ``|y - W h|^2 / n + p |W|^2`` over features of variance 1, with p from `PENALTIES`.
+    Neighbouring bins are alike, so the blocks that choose p are stretches of time, and the bins
+    whose history reaches into a block are left out of its training.
+
+    References
+    ----------
+    Hoerl & Kennard 1970, Technometrics 12:55, doi:10.1080/00401706.1970.10488634.
+    """
+
+    _penalties = PENALTIES
+
+    def __init__(
+        self,
+        bin_size: float = 0.05,
+        *,
+        n_lags: int = 10,
+        power: float | str = "auto",
+        signal: str = "counts",
+        smoothing: float = 0.0,
+        adaptation_tau: float | None = None,
+        watch: bool = True,
+        stand_in: str = "expected",
+        n_folds: int = 5,
+        confidence_level: float = 0.9,
+    ) -> None:
+        super().__init__(
+            bin_size, n_lags=n_lags, power=power, signal=signal, smoothing=smoothing,
+            adaptation_tau=adaptation_tau, watch=watch, stand_in=stand_in, n_folds=n_folds,
+            confidence_level=confidence_level,
+        )  # fmt: skip
+
+
+class WienerCascade(RidgeDecoder):
+    """Wiener cascade: a ridge filter, and a polynomial of each of its outputs.
+
+    Parameters
+    ----------
+    degree : of the polynomials, or ``"auto"`` for the best up to 9 on held-out blocks.
+    bin_size, n_lags, power, signal, smoothing, adaptation_tau, watch, stand_in, n_folds, \
+confidence_level
+        As for `WienerFilter`.
+
+    Notes
+    -----
+    The polynomial is fitted to predictions of blocks that the filter had not seen: on its own
+    training data the filter looks better than it is, and the polynomial would be too steep. What
+    the filter puts out is kept within the range of those predictions before the polynomial.
+
+    References
+    ----------
+    Hunter & Korenberg 1986, Biol Cybern 55:135, doi:10.1007/BF00341929; Pohlmeyer et al. 2007,
+    PLoS ONE 4:e5924, doi:10.1371/journal.pone.0005924 (for decoding).
+    """
+
+    def __init__(
+        self,
+        bin_size: float = 0.05,
+        *,
+        degree: int | str = "auto",
+        n_lags: int = 10,
+        power: float | str = "auto",
+        signal: str = "counts",
+        smoothing: float = 0.0,
+        adaptation_tau: float | None = None,
+        watch: bool = True,
+        stand_in: str = "expected",
+        n_folds: int = 5,
+        confidence_level: float = 0.9,
+    ) -> None:
+        super().__init__(
+            bin_size, n_lags=n_lags, power=power, signal=signal, smoothing=smoothing,
+            adaptation_tau=adaptation_tau, watch=watch, stand_in=stand_in, n_folds=n_folds,
+            confidence_level=confidence_level,
+        )  # fmt: skip
+        self.degree = degree
+
+    def _learn(self, bins: Bins) -> Learned:
+        degrees: Sequence[int] = DEGREES
+        if self.degree != "auto":
+            degrees = (check_count(self.degree, "degree"),)
+        y = bins.targets
+        assert y is not None
+        found = []
+        for fit in self._linears(bins):
+            for degree in degrees:
+                held_out = _cascade_held_out(self, bins, fit.held_out, degree)
+                found.append((mean_r2(y, held_out), degree, fit, held_out))
+        _, degree, fit, held_out = max(found, key=lambda f: f[0])
+        coefficients, bounds = _polynomials(fit.held_out, y, degree)
+        machine = self._machine_of(fit, coefficients, bounds)
+        chosen = {"power": fit.power, "penalty": fit.penalty, "degree": degree}
+        return Learned(machine, fit.preparation, held_out, np.ones_like(held_out), chosen)
+
+
+def _cascade_held_out(
+    decoder: WienerCascade, bins: Bins, linear: NDArray[np.float64], degree: int
+) -> NDArray[np.float64]:
+    """Predictions of every block by polynomials fitted on the others."""
+    y = bins.targets
+    assert y is not None
+    out = np.full_like(linear, np.nan)
+    for train, test in decoder._folds(bins, decoder.n_lags):
+        coefficients, bounds = _polynomials(linear[train], y[train], degree)
+        out[test] = _through(linear[test], coefficients, bounds)
+    return out
+
+
+def _polynomials(
+    linear: NDArray[np.float64], y: NDArray[np.float64], degree: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least squares polynomial of each output, (output, degree + 1), and its range (2, output)."""
+    n_out = y.shape[1]
+    coefficients, bounds = np.zeros((n_out, degree + 1)), np.zeros((2, n_out))
+    for o in range(n_out):
+        known = np.isfinite(linear[:, o]) & np.isfinite(y[:, o])
+        x = linear[known, o]
+        bounds[:, o] = x.min(), x.max()
+        size = max(float(np.abs(x).max()), 1e-300)
+        powers = np.vander(x / size, degree + 1, increasing=True)
+        found = np.linalg.lstsq(powers, y[known, o], rcond=None)[0]
+        coefficients[o] = found / size ** np.arange(degree + 1)
+    return coefficients, bounds
+
+
+def _through(
+    linear: NDArray[np.float64], coefficients: NDArray[np.float64], bounds: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    x = np.clip(linear, bounds[0], bounds[1])
+    total = np.zeros_like(x)
+    for k in range(coefficients.shape[1] - 1, -1, -1):
+        total = total * x + coefficients[:, k]
+    return total
