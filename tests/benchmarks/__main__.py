@@ -16,6 +16,7 @@ from tests.benchmarks import (
     calcium_invariance,
     calcium_scale,
     calcium_speed,
+    decoding,
     foundation,
     gated_step,
     latin_square,
@@ -120,6 +121,16 @@ SECTIONS = {
         "real population of mouse V1, 74 cells: who forecasts dF/F one frame and one second ahead",
         allen_league.COLUMNS,
         allen_league.rows,
+    ),
+    "decoding": (
+        "decoders on the last 15 % of real recordings, fitted on what comes before",
+        decoding.COLUMNS,
+        decoding.rows,
+    ),
+    "left_out_direction": (
+        "contdata95 velocity, one of eight directions left out of the training: R2 on its trials",
+        decoding.DIRECTION_COLUMNS,
+        decoding.direction_rows,
     ),
     "audits": ("audits of public sets", audits.COLUMNS, audits.rows),
 }
