@@ -12,10 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.checks import check_bin_size, check_count
 from neurornn._core.confidence import Estimate, conformal_halfwidth, to_dataset
-from neurornn._core.errors import DataError, NameUnknownError, UnitError, nearest
+from neurornn._core.errors import DataError, NameUnknownError, ShapeError, UnitError, nearest
 from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
-from neurornn._core.units import seconds_per
+from neurornn._core.units import symbol
 from neurornn._kernels.streaming import POWERS
 from neurornn.data.splitters import BlockedSplit
 from neurornn.decode.inputs import Bins, as_bins, same_units
@@ -136,16 +136,41 @@ class Decoder(Reported, Saved, BaseEstimator):
                     f"{name} is {value!r}", f"One of {', '.join(known)} was needed",
                     nearest(str(value), known),
                 )  # fmt: skip
-        if self.smoothing < 0 or (self.adaptation_tau is not None and self.adaptation_tau <= 0):
+        smoothing, tau = self.smoothing, self.adaptation_tau
+        if not (_is_number(smoothing) and smoothing >= 0) or not (
+            tau is None or (_is_number(tau) and tau > 0)
+        ):
             raise DataError(
-                f"smoothing is {self.smoothing} s and adaptation_tau {self.adaptation_tau} s",
+                f"smoothing is {smoothing!r} s and adaptation_tau {tau!r} s",
                 "Times in s of at least 0 were needed, adaptation_tau above 0 or None",
                 "Leave them at their defaults",
             )
+        level = self.confidence_level
+        if not (_is_number(level) and 0 < level < 1):
+            raise DataError(
+                f"confidence_level is {level!r}", "A share above 0 and below 1 was needed",
+                "Pass 0.9 for intervals that cover 90 of 100",
+            )  # fmt: skip
 
     def _check_enough(self, bins: Bins) -> None:
         y = bins.targets
         assert y is not None
+        recorded = np.isfinite(bins.counts)
+        low = np.where(recorded, bins.counts, np.inf).min(axis=0)
+        if not np.any(np.where(recorded, bins.counts, -np.inf).max(axis=0) > low):
+            raise DataError(
+                "No unit ever changes its count",
+                "At least one unit that fires at times was needed",
+                "Check the units and the bin size",
+            )
+        given = [getattr(self, name, 0) for name in ("n_lags", "lag")]
+        span = sum(n for n in given if _is_number(n))
+        if 2 * span > len(bins.counts) > 0:
+            raise DataError(
+                f"n_lags and lag span {span} bins, n_samples={len(bins.counts)} bins came",
+                f"At least {2 * span} bins were needed",
+                "Record for longer, or pass fewer n_lags",
+            )
         if self._labelled:
             return
         known = np.isfinite(y).all(axis=1)
@@ -162,12 +187,6 @@ class Decoder(Reported, Saved, BaseEstimator):
                 f"Output {bins.output[flat][0]} of the targets never changes",
                 "Targets that change over time were needed",
                 "Leave that output out, or check the selection",
-            )
-        if not np.any(np.nanstd(bins.counts, axis=0) > 0):
-            raise DataError(
-                "No unit ever changes its count",
-                "At least one unit that fires at times was needed",
-                "Check the units and the bin size",
             )
 
     def _begin(self, bins: Bins, one: bool) -> None:
@@ -361,8 +380,8 @@ class Decoder(Reported, Saved, BaseEstimator):
         """Refuse targets in another unit than at the fit."""
         if not isinstance(targets, xr.DataArray) or not self.target_units_:
             return
-        units = str(targets.attrs.get("units", ""))
-        if units and units != self.target_units_ and seconds_per(units) is None:
+        units = symbol(str(targets.attrs.get("units", "")))
+        if units and units != self.target_units_:
             raise UnitError(
                 f"The targets are in {units}, those of the fit in {self.target_units_}",
                 "Targets in the unit of the fit were needed",
@@ -455,6 +474,12 @@ class MovementDecoder(Decoder):
         bins = self._bins_of(counts, trials, targets)
         out, _ = self._run(bins, False)
         assert bins.targets is not None
+        if bins.targets.shape[1] != out.shape[1]:
+            raise ShapeError(
+                f"The targets have {bins.targets.shape[1]} outputs, the decoder {out.shape[1]}",
+                "The outputs of the fit were needed, in their order",
+                "Pass (time, output) as at the fit",
+            )
         known = np.isfinite(bins.targets).all(axis=1)
         return float(r2_score(bins.targets[known], out[known]))
 
@@ -499,6 +524,10 @@ def cut(stretches: Sequence[Stretch], rows: NDArray[Any]) -> list[Stretch]:
             for a, b in zip(edges[::2], edges[1::2], strict=True)
         ]
     return out
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
 
 
 def _short(value: Any) -> str:

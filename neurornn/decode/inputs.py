@@ -1,5 +1,6 @@
 """What a decoder takes: counts and targets, in one form, with what is wrong said clearly."""
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
+from neurornn._core.units import symbol
 from neurornn.data.cross_scoring import as_rows
 from neurornn.data.recording import sampling_rate_of
 
@@ -69,14 +71,21 @@ def as_bins(
     KindError, ShapeError, UnitError, DataError
         Each says what came, what was needed and what to do.
     """
+    if isinstance(counts, list | tuple) and len(counts) and _n_dims(counts[0]) == 2:
+        if trials is not None:
+            raise KindError(
+                "A list of trials came together with trials=",
+                "One of the two was needed",
+                "Leave trials= out",
+            )
+        return _joined(counts, targets, bin_size=bin_size, signal=signal, labelled=labelled)
     _check_clock(counts, bin_size)
-    unit, output, units = _labels(counts, "unit"), _labels(targets, "output"), ""
+    unit, output, units = _labels(counts), _labels(targets), ""
     if isinstance(targets, xr.DataArray):
-        units = str(targets.attrs.get("units", ""))
-    if isinstance(counts, list | tuple) and len(counts) and np.ndim(counts[0]) == 2:
-        counts, targets, trials = _joined(counts, targets, trials)
+        units = symbol(str(targets.attrs.get("units", "")))
     if isinstance(counts, xr.DataArray):
         counts = _in_order(counts)
+        _check_same_clock(counts, targets, bin_size)
     values = _numbers(counts, "counts")
     if values.ndim not in (2, 3):
         raise ShapeError(
@@ -99,6 +108,7 @@ def as_bins(
     known = np.zeros(n_rows) if targets is None else _as_targets(targets, labelled)
     # The targets' own gaps are kept; a bin is used for prediction whatever is missing in it.
     rows = as_rows(counts, known, trials)
+    run = rows.run + np.cumsum(_turned_back(counts))
     found = np.array(rows.X, dtype=np.float64)
     masked = np.zeros(len(found), dtype=bool)
     if isinstance(counts, xr.DataArray) and "mask" in counts.coords:
@@ -115,7 +125,8 @@ def as_bins(
                     "unknown", "Replace them by NaN",
                 )  # fmt: skip
         y = y[~masked]
-    run = rows.run[~masked]
+    # Bins that are masked in the middle are a hole: what follows starts anew.
+    run = (run + np.cumsum(masked))[~masked]
     n_units = found.shape[1]
     return Bins(
         found[~masked],
@@ -131,7 +142,20 @@ def _as_targets(targets: Any, labelled: bool) -> NDArray[Any]:
     if isinstance(targets, xr.DataArray):
         targets = _in_order(targets).values
     if labelled:
-        return np.asarray(targets)
+        labels = np.asarray(targets)
+        absent = 0
+        if labels.dtype.kind == "f":
+            absent = int(np.isnan(labels).sum())
+        elif labels.dtype.kind == "O":
+            absent = sum(x is None or x != x for x in labels.ravel())
+        if absent:
+            raise DataError(
+                f"{absent} of {labels.size} labels are missing, NaN or None",
+                "A label for every bin was needed",
+                "Leave those bins out with a mask or as a gap between trials, or give them a "
+                "label of their own such as 'none'",
+            )
+        return labels
     return _numbers(targets, "targets")
 
 
@@ -141,15 +165,18 @@ def _in_order(array: xr.DataArray) -> xr.DataArray:
     return array.transpose(*front, ...)
 
 
-def _joined(counts: Any, targets: Any, trials: Any) -> tuple[Any, Any, Any]:
+def _joined(
+    counts: Sequence[Any], targets: Any, *, bin_size: float, signal: str, labelled: bool
+) -> Bins:
     """Lay trials of different lengths one after the other."""
-    if trials is not None:
-        raise KindError(
-            "A list of trials came together with trials=",
-            "One of the two was needed",
-            "Leave trials= out",
+    n = len(counts)
+    if targets is not None and (not isinstance(targets, list | tuple) or len(targets) != n):
+        came = len(targets) if isinstance(targets, list | tuple) else "no list"
+        raise ShapeError(
+            f"{n} trials of counts and {came} of targets came",
+            "A list of trials in both was needed, of the same lengths",
+            "Pass targets as a list with the targets of every trial",
         )
-    labels = np.repeat(np.arange(len(counts)), [len(c) for c in counts])
     sizes = sorted({np.shape(c)[1] for c in counts})
     if len(sizes) > 1:
         raise ShapeError(
@@ -157,19 +184,63 @@ def _joined(counts: Any, targets: Any, trials: Any) -> tuple[Any, Any, Any]:
             "The same units in every trial were needed",
             "Select the units they share, or pass NaN where one was not recorded",
         )
-    if targets is not None:
-        lengths = [len(t) for t in targets]
-        if lengths != [len(c) for c in counts]:
+    parts: list[Bins] = []
+    for k, trial in enumerate(counts):
+        y = None if targets is None else targets[k]
+        if y is not None and len(y) != len(trial):
             raise ShapeError(
-                f"{len(counts)} trials of counts and {len(targets)} of targets differ in length",
+                f"Trial {k} has {len(trial)} bins and {len(y)} targets, they differ in length",
                 "One target for each bin of each trial was needed",
                 "Bring the targets onto the bins with data.resample_to",
             )
-        targets = np.concatenate([np.asarray(t) for t in targets])
-    return np.concatenate([np.asarray(c, dtype=float) for c in counts]), targets, labels
+        if len(trial):
+            parts.append(as_bins(trial, y, bin_size=bin_size, signal=signal, labelled=labelled))
+            _check_alike(parts[0], parts[-1], k)
+    if not parts:
+        return as_bins(np.zeros((0, sizes[0])), bin_size=bin_size, signal=signal)
+    shift = np.cumsum([0] + [p.run[-1] + 1 for p in parts[:-1]])
+    first = parts[0]
+    return first._replace(
+        counts=np.concatenate([p.counts for p in parts]),
+        targets=None if targets is None else np.concatenate([p.targets for p in parts]),  # type: ignore[misc]
+        run=np.concatenate([p.run + k for p, k in zip(parts, shift, strict=True)]),
+    )
 
 
-def _labels(array: Any, dim: str) -> NDArray[Any] | None:
+def _check_alike(first: Bins, other: Bins, k: int) -> None:
+    """Refuse trials with other units or outputs than the first one's, or in another order."""
+    for what, a, b in (
+        ("units", first.unit, other.unit),
+        ("outputs", first.output, other.output),
+        ("unit of the targets", first.units, other.units),
+    ):
+        if not np.array_equal(a, b):
+            raise DataError(
+                f"The {what} of trial {k} are not those of the first: {b} and {a}",
+                "The same in every trial, in the same order, was needed",
+                "Select and order them alike, for example trial.sel(unit=first['unit'])",
+            )
+
+
+def _n_dims(trial: Any) -> int:
+    """Number of dimensions, 0 for what is no array of numbers."""
+    try:
+        return np.ndim(trial)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _turned_back(counts: Any) -> NDArray[np.bool_]:
+    """Bins at which the clock was set back: another recording begins there."""
+    if counts.ndim == 3:
+        return np.zeros(counts.shape[0] * counts.shape[1], dtype=bool)
+    back = np.zeros(len(counts), dtype=bool)
+    if isinstance(counts, xr.DataArray) and counts.dims[0] == "time" and "time" in counts.coords:
+        back[1:] = np.diff(np.asarray(counts["time"].values, dtype=float)) <= 0
+    return back
+
+
+def _labels(array: Any) -> NDArray[Any] | None:
     if not isinstance(array, xr.DataArray):
         return None
     rest = [d for d in array.dims if d not in ("trial", "time")]
@@ -185,12 +256,32 @@ def _numbers(values: Any, name: str) -> NDArray[Any]:
             "A dense array was needed; sparse data is not supported",
             f"Pass {name}.toarray()",
         )
-    array = np.asarray(values.values if isinstance(values, xr.DataArray) else values)
+    if isinstance(values, xr.Dataset | Mapping):
+        raise KindError(
+            f"{name} is a {type(values).__name__} with {', '.join(map(str, list(values)[:5]))}",
+            "One array of numbers was needed",
+            f"Pass one variable, for example recording[{name!r}]",
+        )
+    try:
+        array = np.asarray(values.values if isinstance(values, xr.DataArray) else values)
+    except ValueError as error:
+        raise ShapeError(
+            f"{name} is a {type(values).__name__} whose parts differ in shape: {error}",
+            "(time, unit), or a list of such arrays, was needed",
+            "Pass one array per trial, each with the same units",
+        ) from None
     if array.dtype.kind == "c":
         raise DataError(
             f"{name} holds complex numbers; Complex data not supported",
             "Real numbers were needed",
             "Pass their real part or their size",
+        )
+    if array.dtype.kind in "US":
+        raise KindError(
+            f"{name} is an array of text, {array.dtype}, for example {array.ravel()[:1].tolist()}",
+            "Numbers were needed",
+            f"Convert it, {name}.astype(float); labels are for a TargetDecoder or a "
+            "RecurrentClassifier",
         )
     if array.dtype.kind not in "biuf":
         try:
@@ -208,15 +299,49 @@ def _check_clock(counts: Any, bin_size: float) -> None:
     """Refuse bins of another width than the decoder's."""
     if not isinstance(counts, xr.DataArray):
         return
-    stated = counts.attrs.get("bin_size")
-    if stated is None and "time" in counts.coords and counts.sizes["time"] > 1:
-        stated = 1 / sampling_rate_of(counts)
-    if stated is not None and abs(float(stated) / bin_size - 1) > CLOCK_TOLERANCE:
+    widths = []
+    if counts.attrs.get("bin_size") is not None or counts.attrs.get("sampling_rate") is not None:
+        stated = counts.attrs.get("bin_size")
+        widths.append(("attrs", 1 / sampling_rate_of(counts) if stated is None else float(stated)))
+    if "time" in counts.coords and counts["time"].ndim == 1:
+        stamps = counts["time"].values
+        if stamps.dtype.kind not in "biuf":
+            raise UnitError(
+                f"The time of the counts holds {stamps.dtype} values",
+                "Time stamps in s as floats were needed",
+                'Convert them: time / np.timedelta64(1, "s")',
+            )
+        if not np.isfinite(stamps).all():
+            raise DataError(
+                f"{int((~np.isfinite(stamps)).sum())} time stamps of the counts are not finite",
+                "A time stamp in s for every bin was needed",
+                "Drop those bins: a gap in time is a join",
+            )
+        if len(stamps) > 1:
+            widths.append(("time stamps", float(np.median(np.diff(stamps)))))
+    for what, width in widths:
+        if abs(width / bin_size - 1) > CLOCK_TOLERANCE:
+            raise UnitError(
+                f"The counts are in bins of {width:g} s ({what}), the decoder's of {bin_size:g} s",
+                "Bins of the same width were needed",
+                f"Bin the spikes again with nr.data.bin_spikes(recording, {bin_size:g}), or make "
+                f"the decoder with bin_size={width:g}",
+            )
+
+
+def _check_same_clock(counts: xr.DataArray, targets: Any, bin_size: float) -> None:
+    """Refuse targets whose time stamps are those of other bins."""
+    if not isinstance(targets, xr.DataArray) or "time" not in targets.coords:
+        return
+    if "time" not in counts.coords or counts["time"].shape != targets["time"].shape:
+        return
+    away = np.abs(counts["time"].values - targets["time"].values)
+    # Half a bin apart is another bin.
+    if away.size and float(away.max()) > 0.5 * bin_size:
         raise UnitError(
-            f"The counts are in bins of {float(stated):g} s, the decoder's of {bin_size:g} s",
-            "Bins of the same width were needed",
-            f"Bin the spikes again with nr.data.bin_spikes(recording, {bin_size:g}), or make the "
-            f"decoder with bin_size={float(stated):g}",
+            f"The time stamps of counts and targets differ by up to {float(away.max()):g} s",
+            "Targets on the clock of the counts were needed, bin by bin",
+            "Bring them onto the bins with data.resample_to; a lag is a setting of the decoder",
         )
 
 

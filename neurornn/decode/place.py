@@ -435,8 +435,19 @@ class TargetDecoder(LabelDecoder):
             coords={"unit": bins.unit, "target": self.classes_},
             attrs={"units": "Hz", "long_name": "firing rate"},
         )
-        chosen = {"switching": machine.settings["jump"]}
+        n = len(self.classes_)
+        chosen = {"switching": machine.settings["jump"] * (n - 1) / n}
         return Learned(machine, preparation, held_out, np.ones_like(held_out), chosen)
+
+    def _given_switching(self) -> float:
+        given = self.switching
+        if isinstance(given, int | float | np.number) and 0 <= given <= 1:
+            return float(given)
+        raise DataError(
+            f"switching is {given!r}",
+            "A chance from 0 to 1, or 'auto', was needed",
+            "Pass the bin size over the mean time at a target",
+        )
 
     def _machine_of(self, bins: Bins, rows: NDArray[np.intp]) -> PosteriorMachine:
         codes, counts, run = self._codes[rows], bins.counts[rows], bins.run[rows]
@@ -450,11 +461,13 @@ class TargetDecoder(LabelDecoder):
         prior = PRIOR_SECONDS / self.bin_size
         expected = np.maximum((spikes + prior * mean) / (exposure + prior), 1e-6)
         follows = (run[1:] == run[:-1]) & (np.diff(rows) == 1)
-        jump = 0.0
-        if self.switching != "auto":
-            jump = float(self.switching)
-        elif follows.any():
-            jump = float(np.mean(codes[1:][follows] != codes[:-1][follows])) * n / (n - 1)
+        if self.switching == "auto":
+            # Half a switch more than was seen: labels that never change within a trial would leave
+            # the decoder without a way back in a stream that nobody resets.
+            switched = float(np.sum(codes[1:][follows] != codes[:-1][follows]))
+            jump = (switched + 0.5) / (float(np.sum(follows)) + 1.0) * n / (n - 1)
+        else:
+            jump = self._given_switching() * n / (n - 1)
         arrays = {
             "starts": np.arange(n + 1), "sources": np.arange(n), "chances": np.ones(n),
             "log_rates": np.log(expected), "expected": expected, "values": np.eye(n),

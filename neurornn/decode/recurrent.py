@@ -260,9 +260,10 @@ def _check(decoder: Any) -> None:
         )  # fmt: skip
     for name in ("n_hidden", "n_seeds", "window"):
         check_count(getattr(decoder, name), name)
-    if not 0 < decoder.validation_fraction < 0.5:
+    share = decoder.validation_fraction
+    if not isinstance(share, int | float | np.number) or not 0 < share < 0.5:
         raise DataError(
-            f"validation_fraction is {decoder.validation_fraction}",
+            f"validation_fraction is {share!r}",
             "A share above 0 and below a half was needed",
             "Pass 0.1",
         )
@@ -273,7 +274,13 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
     from neurornn.training import fit
 
     _check(decoder)
-    (power,) = decoder._powers(decoder.power)
+    power, *others = decoder._powers(decoder.power)
+    if others:
+        raise DataError(
+            f"power is {decoder.power!r}",
+            "One of 0.5, 1.0, 1.5 and 2.0 was needed: networks are not trained once per power",
+            "Leave it at 0.5, the square root",
+        )
     preparation, stretches = decoder._prepared(bins, power)
     stretches = _with_targets(stretches, targets)
     train, test = _held_out_rows(len(targets), decoder)
