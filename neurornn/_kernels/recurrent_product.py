@@ -46,15 +46,18 @@ def widened(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def _tile(n_rows: int, whole: bool) -> Any:
-    """Intrinsic that adds ``a @ b`` to one tile of out, from row i and column j on."""
+def _tile(n_rows: int, times: int) -> Any:
+    """Intrinsic that adds ``a @ b`` to one tile of out, from row i and column j on.
+
+    The tile is `times` the usual number of columns wide, or one group of `LANES` where that is 0.
+    """
 
     @intrinsic
     def tile(typing_context: Any, a: Any, b: Any, out: Any, i: Any, j: Any) -> Any:
         if not a.dtype == b.dtype == out.dtype:
             raise TypingError("the three matrices must have one dtype")
         signature = types.void(a, b, out, types.intp, types.intp)
-        n_groups = GROUPS_OF[a.dtype.bitwidth] if whole else 1
+        n_groups = max(1, times * GROUPS_OF[a.dtype.bitwidth])
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             number = context.get_value_type(a.dtype)
@@ -126,8 +129,10 @@ def _tile(n_rows: int, whole: bool) -> Any:
     return tile
 
 
-_rows_whole, _rows_one = _tile(ROWS, True), _tile(ROWS, False)
-_row_whole, _row_one = _tile(1, True), _tile(1, False)
+_rows_whole, _rows_one = _tile(ROWS, 1), _tile(ROWS, 0)
+_row_whole, _row_one = _tile(1, 1), _tile(1, 0)
+# A row by itself needs as many sums at a time as several rows to keep the processor busy.
+_row_double = _tile(1, 2)
 
 
 @njit(cache=True, nogil=True)
@@ -160,3 +165,26 @@ def add_product(a, b, out, columns):
                     _row_one(a, b, out, i, j)
                 i += 1
         j += columns if whole else LANES
+
+
+@njit(cache=True, nogil=True)
+def add_row_product(a, b, out, columns):
+    """Add ``a @ b`` to out where there is one row alone; as `add_product`, to the last bit.
+
+    Parameters
+    ----------
+    a : (1, summed). b : (summed, column), out : (1, column), rows as for `add_product`.
+    columns : of a tile, as for `add_product`.
+    """
+    n_columns = out.shape[1]
+    j = 0
+    while j < n_columns:
+        if j + 2 * columns <= n_columns:
+            _row_double(a, b, out, 0, j)
+            j += 2 * columns
+        elif j + columns <= n_columns:
+            _row_whole(a, b, out, 0, j)
+            j += columns
+        else:
+            _row_one(a, b, out, 0, j)
+            j += LANES

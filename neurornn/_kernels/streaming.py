@@ -9,7 +9,7 @@ from numba import njit
 
 from neurornn._kernels.filtering import kalman_covariance, kalman_mean
 from neurornn._kernels.recurrent_functions import FUNCTIONS, function_row
-from neurornn._kernels.recurrent_product import add_product
+from neurornn._kernels.recurrent_product import add_row_product
 
 #: What the watch over the units says of each.
 LIVE, SILENT, STUCK, NOISY, DROPPED = 0, 1, 2, 3, 4
@@ -19,36 +19,78 @@ POWERS = (0.5, 1.0, 1.5, 2.0)
 #: Relative change in a step below which a covariance is taken for steady.
 SETTLED = 1e-13
 
+#: Mean size of a standard normal number: where the running mean of the watch begins.
+USUAL_SIZE = 0.8
+
+# Division by zero gives infinity, as in NumPy: a check for it would keep loops from vectors.
+_LOOPS = {"cache": True, "nogil": True, "error_model": "numpy"}
+
 _TANH, _SIGMOID = FUNCTIONS["tanh"], FUNCTIONS["sigmoid"]
 
 
-@njit(cache=True, nogil=True)
-def transformed(c, power):
-    """Return a count to one of `POWERS`, by roots and products alone."""
-    if power == 1.0:
-        return c
+@njit(**_LOOPS)
+def transform_counts(counts, power, out):
+    """Write counts to one of `POWERS` to out, by roots and products alone."""
     if power == 0.5:
-        return np.sqrt(c)
-    return c * c if power == 2.0 else c * np.sqrt(c)
+        for i in range(len(out)):
+            out[i] = np.sqrt(counts[i])
+    elif power == 1.0:
+        for i in range(len(out)):
+            out[i] = counts[i]
+    elif power == 2.0:
+        for i in range(len(out)):
+            out[i] = counts[i] * counts[i]
+    else:
+        for i in range(len(out)):
+            out[i] = counts[i] * np.sqrt(counts[i])
 
 
-@njit(cache=True, nogil=True)
+@njit(**_LOOPS)
+def watch_units(counts, features, silent, same, last, recent, limits, pace, verdict):
+    """Judge every unit by the bins so far; see `prepare_bin`. No branches: vectors run through.
+
+    Returns
+    -------
+    n_changed, n_out : verdicts that changed, and units that are not live.
+    """
+    n_changed, n_out = 0, 0
+    for i in range(len(counts)):
+        c, z, before = counts[i], features[i], verdict[i]
+        known = c == c
+        n = silent[i] + 1.0 if c == 0.0 else 0.0
+        m = same[i] + 1.0 if (c == last[i]) & (c != 0.0) else 0.0
+        size = recent[i] + pace * (abs(z) - recent[i])
+        silent[i] = n if known else silent[i]
+        same[i] = m if known else same[i]
+        last[i] = c if known else last[i]
+        recent[i] = size if known else recent[i]
+        found = NOISY if recent[i] > limits[2, i] else LIVE
+        found = STUCK if same[i] > limits[1, i] else found
+        found = SILENT if silent[i] > limits[0, i] else found
+        found = DROPPED if before == DROPPED else found
+        verdict[i] = found
+        n_changed += 1 if found != before else 0
+        n_out += 1 if found != LIVE else 0
+    return n_changed, n_out
+
+
+@njit(**_LOOPS)
 def prepare_bin(
-    counts, power, lowest, centre, scale, smooth, features, watched, limits, verdict, fill,
+    counts, power, lowest, centre, inverse, smooth, features, watched, limits, verdict, fill,
     smoothing, pace, watch_pace,
 ):  # fmt: skip
     """Turn the counts of a bin into features, and watch over the units.
 
-    A feature is the z-score of a power of the count. A unit that fell silent, is stuck at a
-    value or fires as it never did is told from the others and stood in for.
+    A feature is the z-score of a power of the count. A unit that fell silent, is stuck at a value
+    or fires as it never did is told from the others and stood in for.
 
     Parameters
     ----------
     counts : (unit,), NaN where a unit was not recorded; what is below `lowest` becomes NaN.
     power : of the count, one of `POWERS`.
-    centre, scale : (unit,)
-        Mean and sd of the transformed count; followed where `pace` is above 0. A scale of 0 marks
-        a unit without information.
+    centre, inverse : (unit,)
+        Mean and inverse sd of the transformed count; followed where `pace` is above 0. An inverse
+        of 0 marks a unit without information.
     smooth : (unit,), features smoothed so far; replaced.
     features : (unit,); replaced.
     watched : (4, unit)
@@ -67,43 +109,29 @@ def prepare_bin(
     -------
     n_changed : verdicts that changed. n_invalid : counts below `lowest`.
     """
-    n, n_changed, n_invalid, n_out = len(counts), 0, 0, 0
+    n, n_changed, n_invalid, n_missing, n_out = len(counts), 0, 0, 0, 0
     for i in range(n):
-        c = counts[i]
-        if c < lowest:
-            counts[i] = c = np.nan
-            n_invalid += 1
-        if np.isnan(c):
-            features[i] = 0.0
-            n_out += 1
-            continue
-        f = transformed(c, power)
-        z = (f - centre[i]) / scale[i] if scale[i] > 0 else 0.0
-        if watch_pace > 0 and verdict[i] != DROPPED:
-            watched[0, i] = watched[0, i] + 1 if c == 0 else 0
-            watched[1, i] = watched[1, i] + 1 if c != 0 and c == watched[2, i] else 0
-            watched[2, i] = c
-            watched[3, i] += watch_pace * (abs(z) - watched[3, i])
-            new = LIVE
-            if watched[0, i] > limits[0, i]:
-                new = SILENT
-            elif watched[1, i] > limits[1, i]:
-                new = STUCK
-            elif watched[3, i] > limits[2, i]:
-                new = NOISY
-            if new != verdict[i]:
-                verdict[i] = new
-                n_changed += 1
-        if verdict[i] != LIVE:
-            features[i] = 0.0
-            n_out += 1
-            continue
-        features[i] = z
-        if pace > 0 and scale[i] > 0:
-            away = f - centre[i]
-            centre[i] += pace * away
-            variance = scale[i] * scale[i]
-            scale[i] = np.sqrt(max(variance + pace * (away * away - variance), 1e-6))
+        low = counts[i] < lowest
+        n_invalid += 1 if low else 0
+        counts[i] = np.nan if low else counts[i]
+        n_missing += 1 if counts[i] != counts[i] else 0
+    transform_counts(counts, power, features)
+    for i in range(n):
+        features[i] = (features[i] - centre[i]) * inverse[i]
+    if watch_pace > 0:
+        n_changed, n_out = watch_units(
+            counts, features, watched[0], watched[1], watched[2], watched[3], limits, watch_pace,
+            verdict,
+        )  # fmt: skip
+    else:
+        for i in range(n):
+            n_out += 1 if verdict[i] != LIVE else 0
+    if pace > 0:
+        follow_units(features, verdict, pace, centre, inverse)
+    if n_missing or n_out:
+        for i in range(n):
+            kept = (counts[i] == counts[i]) & (verdict[i] == LIVE)
+            features[i] = features[i] if kept else 0.0
     # A verdict that changed in this bin has no stand-in yet: the caller makes one and fills.
     if n_out and not n_changed:
         fill_in(verdict, fill, features)
@@ -112,17 +140,32 @@ def prepare_bin(
     return n_changed, n_invalid
 
 
-@njit(cache=True, nogil=True)
+@njit(**_LOOPS)
+def follow_units(features, verdict, pace, centre, inverse):
+    """Move mean and variance of live units a little towards this bin."""
+    for i in range(len(features)):
+        z = features[i]
+        if verdict[i] != LIVE or inverse[i] == 0 or np.isnan(z):
+            continue
+        sd = 1 / inverse[i]
+        centre[i] += pace * z * sd
+        inverse[i] = 1 / (sd * np.sqrt(max(1 + pace * (z * z - 1), 1e-6)))
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def fill_in(verdict, fill, features):
-    """Put the expected feature in for every unit that is not live."""
+    """Put the expected feature in for every unit that is not live.
+
+    The columns of `fill` of those units are 0, so that what is put in for one does not count for
+    the next.
+    """
     if not len(fill):
         return
     for i in range(len(features)):
         if verdict[i] != LIVE:
-            total = 0.0
+            total, row = 0.0, fill[i]
             for j in range(len(features)):
-                if verdict[j] == LIVE:
-                    total += fill[i, j] * features[j]
+                total += row[j] * features[j]
             features[i] = total
 
 
@@ -134,32 +177,32 @@ def smooth_in(smoothing, smooth, features):
         features[i] = smooth[i]
 
 
-@njit(cache=True, nogil=True)
-def survey_units(counts, power, centre, scale, watch_pace, limits):
+@njit(**_LOOPS)
+def survey_units(counts, power, centre, inverse, watch_pace, limits):
     """Longest silence, longest stay at one count, largest running mean of units that are well.
 
     Parameters
     ----------
     counts : (time, unit), NaN where a unit was not recorded.
-    power, centre, scale, watch_pace : as for `prepare_bin`.
+    power, centre, inverse, watch_pace : as for `prepare_bin`.
     limits : (3, unit), raised to what is found.
     """
     n_bins, n = counts.shape
-    for i in range(n):
-        silent, same, last, recent = 0, 0, -1.0, 0.8
-        for t in range(n_bins):
-            c = counts[t, i]
-            if np.isnan(c):
-                continue
-            silent = silent + 1 if c == 0 else 0
-            same = same + 1 if c != 0 and c == last else 0
-            last = c
-            f = transformed(c, power)
-            z = (f - centre[i]) / scale[i] if scale[i] > 0 else 0.0
-            recent += watch_pace * (abs(z) - recent)
-            limits[0, i] = max(limits[0, i], silent)
-            limits[1, i] = max(limits[1, i], same)
-            limits[2, i] = max(limits[2, i], recent)
+    features, watched = np.empty(n), np.zeros((4, n))
+    watched[3] = USUAL_SIZE
+    verdict, believed = np.zeros(n, np.int64), np.full((3, n), np.inf)
+    for t in range(n_bins):
+        transform_counts(counts[t], power, features)
+        for i in range(n):
+            features[i] = (features[i] - centre[i]) * inverse[i]
+        watch_units(
+            counts[t], features, watched[0], watched[1], watched[2], watched[3], believed,
+            watch_pace, verdict,
+        )  # fmt: skip
+        for i in range(n):
+            limits[0, i] = max(limits[0, i], watched[0, i])
+            limits[1, i] = max(limits[1, i], watched[1, i])
+            limits[2, i] = max(limits[2, i], watched[3, i])
 
 
 @njit(cache=True, nogil=True)
@@ -218,7 +261,7 @@ def linear_bin(features, weights, bias, coefficients, bounds, pending, between, 
 @njit(cache=True, nogil=True)
 def kalman_bin(
     features, weights, pending, transition, offset, process, information, nothing, steady,
-    covariance, settled, evidence, state, work, wide, seen,
+    covariance, settled, evidence, state, work, wide, read, bias, out, seen,
 ):  # fmt: skip
     """One bin of a Kalman filter on the features of the last bins.
 
@@ -230,22 +273,34 @@ def kalman_bin(
     steady : (state, state), the covariance that a long run comes to.
     settled : (1,), 1 once it is there; replaced.
     evidence : (state,), work : (2, state), wide : (3, state, state), scratch.
+    read, bias, out : (output, state), (output,), (output,)
+        The output is ``read state + bias``.
     seen : False where the bin was not recorded: the state is only carried on.
     """
     lagged_step(features, weights, pending, evidence)
-    if not seen:
-        for i in range(len(evidence)):
-            evidence[i] = 0.0
-        kalman_covariance(transition, process, nothing, covariance, wide)
+    if seen:
+        if not settled[0]:
+            change = kalman_covariance(transition, process, information, covariance, wide)
+            if change <= SETTLED:
+                covariance[:] = steady
+                settled[0] = 1
+        kalman_mean(transition, offset, covariance, information, evidence, state, work)
+    else:
+        evidence[:] = 0.0
         settled[0] = 0
+        kalman_covariance(transition, process, nothing, covariance, wide)
         kalman_mean(transition, offset, covariance, nothing, evidence, state, work)
-        return
-    if not settled[0]:
-        change = kalman_covariance(transition, process, information, covariance, wide)
-        if change <= SETTLED:
-            covariance[:] = steady
-            settled[0] = 1
-    kalman_mean(transition, offset, covariance, information, evidence, state, work)
+    read_state(state, read, bias, out)
+
+
+@njit(cache=True, nogil=True)
+def read_state(state, read, bias, out):
+    """Read the output from the state: ``out = read state + bias``."""
+    for o in range(len(out)):
+        total = bias[o]
+        for j in range(len(state)):
+            total += read[o, j] * state[j]
+        out[o] = total
 
 
 @njit(cache=True, nogil=True)
@@ -280,21 +335,22 @@ def gru_step(x, input_weight, hidden_weight, input_bias, hidden_bias, hidden, fe
     input_weight, hidden_weight : (input or hidden, 3 * width)
         Gates r, z, n side by side, each filled up to `width` columns.
     input_bias, hidden_bias : (3 * width,)
-    fed : (2, 3 * width), scratch.
-    columns : of a tile of `add_product`.
+    fed : (3, 3 * width), scratch.
+    columns : of a tile of `add_row_product`.
     """
     n, width = hidden.shape[1], fed.shape[1] // 3
     fed[0] = input_bias
     fed[1] = hidden_bias
-    add_product(x, input_weight, fed[:1], columns)
-    add_product(hidden, hidden_weight, fed[1:], columns)
-    gates = fed[0]
+    add_row_product(x, input_weight, fed[:1], columns)
+    add_row_product(hidden, hidden_weight, fed[1:], columns)
+    summed, gates = fed[0], fed[2]
     for j in range(2 * width):
-        gates[j] += fed[1, j]
-    function_row(_SIGMOID, gates[: 2 * width], gates[: 2 * width])
+        summed[j] += fed[1, j]
+    # Into other memory than it is read from, or the loop would not run in vectors.
+    function_row(_SIGMOID, summed[: 2 * width], gates[: 2 * width])
     for j in range(2 * width, 3 * width):
-        gates[j] += gates[j - 2 * width] * fed[1, j]
-    function_row(_TANH, gates[2 * width :], gates[2 * width :])
+        summed[j] += gates[j - 2 * width] * fed[1, j]
+    function_row(_TANH, summed[2 * width :], gates[2 * width :])
     for j in range(n):
         new = gates[2 * width + j]
         hidden[0, j] = new + gates[width + j] * (hidden[0, j] - new)
@@ -310,17 +366,17 @@ def lstm_step(x, input_weight, hidden_weight, bias, hidden, cell, fed, columns):
     input_weight, hidden_weight : (input or hidden, 4 * width)
         Gates i, f, g, o side by side, each filled up to `width` columns.
     bias : (4 * width,)
-    fed : (1, 4 * width), scratch.
-    columns : of a tile of `add_product`.
+    fed : (2, 4 * width), scratch.
+    columns : of a tile of `add_row_product`.
     """
     n, width = hidden.shape[1], fed.shape[1] // 4
     fed[0] = bias
-    add_product(x, input_weight, fed, columns)
-    add_product(hidden, hidden_weight, fed, columns)
-    gates = fed[0]
-    function_row(_SIGMOID, gates[: 2 * width], gates[: 2 * width])
-    function_row(_TANH, gates[2 * width : 3 * width], gates[2 * width : 3 * width])
-    function_row(_SIGMOID, gates[3 * width :], gates[3 * width :])
+    add_row_product(x, input_weight, fed[:1], columns)
+    add_row_product(hidden, hidden_weight, fed[:1], columns)
+    summed, gates = fed[0], fed[1]
+    function_row(_SIGMOID, summed[: 2 * width], gates[: 2 * width])
+    function_row(_TANH, summed[2 * width : 3 * width], gates[2 * width : 3 * width])
+    function_row(_SIGMOID, summed[3 * width :], gates[3 * width :])
     for j in range(n):
         cell[0, j] = gates[width + j] * cell[0, j] + gates[j] * gates[2 * width + j]
     function_row(_TANH, cell[0], hidden[0])
@@ -339,22 +395,23 @@ def leaky_step(x, input_weight, hidden_weight, bias, alpha, kind, current, hidde
     bias : (width,). alpha : (hidden,), share of the state that is replaced.
     kind : number of the nonlinearity. current : the current form, else the rate form.
     fed : (2, width), scratch.
-    columns : of a tile of `add_product`.
+    columns : of a tile of `add_row_product`.
     """
     n = hidden.shape[1]
     fed[0] = bias
-    add_product(x, input_weight, fed[:1], columns)
+    add_row_product(x, input_weight, fed[:1], columns)
     if current:
         function_row(kind, hidden[0], fed[1, :n])
-        add_product(fed[1:, :n], hidden_weight, fed[:1], columns)
+        add_row_product(fed[1:, :n], hidden_weight, fed[:1], columns)
     else:
-        add_product(hidden, hidden_weight, fed[:1], columns)
-        function_row(kind, fed[0], fed[0])
+        add_row_product(hidden, hidden_weight, fed[:1], columns)
+        function_row(kind, fed[0], fed[1])
+    drive = fed[0] if current else fed[1]
     for j in range(n):
-        hidden[0, j] += alpha[j] * (fed[0, j] - hidden[0, j])
+        hidden[0, j] += alpha[j] * (drive[j] - hidden[0, j])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def mean_of_members(hidden, weights, bias, out):
     """Mean linear read-out of several networks.
 

@@ -20,6 +20,7 @@ from neurornn._kernels.streaming import (
     linear_bin,
     lstm_bin,
     poisson_evidence,
+    read_state,
 )
 
 Arrays = dict[str, NDArray[Any]]
@@ -128,6 +129,15 @@ class KalmanMachine(Machine):
         self._nothing, self._evidence = np.zeros((n, n)), np.zeros(n)
         self._work, self._wide = np.zeros((2, n)), np.zeros((3, n, n))
         self._steady = a["steady"]
+        s = self.state
+        fixed: tuple[Any, ...] = tuple(
+            a[k] for k in ("weights", "transition", "offset", "process", "information")
+        )
+        self._given = (
+            fixed[0], s["pending"], *fixed[1:], self._nothing, self._steady, s["covariance"],
+            s["settled"], self._evidence, s["mean"], self._work, self._wide, a["read"], a["bias"],
+            self.out,
+        )  # fmt: skip
         self._steady_spread = np.zeros(self.n_outputs)
         self._stated(self._steady, self._steady_spread)
 
@@ -138,23 +148,14 @@ class KalmanMachine(Machine):
         steady = bool(self.settings["steady_state"])
         self.state["covariance"][:] = self._steady if steady else self.arrays["first_covariance"]
         self.state["settled"][0] = int(steady)
-        self._read()
-
-    def _read(self) -> None:
-        np.dot(self.arrays["read"], self.state["mean"], out=self.out)
-        np.add(self.out, self.arrays["bias"], out=self.out)
+        read_state(self.state["mean"], self.arrays["read"], self.arrays["bias"], self.out)
 
     def step(
         self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
     ) -> None:
         """Take one bin."""
-        a, s = self.arrays, self.state
-        kalman_bin(
-            features, a["weights"], s["pending"], a["transition"], a["offset"], a["process"],
-            a["information"], self._nothing, self._steady, s["covariance"], s["settled"],
-            self._evidence, s["mean"], self._work, self._wide, seen,
-        )  # fmt: skip
-        self._read()
+        kernel: Any = kalman_bin
+        kernel(features, *self._given, seen)
 
     def spread(self, out: NDArray[Any]) -> None:
         """Write the sd of the output that the filter itself states."""
@@ -237,7 +238,7 @@ class NetworkMachine(Machine):
         n_members, _, n = a["out_weight"].shape
         n_inputs, width = a["input_weight"].shape[1:]
         self.state = {"hidden": np.zeros((n_members, 1, n), np.float32)}
-        x, fed = np.zeros((1, n_inputs), np.float32), np.zeros((2, width), np.float32)
+        x, fed = np.zeros((1, n_inputs), np.float32), np.zeros((3, width), np.float32)
         columns, hidden = LANES * GROUPS_OF[32], self.state["hidden"]
         cell = self.settings["cell"]
         names: tuple[str, ...] = ("input_weight", "hidden_weight", "input_bias", "hidden_bias")
@@ -245,7 +246,7 @@ class NetworkMachine(Machine):
         if cell == "lstm":
             self.state["cell"] = np.zeros((n_members, 1, n), np.float32)
             names = names[:2] + ("bias",)
-            work: tuple[Any, ...] = (columns, x, hidden, self.state["cell"], fed[:1])
+            work: tuple[Any, ...] = (columns, x, hidden, self.state["cell"], fed)
         elif cell == "gru":
             work = (columns, x, hidden, fed)
             self._kernel = gru_bin

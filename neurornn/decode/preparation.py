@@ -14,6 +14,7 @@ from neurornn._kernels.streaming import (
     NOISY,
     SILENT,
     STUCK,
+    USUAL_SIZE,
     fill_in,
     prepare_bin,
     smooth_in,
@@ -54,14 +55,14 @@ class Preparation:
         self._fill = np.zeros((n, n) if settings["stand_in"] == "expected" else (0, 0))
         self.state: dict[str, NDArray[Any]] = {
             "centre": self.arrays["centre"].copy(),
-            "scale": self.arrays["scale"].copy(),
+            "inverse": _inverse(self.arrays["scale"]),
             "smooth": np.zeros(n),
             "watched": np.zeros((4, n)),
             "verdict": np.zeros(n, np.int64),
         }
         s = self.settings
         self._given = (
-            float(s["power"]), float(s["lowest"]), self.state["centre"], self.state["scale"],
+            float(s["power"]), float(s["lowest"]), self.state["centre"], self.state["inverse"],
             self.state["smooth"], self.features, self.state["watched"], self.arrays["limits"],
             self.state["verdict"], self._fill, float(s["smoothing"]), float(s["pace"]),
             float(s["watch_pace"]),
@@ -73,10 +74,9 @@ class Preparation:
         self.state["smooth"][:] = 0.0
         if units:
             self.state["centre"][:] = self.arrays["centre"]
-            self.state["scale"][:] = self.arrays["scale"]
+            self.state["inverse"][:] = _inverse(self.arrays["scale"])
             self.state["watched"][:] = 0.0
-            # Where the mean size of a standard normal number lies.
-            self.state["watched"][3] = 0.8
+            self.state["watched"][3] = USUAL_SIZE
             self.state["verdict"][:] = LIVE
             self.refill()
 
@@ -172,7 +172,7 @@ def learn_preparation(
     z = np.divide(away, scale, out=np.zeros_like(away), where=scale > 0)
     covariance = z.T @ z / max(len(z), 1)
     limits = np.zeros((3, counts.shape[1]))
-    survey_units(np.ascontiguousarray(counts), power, centre, scale, watch_pace, limits)
+    survey_units(np.ascontiguousarray(counts), power, centre, _inverse(scale), watch_pace, limits)
     limits[:2] = SLACK * limits[:2] + MORE_BINS
     limits[2] = SLACK * limits[2] + 1.0
     arrays = {"centre": centre, "scale": scale, "covariance": covariance, "limits": limits}
@@ -181,6 +181,11 @@ def learn_preparation(
         "watch_pace": watch_pace, "stand_in": stand_in,
     }  # fmt: skip
     return Preparation(arrays, settings)
+
+
+def _inverse(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / scale, 0 for a unit without information."""
+    return np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
 
 
 def features_of(preparation: Preparation, counts: NDArray[Any]) -> NDArray[np.float64]:

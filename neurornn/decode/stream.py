@@ -66,9 +66,9 @@ class Stream(Saved):
         self._rms = np.asarray(description["error_rms"], dtype=float)
         self._reach = np.asarray(description["reach"], dtype=float)
         self._sd = np.zeros(self.n_outputs)
-        # 0-d arrays: counted in place.
-        self._counted = np.zeros(len(COUNTERS), np.int64)
-        self._next = np.full(1, -1, np.int64)
+        self._counted = [0] * len(COUNTERS)
+        # Number of the bin that is awaited; -1 where none has come with a number.
+        self._next = -1
         self.output = machine.out
 
     def step(
@@ -106,7 +106,8 @@ class Stream(Saved):
             return self._give(out)
         p = self._preparation
         try:
-            if np.shape(counts) != p.counts.shape:
+            shape = counts.shape if type(counts) is np.ndarray else np.shape(counts)
+            if shape != p.counts.shape:
                 raise ValueError
             np.copyto(p.counts, counts, casting="unsafe")
         except (TypeError, ValueError):
@@ -134,7 +135,7 @@ class Stream(Saved):
 
     def _in_turn(self, index: int) -> bool:
         """Step over bins that were skipped; False where this one was already passed."""
-        awaited = int(self._next[0])
+        awaited = self._next
         if awaited >= 0 and index < awaited:
             self._counted[3 if index == awaited - 1 else 2] += 1
             return False
@@ -147,7 +148,7 @@ class Stream(Saved):
             else:
                 for _ in range(index - awaited):
                     self._skip()
-        self._next[0] = index + 1
+        self._next = int(index) + 1
         return True
 
     def _wrong_counts(self, counts: Any) -> Exception:
@@ -202,7 +203,7 @@ class Stream(Saved):
     @property
     def counters(self) -> dict[str, int]:
         """What came, by name."""
-        return dict(zip(COUNTERS, self._counted.tolist(), strict=True))
+        return dict(zip(COUNTERS, self._counted, strict=True))
 
     @property
     def units(self) -> xr.DataArray:
@@ -237,7 +238,7 @@ class Stream(Saved):
         """
         self._machine.reset()
         self._preparation.reset(units=units)
-        self._next[0] = -1
+        self._next = -1
 
     def latency(self, counts: ArrayLike | None = None, *, n_steps: int = 100_000) -> xr.Dataset:
         """Time steps of a copy of this stream.
@@ -284,7 +285,11 @@ class Stream(Saved):
         return twin
 
     def _memory(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        own = {"counted": self._counted, "next": self._next, "out": self._machine.out}
+        own = {
+            "counted": np.array(self._counted, np.int64),
+            "next": np.array([self._next], np.int64),
+            "out": self._machine.out,
+        }
         return self._machine.state, self._preparation.state, own
 
     def _take_up(
@@ -293,7 +298,8 @@ class Stream(Saved):
         for name, values in self._machine.state.items():
             values[...] = machine[name]
         self._preparation.restore(prepared)
-        self._counted[...], self._next[...] = own["counted"], own["next"]
+        self._counted = [int(n) for n in own["counted"]]
+        self._next = int(own["next"][0])
         self._machine.out[...] = own["out"]
 
     @property
