@@ -21,6 +21,8 @@ SETTLED = 1e-13
 
 #: Mean size of a standard normal number: where the running mean of the watch begins.
 USUAL_SIZE = 0.8
+#: A feature counts for no more there: one absurd count is forgotten within seconds.
+LARGEST_SIZE = 1000.0
 
 # Division by zero gives infinity, as in NumPy: a check for it would keep loops from vectors.
 _LOOPS = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -59,7 +61,7 @@ def watch_units(counts, features, silent, same, last, recent, limits, pace, verd
         known = c == c
         n = silent[i] + 1.0 if c == 0.0 else 0.0
         m = same[i] + 1.0 if (c == last[i]) & (c != 0.0) else 0.0
-        size = recent[i] + pace * (abs(z) - recent[i])
+        size = recent[i] + pace * (min(abs(z), LARGEST_SIZE) - recent[i])
         silent[i] = n if known else silent[i]
         same[i] = m if known else same[i]
         last[i] = c if known else last[i]
@@ -86,7 +88,8 @@ def prepare_bin(
 
     Parameters
     ----------
-    counts : (unit,), NaN where a unit was not recorded; what is below `lowest` becomes NaN.
+    counts : (unit,)
+        NaN where a unit was not recorded; what is below `lowest` or infinite becomes NaN.
     power : of the count, one of `POWERS`.
     centre, inverse : (unit,)
         Mean and inverse sd of the transformed count; followed where `pace` is above 0. An inverse
@@ -107,11 +110,12 @@ def prepare_bin(
 
     Returns
     -------
-    n_changed : verdicts that changed. n_invalid : counts below `lowest`.
+    n_changed : verdicts that changed. n_invalid : counts below `lowest` or infinite.
     """
     n, n_changed, n_invalid, n_missing, n_out = len(counts), 0, 0, 0, 0
     for i in range(n):
-        low = counts[i] < lowest
+        # An infinite count would stay in the state of a filter for ever.
+        low = (counts[i] < lowest) | (abs(counts[i]) == np.inf)
         n_invalid += 1 if low else 0
         counts[i] = np.nan if low else counts[i]
         n_missing += 1 if counts[i] != counts[i] else 0

@@ -301,8 +301,7 @@ class Decoder(Reported, Saved, BaseEstimator):
                 "outputs": np.asarray(self.outputs_).tolist(),
                 "target_units": self.target_units_,
                 "error_rms": self._rms.tolist(),
-                # JSON has no infinity; what is beyond every error covers all.
-                "reach": np.nan_to_num(self._reach, posinf=1e300).tolist(),
+                "reach": self._reach.tolist(),
                 "max_gap": MAX_GAP,
             },
         )
@@ -370,6 +369,8 @@ class Decoder(Reported, Saved, BaseEstimator):
             coords: dict[str, Any] = {"output": self.outputs_}
             if "time" in counts.coords:
                 coords["time"] = counts["time"].values
+                if "mask" in counts.coords:
+                    coords["time"] = coords["time"][np.asarray(counts["mask"].values, bool)]
             if values.ndim == 3:
                 dims, coords = (*dims, "ci_bound"), {**coords, "ci_bound": ["lower", "upper"]}
             attrs = {"units": self.target_units_} if self.target_units_ else {}
@@ -421,8 +422,8 @@ class Decoder(Reported, Saved, BaseEstimator):
                 "outputs": np.asarray(self.outputs_).tolist(),
                 "target_units": self.target_units_,
                 "one_output": self._one_output,
-                "error_rms": np.nan_to_num(self._rms).tolist(),
-                "reach": np.nan_to_num(self._reach, posinf=1e300).tolist(),
+                "error_rms": self._rms.tolist(),
+                "reach": self._reach.tolist(),
             },
             "tables": {
                 "parameters": self.parameters_,

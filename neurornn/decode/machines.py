@@ -284,6 +284,14 @@ class ChanceMachine(NetworkMachine):
     ) -> None:
         """Take one bin."""
         super().step(features, counts, verdict, seen)
+        self._to_chances()
+
+    def reset(self) -> None:
+        """Start from the state before the first step, zeros."""
+        super().reset()
+        self._to_chances()
+
+    def _to_chances(self) -> None:
         np.subtract(self.out, self.out.max(), out=self.out)
         np.exp(self.out, out=self.out)
         np.divide(self.out, self.out.sum(), out=self.out)

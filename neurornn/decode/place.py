@@ -307,7 +307,8 @@ class LabelDecoder(ClassifierMixin, Decoder):
                 "return_interval=False was needed",
                 "Take the chances from predict_proba",
             )
-        return self.classes_[self.predict_proba(counts, trials=trials).argmax(axis=1)]
+        chances = self.predict_proba(counts, trials=trials)
+        return self.classes_[chances.argmax(axis=1)]
 
     def predict_proba(
         self, counts: Any, *, trials: ArrayLike | None = None

@@ -15,9 +15,10 @@ from neurornn._core.files import fingerprint
 from neurornn._core.report import Table
 from neurornn.decode.machines import Machine, make_machine
 from neurornn.decode.preparation import Preparation
+from neurornn.io.headers import plain
 from neurornn.io.saved import Saved, read_saved
 
-COUNTERS = ("bins", "missing", "late", "duplicated", "invalid", "changed_units")
+COUNTERS = ("bins", "missing", "late", "duplicated", "invalid", "changed_units", "restarts")
 
 
 class Stream(Saved):
@@ -33,9 +34,10 @@ class Stream(Saved):
     ----------
     output : (output,), of the last bin; a view that the next step overwrites.
     counters : dict
-        Bins taken, and what went wrong: ``missing`` bins that were stepped over, ``late`` and
-        ``duplicated`` bins that were not taken, ``invalid`` counts (negative) taken as missing,
-        ``changed_units`` verdicts of the watch.
+        ``bins`` that the decoder stepped through, and what went wrong: ``missing`` bins, stepped
+        over or skipped; ``late`` and ``duplicated`` bins that were not taken; ``invalid`` counts
+        (negative, infinite) taken as missing; ``changed_units`` verdicts of the watch;
+        ``restarts`` after a long gap or a clock that was set back.
 
     Notes
     -----
@@ -70,6 +72,7 @@ class Stream(Saved):
         # Number of the bin that is awaited; -1 where none has come with a number.
         self._next = -1
         self.output = machine.out
+        self._out_shape = machine.out.shape
 
     def step(
         self,
@@ -84,11 +87,12 @@ class Stream(Saved):
         ----------
         counts : (unit,)
             NaN where a unit was not recorded; None where the whole bin is missing.
-        out : (output,)
+        out : (output,), floats
             Written and returned; without it a fresh array is made.
-        index : number of the bin on the rig's clock
+        index : number of the bin on the rig's clock; without it the bin is the next one
             Bins that were skipped are stepped over as missing; one that comes twice or too late is
-            counted, not taken, and the last output is returned.
+            counted, not taken, and the last output is returned. After a gap of more than 5 s, or
+            where the clock was set back by more, the decoder starts anew.
 
         Returns
         -------
@@ -96,22 +100,30 @@ class Stream(Saved):
 
         Raises
         ------
-        ShapeError, KindError
-            Another number of units than the decoder was fitted on.
+        ShapeError, KindError, DataError
+            Other units than the decoder was fitted on, or a buffer that does not fit. The stream
+            is as it was before.
         """
-        if index is not None and not self._in_turn(index):
-            return self._give(out)
+        p = self._preparation
+        if counts is not None:
+            row = counts if type(counts) is np.ndarray else self._as_row(counts)
+            if row.shape != p.counts.shape or row.dtype.kind not in "fiub":
+                raise self._wrong_counts(counts)
+        if out is not None and (
+            not isinstance(out, np.ndarray)
+            or out.shape != self._out_shape
+            or out.dtype.kind != "f"
+        ):
+            raise self._wrong_buffer(out)
+        if index is not None:
+            if not self._in_turn(index):
+                return self._give(out)
+        elif self._next >= 0:
+            self._next += 1
         if counts is None:
             self._skip()
             return self._give(out)
-        p = self._preparation
-        try:
-            shape = counts.shape if type(counts) is np.ndarray else np.shape(counts)
-            if shape != p.counts.shape:
-                raise ValueError
-            np.copyto(p.counts, counts, casting="unsafe")
-        except (TypeError, ValueError):
-            raise self._wrong_counts(counts) from None
+        np.copyto(p.counts, row, casting="unsafe")
         n_changed, n_invalid = p.step()
         self._machine.step(p.features, p.counts, p.state["verdict"], True)
         self._counted[0] += 1
@@ -135,28 +147,77 @@ class Stream(Saved):
 
     def _in_turn(self, index: int) -> bool:
         """Step over bins that were skipped; False where this one was already passed."""
+        if not isinstance(index, int | np.integer) or index < 0:
+            raise DataError(
+                f"index is {index!r}",
+                "The number of the bin was needed, a whole number of at least 0",
+                "Pass round(time / bin_size), or leave it out",
+            )
         awaited = self._next
-        if awaited >= 0 and index < awaited:
-            self._counted[3 if index == awaited - 1 else 2] += 1
-            return False
         if awaited >= 0:
             longest = round(self.description["max_gap"] / self.bin_size)
-            if index - awaited > longest:
-                self._counted[1] += index - awaited
+            gap = int(index) - awaited
+            if -longest <= gap < 0:
+                self._counted[3 if gap == -1 else 2] += 1
+                return False
+            if 0 <= gap <= longest:
+                for _ in range(gap):
+                    self._skip()
+            else:
+                # A clock that was set back would leave every bin to come too late.
+                self._counted[1] += max(gap, 0)
+                self._counted[6] += 1
                 self._machine.reset()
                 self._preparation.reset(units=False)
-            else:
-                for _ in range(index - awaited):
-                    self._skip()
         self._next = int(index) + 1
         return True
 
+    def _as_row(self, counts: Any) -> NDArray[Any]:
+        """Bring what is no plain array to one; the slow way in."""
+        if isinstance(counts, xr.DataArray):
+            self._check_labels(counts)
+            return np.asarray(counts.values)
+        if isinstance(counts, np.ma.MaskedArray):
+            return np.where(np.ma.getmaskarray(counts), np.nan, np.ma.getdata(counts))
+        try:
+            row = np.asarray(counts)
+            return row.astype(float) if row.dtype.kind == "O" else row
+        except (TypeError, ValueError):
+            raise self._wrong_counts(counts) from None
+
+    def _check_labels(self, counts: xr.DataArray) -> None:
+        """Refuse a DataArray whose units are labelled as others than those of the fit."""
+        if "unit" not in counts.dims or "unit" not in counts.coords:
+            return
+        fitted, given = self.description["units"], counts["unit"].values.tolist()
+        if given != fitted and len(given) == len(fitted):
+            raise DataError(
+                f"The units are {given[0]} to {given[-1]}, another selection or order than at "
+                "the fit",
+                f"The units of the fit were needed, in their order, {fitted[0]} to {fitted[-1]}",
+                "counts.sel(unit=decoder.units_) puts them in order",
+            )
+
+    def _wrong_buffer(self, out: Any) -> Exception:
+        return ShapeError(
+            f"out has shape {np.shape(out)} and holds {getattr(out, 'dtype', type(out).__name__)}",
+            f"An array of {self.n_outputs} floats, ({self.n_outputs},), was needed",
+            f"Make it once with np.zeros({self.n_outputs})",
+        )
+
     def _wrong_counts(self, counts: Any) -> Exception:
+        dtype = np.asarray(counts).dtype
         if not isinstance(counts, np.ndarray | list | tuple | xr.DataArray):
             return KindError(
                 f"counts is a {type(counts).__name__}",
                 f"The counts of one bin, ({self.n_units},), were needed",
                 "Pass an array, or None for a bin that was not recorded",
+            )
+        if dtype.kind not in "fiubO" or np.shape(counts) == (self.n_units,):
+            return KindError(
+                f"counts holds {dtype} values",
+                f"The counts of one bin as real numbers, ({self.n_units},), were needed",
+                "Convert them, NaN where a unit was not recorded",
             )
         return ShapeError(
             f"counts has shape {np.shape(counts)}",
@@ -177,7 +238,18 @@ class Stream(Saved):
         -------
         (time, output)
         """
+        if isinstance(counts, xr.DataArray):
+            self._check_labels(counts)
+            counts = counts.transpose("time", ...) if "time" in counts.dims else counts
         rows = np.asarray(counts)
+        if rows.ndim != 2 or rows.shape[1] != self.n_units:
+            raise ShapeError(
+                f"counts has shape {rows.shape}",
+                f"The counts of many bins of the {self.n_units} units of the fit, (time, "
+                f"{self.n_units}), were needed",
+                "Give every unit a place, NaN where it was not recorded; step(counts) takes one "
+                "bin",
+            )
         out = np.empty((len(rows), self.n_outputs))
         for row, target in zip(rows, out, strict=True):
             self.step(row, target)
@@ -306,8 +378,8 @@ class Stream(Saved):
     def key(self) -> str:
         """Fingerprint of all that does not change: two streams with one key decode alike."""
         return fingerprint(
-            self._machine.kind, self._machine.arrays, self._machine.settings,
-            self._preparation.arrays, self._preparation.settings,
+            self._machine.kind, self._machine.arrays, plain(self._machine.settings),
+            self._preparation.arrays, plain(self._preparation.settings),
         )  # fmt: skip
 
     def restore(self, path: str | os.PathLike[str]) -> None:
