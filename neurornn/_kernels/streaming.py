@@ -209,31 +209,31 @@ def survey_units(counts, power, centre, inverse, watch_pace, limits):
             limits[2, i] = max(limits[2, i], watched[3, i])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def lagged_step(features, weights, pending, out):
     """One bin of a linear map of the last bins: ``out = sum_l weights[l] features[t - l]``.
 
     Parameters
     ----------
     features : (unit,)
-    weights : (unit, lag * output), of the present bin first.
+    weights : (lag * output, unit), of the present bin first.
     pending : (lag, output)
         What bins already seen contribute to this output and those to come; moved on by one.
     out : (output,)
     """
     n_lags, n_out = pending.shape
     flat = pending.reshape(n_lags * n_out)
-    for i in range(len(features)):
-        x = features[i]
-        row = weights[i]
-        for j in range(len(flat)):
-            flat[j] += x * row[j]
+    for k in range(len(flat)):
+        row, total = weights[k], 0.0
+        for i in range(len(features)):
+            total += row[i] * features[i]
+        flat[k] += total
     for o in range(n_out):
         out[o] = flat[o]
-    for j in range(len(flat) - n_out):
-        flat[j] = flat[j + n_out]
-    for j in range(len(flat) - n_out, len(flat)):
-        flat[j] = 0.0
+    for k in range(len(flat) - n_out):
+        flat[k] = flat[k + n_out]
+    for k in range(len(flat) - n_out, len(flat)):
+        flat[k] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -263,37 +263,38 @@ def linear_bin(features, weights, bias, coefficients, bounds, pending, between, 
 
 
 @njit(cache=True, nogil=True)
-def kalman_bin(
-    features, weights, pending, transition, offset, process, information, nothing, steady,
-    covariance, settled, evidence, state, work, wide, read, bias, out, seen,
-):  # fmt: skip
+def kalman_bin(features, weights, pending, matrices, vectors, settled, read, bias, out, seen):
     """One bin of a Kalman filter on the features of the last bins.
+
+    Few arrays, because each costs a call from Python some tens of nanoseconds.
 
     Parameters
     ----------
     features, weights, pending : as for `lagged_step`; the output is ``H' R^-1 y``.
-    transition, offset, process, information, covariance, state : as for `kalman_mean`.
-    nothing : (state, state), zeros: the information of a bin that was not recorded.
-    steady : (state, state), the covariance that a long run comes to.
-    settled : (1,), 1 once it is there; replaced.
-    evidence : (state,), work : (2, state), wide : (3, state, state), scratch.
+    matrices : (9, state, state)
+        Transition, process and information as for `kalman_covariance`; zeros, the information of
+        a bin that was not recorded; the covariance that a long run comes to; the covariance as it
+        is, replaced; three for scratch.
+    vectors : (5, state)
+        Offset; the state, replaced; evidence and two more for scratch.
+    settled : (1,), 1 once the covariance is that of a long run; replaced.
     read, bias, out : (output, state), (output,), (output,)
         The output is ``read state + bias``.
     seen : False where the bin was not recorded: the state is only carried on.
     """
+    transition, process, covariance = matrices[0], matrices[1], matrices[5]
+    information = matrices[2] if seen else matrices[3]
+    offset, state, evidence = vectors[0], vectors[1], vectors[2]
     lagged_step(features, weights, pending, evidence)
-    if seen:
-        if not settled[0]:
-            change = kalman_covariance(transition, process, information, covariance, wide)
-            if change <= SETTLED:
-                covariance[:] = steady
-                settled[0] = 1
-        kalman_mean(transition, offset, covariance, information, evidence, state, work)
-    else:
+    if not seen:
         evidence[:] = 0.0
         settled[0] = 0
-        kalman_covariance(transition, process, nothing, covariance, wide)
-        kalman_mean(transition, offset, covariance, nothing, evidence, state, work)
+    if not settled[0]:
+        change = kalman_covariance(transition, process, information, covariance, matrices[6:])
+        if seen and change <= SETTLED:
+            covariance[:] = matrices[4]
+            settled[0] = 1
+    kalman_mean(transition, offset, covariance, information, evidence, state, vectors[3:])
     read_state(state, read, bias, out)
 
 

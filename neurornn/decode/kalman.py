@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_bin_size, check_count
@@ -32,6 +33,14 @@ class _Motion(NamedTuple):
     covariance: NDArray[np.float64]
 
 
+class _Model(NamedTuple):
+    """A filter, with H and R of the features it sees: ``z = H x + noise``."""
+
+    machine: KalmanMachine
+    observation: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+
 class KalmanFilter(MovementDecoder):
     """Kalman filter: outputs that move linearly, seen through the counts.
 
@@ -51,7 +60,9 @@ class KalmanFilter(MovementDecoder):
     parameters_ : Dataset over ``output``
         ``r2`` and ``rmse`` (unit of the target) on held-out blocks; ``status``.
     chosen_ : what was chosen on held-out blocks.
-    transition_, process_ : (state, state), of standardised outputs (and their changes).
+    transition_, process_ : (state, state), A and W of standardised outputs (and their changes).
+    observation_, noise_ : (feature, state), (feature, feature), H and R; features are the units,
+        for several lags the oldest bin first.
 
     Notes
     -----
@@ -170,13 +181,13 @@ class KalmanFilter(MovementDecoder):
         d = np.zeros(n) if baseline is None else np.asarray(baseline, dtype=float)
         settings = {"steady_state": gain is not None}
         if gain is not None:
-            arrays = {"weights": across.T, "information": np.zeros((k, k)), "process": np.eye(k)}
-            steady = np.eye(k)
+            arrays = {"weights": across, "information": np.zeros((k, k)), "process": np.eye(k)}
+            steady, r = np.eye(k), np.full((n, n), np.nan)
         else:
             r = np.asarray(noise, dtype=float)
             evidence = np.linalg.solve(r, across.T)
             w = np.asarray(process, dtype=float)
-            arrays = {"weights": evidence, "information": across @ evidence, "process": w}
+            arrays = {"weights": evidence.T, "information": across @ evidence, "process": w}
             steady = steady_covariance(a, w, arrays["information"])
         arrays |= {
             "transition": a, "offset": b, "steady": steady, "first_mean": np.zeros(k),
@@ -200,6 +211,23 @@ class KalmanFilter(MovementDecoder):
         none = np.zeros((0, k))
         self._account(empty, Learned(self._machine, self._preparation, none, none, {}))
         self.transition_, self.process_ = a, arrays["process"]
+        self.observation_, self.noise_ = across.T, r
+        return self
+
+    def _to_saved(self) -> dict[str, Any]:
+        saved = super()._to_saved()
+        saved["tables"]["observation"] = xr.Dataset(
+            {"h": (("feature", "state"), self.observation_),
+             "r": (("feature", "feature_"), self.noise_)}
+        )  # fmt: skip
+        return saved
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Self:
+        self = super()._from_saved(content)
+        arrays, seen = self._machine.arrays, content.tables["observation"]
+        self.transition_, self.process_ = arrays["transition"], arrays["process"]
+        self.observation_, self.noise_ = seen["h"].values, seen["r"].values
         return self
 
     def _learn(self, bins: Bins) -> Learned:
@@ -222,8 +250,9 @@ class KalmanFilter(MovementDecoder):
         assert best is not None
         power, lag, preparation, stretches, held_out, spread = best[1]
         fit = _KalmanFit(self, bins, stretches, lag + self.n_lags)
-        machine = fit.machine(fit.total, np.arange(len(bins.counts)), lag)
+        machine, observation, noise = fit.model(fit.total, np.arange(len(bins.counts)), lag)
         self.transition_, self.process_ = machine.arrays["transition"], machine.arrays["process"]
+        self.observation_, self.noise_ = observation, noise
         return Learned(machine, preparation, held_out, spread, {"power": power, "lag": lag})
 
     def _tried(self, bins: Bins, stretches: Sequence[Stretch], lags: Sequence[int]) -> Any:
@@ -234,7 +263,7 @@ class KalmanFilter(MovementDecoder):
         for train, test in self._folds(bins, max(lags) + self.n_lags):
             sums = fit.without(train)
             for lag in lags:
-                machine = fit.machine(sums, train, lag)
+                machine = fit.model(sums, train, lag).machine
                 held_out, spread = found[lag]
                 held_out[test], spread[test] = run_machine(machine, cut(stretches, test))
         for lag, (held_out, spread) in found.items():
@@ -297,7 +326,7 @@ class _KalmanFit:
         process = left.T @ left / len(left) + 1e-9 * np.eye(left.shape[1])
         return _Motion(transition, process, np.atleast_2d(np.cov(spread.T)))
 
-    def machine(self, sums: Moments, rows: NDArray[np.intp], lag: int) -> KalmanMachine:
+    def model(self, sums: Moments, rows: NDArray[np.intp], lag: int) -> _Model:
         """Make the filter of some rows and a lag."""
         motion = self.motion(rows)
         k = self.states.shape[1]
@@ -327,7 +356,7 @@ class _KalmanFit:
         read = np.zeros((n_out, k))
         read[:, :n_out] = np.diag(self.scale)
         arrays = {
-            "weights": weights.transpose(1, 0, 2).reshape(n_units, -1),
+            "weights": weights.transpose(0, 2, 1).reshape(-1, n_units),
             "transition": motion.transition,
             "offset": np.zeros(k),
             "process": motion.process,
@@ -338,7 +367,8 @@ class _KalmanFit:
             "read": read,
             "bias": self.centre,
         }
-        return KalmanMachine(arrays, {"steady_state": bool(self.decoder.steady_state)})
+        machine = KalmanMachine(arrays, {"steady_state": bool(self.decoder.steady_state)})
+        return _Model(machine, np.asarray(observation, dtype=float), noise)
 
     def _state_moment(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         used = np.zeros(len(self.states), dtype=bool)

@@ -87,7 +87,7 @@ class LinearMachine(Machine):
     kind = "linear"
 
     def _prepare(self) -> None:
-        n_lags = self.arrays["weights"].shape[1] // self.n_outputs
+        n_lags = len(self.arrays["weights"]) // self.n_outputs
         self.state = {"pending": np.zeros((n_lags, self.n_outputs))}
         self._between = np.zeros(self.n_outputs)
         names = ("weights", "bias", "coefficients", "bounds")
@@ -120,23 +120,20 @@ class KalmanMachine(Machine):
     def _prepare(self) -> None:
         a = self.arrays
         n = len(a["transition"])
+        matrices, vectors = np.zeros((9, n, n)), np.zeros((5, n))
+        for k, name in enumerate(("transition", "process", "information")):
+            matrices[k] = a[name]
+        matrices[4], vectors[0] = a["steady"], a["offset"]
         self.state = {
-            "mean": np.zeros(n),
-            "covariance": np.zeros((n, n)),
+            "mean": vectors[1],
+            "covariance": matrices[5],
             "settled": np.zeros(1, np.int64),
-            "pending": np.zeros((a["weights"].shape[1] // n, n)),
+            "pending": np.zeros((len(a["weights"]) // n, n)),
         }
-        self._nothing, self._evidence = np.zeros((n, n)), np.zeros(n)
-        self._work, self._wide = np.zeros((2, n)), np.zeros((3, n, n))
         self._steady = a["steady"]
-        s = self.state
-        fixed: tuple[Any, ...] = tuple(
-            a[k] for k in ("weights", "transition", "offset", "process", "information")
-        )
         self._given = (
-            fixed[0], s["pending"], *fixed[1:], self._nothing, self._steady, s["covariance"],
-            s["settled"], self._evidence, s["mean"], self._work, self._wide, a["read"], a["bias"],
-            self.out,
+            a["weights"], self.state["pending"], matrices, vectors, self.state["settled"],
+            a["read"], a["bias"], self.out,
         )  # fmt: skip
         self._steady_spread = np.zeros(self.n_outputs)
         self._stated(self._steady, self._steady_spread)

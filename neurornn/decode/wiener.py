@@ -138,7 +138,7 @@ class WienerFilter(MovementDecoder):
         n_out = fit.weights.shape[1]
         by_lag = fit.weights[:-1].reshape(self.n_lags, -1, n_out)[::-1]
         arrays = {
-            "weights": by_lag.transpose(1, 0, 2).reshape(by_lag.shape[1], -1),
+            "weights": by_lag.transpose(0, 2, 1).reshape(-1, by_lag.shape[1]),
             "bias": fit.weights[-1],
             "coefficients": coefficients,
             "bounds": np.zeros((2, n_out)) if bounds is None else bounds,

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     calcium_scale,
     calcium_speed,
     decoding,
+    decoding_speed,
     foundation,
     gated_step,
     latin_square,
@@ -131,6 +132,26 @@ SECTIONS = {
         "contdata95 velocity, one of eight directions left out of the training: R2 on its trials",
         decoding.DIRECTION_COLUMNS,
         decoding.direction_rows,
+    ),
+    "decoder_step": (
+        "one bin of a decoder, preparation and watch included, beside other ways to take the step",
+        decoding_speed.COLUMNS,
+        decoding_speed.step_rows,
+    ),
+    "stream_and_batch": (
+        "every decoder over 100,000 bins: stream, prediction of the whole, a computation apart",
+        decoding_speed.BATCH_COLUMNS,
+        decoding_speed.batch_rows,
+    ),
+    "decoder_heap": (
+        "what a stream leaves on the heap",
+        decoding_speed.HEAP_COLUMNS,
+        decoding_speed.heap_rows,
+    ),
+    "decoder_fit": (
+        "fitting contdata95, one thread",
+        decoding_speed.FIT_COLUMNS,
+        decoding_speed.fit_rows,
     ),
     "audits": ("audits of public sets", audits.COLUMNS, audits.rows),
 }

@@ -1,0 +1,288 @@
+"""Decoders on the clock: one step beside other ways to take it, memory, fits, stream and batch."""
+
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+import neurornn as nr
+from neurornn.data.cross_scoring import history
+from tests.benchmarks.decoding import TRAIN, contdata
+
+COLUMNS = ["ours", "peer", "peer / ours", "gate"]
+N_UNITS, N_HIDDEN = 200, 128
+#: Steps in a round, rounds of all in turn.
+N_STEPS, N_ROUNDS = 2000, 15
+LONG, VERY_LONG = 100_000, 1_000_000
+
+
+def simulated(n_bins: int, n_units: int = N_UNITS) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of units tuned to a smooth velocity, mean about one spike per bin; and that."""
+    rng = np.random.default_rng(0)
+    velocity = np.zeros((n_bins, 2))
+    shocks = rng.normal(size=velocity.shape)
+    for t in range(1, n_bins):
+        velocity[t] = 0.95 * velocity[t - 1] + 0.31 * shocks[t]
+    weights = 0.4 * rng.normal(size=(2, n_units))
+    return rng.poisson(np.exp(velocity @ weights - 0.1)).astype(float), velocity
+
+
+def _interleaved(*steps: Callable[[int], object]) -> list[np.ndarray]:
+    """Median time of one step of each, s, in every round; all take turns."""
+    times: list[list[float]] = [[] for _ in steps]
+    clock = time.perf_counter
+    for _ in range(N_ROUNDS):
+        for step, found in zip(steps, times, strict=True):
+            taken = np.empty(N_STEPS)
+            for t in range(N_STEPS):
+                begin = clock()
+                step(t)
+                taken[t] = clock() - begin
+            found.append(float(np.median(taken)))
+    return [np.array(t) for t in times]
+
+
+def _row(name: str, ours: np.ndarray, peer: np.ndarray, gate: str) -> list[str]:
+    ratio = np.median(peer / ours)
+    return [
+        name, f"{1e6 * np.median(ours):.1f} us", f"{1e6 * np.median(peer):.1f} us",
+        f"{ratio:.2f}", gate,
+    ]  # fmt: skip
+
+
+def step_rows() -> Iterator[list[str]]:
+    """A bin through the whole stream, preparation and watch included, beside bare steps."""
+    counts, velocity = simulated(N_STEPS)
+    decoder = nr.decode.RecurrentDecoder(
+        "gru", bin_size=0.05, n_hidden=N_HIDDEN, n_seeds=1, max_epochs=1
+    ).fit(counts, velocity)
+    stream, out = decoder.stream(), np.zeros(2)
+    cell, read = torch.nn.GRUCell(N_UNITS, N_HIDDEN), torch.nn.Linear(N_HIDDEN, 2)
+    features = counts.astype(np.float32)
+    as_torch = torch.from_numpy(features)[:, None]
+    state = {"torch": torch.zeros(1, N_HIDDEN), "numpy": np.zeros(N_HIDDEN, np.float32)}
+    w = [p.detach().numpy().T.copy() for p in (cell.weight_ih, cell.weight_hh, read.weight)]
+    b = [p.detach().numpy().copy() for p in (cell.bias_ih, cell.bias_hh, read.bias)]
+
+    def by_torch(t: int) -> object:
+        with torch.inference_mode():
+            state["torch"] = cell(as_torch[t], state["torch"])
+            return read(state["torch"])
+
+    def by_numpy(t: int) -> object:
+        h, n = state["numpy"], N_HIDDEN
+        fed, back = features[t] @ w[0] + b[0], h @ w[1] + b[1]
+        gates = 1 / (1 + np.exp(-(fed[: 2 * n] + back[: 2 * n])))
+        new = np.tanh(fed[2 * n :] + gates[:n] * back[2 * n :])
+        state["numpy"] = new + gates[n:] * (h - new)
+        return state["numpy"] @ w[2] + b[2]
+
+    ours, eager, plain = _interleaved(lambda t: stream.step(counts[t], out), by_torch, by_numpy)
+    size = f"GRU-{N_HIDDEN}, {N_UNITS} units"
+    yield _row(f"{size}: stream, torch GRUCell eager", ours, eager, ">= 2 (goal 4)")
+    yield _row(f"{size}: stream, plain numpy", ours, plain, ">= 1 (goal 2)")
+    yield from _kalman_rows()
+
+
+def _matrices(decoder) -> tuple[np.ndarray, ...]:
+    return decoder.transition_, decoder.process_, decoder.observation_, decoder.noise_
+
+
+def _kalman_rows() -> Iterator[list[str]]:
+    counts, velocity = simulated(N_STEPS + 2000)
+    decoder = nr.decode.KalmanFilter(0.05, lag=0, power=1.0).fit(counts[:2000], velocity[:2000])
+    stream, out = decoder.stream(), np.zeros(2)
+    arrays, preparation = decoder._machine.arrays, decoder._preparation
+    test = counts[2000:]
+    z = (test - preparation.arrays["centre"]) / preparation.arrays["scale"]
+    a, q, h, r = _matrices(decoder)
+    k = len(a)
+    r_inverse = np.linalg.inv(r)
+    evidence, information = h.T @ r_inverse, h.T @ r_inverse @ h
+    book = {"x": arrays["first_mean"].copy(), "p": arrays["first_covariance"].copy()}
+    informed = {name: values.copy() for name, values in book.items()}
+
+    def textbook(t: int) -> object:
+        x, p = a @ book["x"], a @ book["p"] @ a.T + q
+        gain = p @ h.T @ np.linalg.inv(h @ p @ h.T + r)
+        book["x"] = x + gain @ (z[t] - h @ x)
+        book["p"] = (np.eye(k) - gain @ h) @ p
+        return book["x"]
+
+    def information_form(t: int) -> object:
+        x, p = a @ informed["x"], a @ informed["p"] @ a.T + q
+        informed["p"] = np.linalg.inv(np.linalg.inv(p) + information)
+        informed["x"] = x + informed["p"] @ (evidence @ z[t] - information @ x)
+        return informed["x"]
+
+    for t in range(100):
+        mine = stream.step(test[t])
+        theirs = arrays["read"] @ textbook(t) + arrays["bias"]
+        information_form(t)
+    apart = np.abs(mine - theirs).max() / np.abs(theirs).max()
+    ours, slow, fast = _interleaved(
+        lambda t: stream.step(test[t], out), textbook, information_form
+    )
+    name = f"Kalman, {N_UNITS} units"
+    yield _row(f"{name}: stream, textbook update", ours, slow, ">= 50")
+    yield _row(f"{name}: stream, information form in numpy", ours, fast, ">= 3")
+    yield [f"{name}: after 100 steps apart from the textbook", f"{apart:.1e}", "", "", "the same"]
+
+
+def decoders(counts: np.ndarray, velocity: np.ndarray) -> dict[str, object]:
+    """One fitted decoder of every kind."""
+    d, quick = nr.decode, {"n_hidden": 32, "n_seeds": 2, "max_epochs": 1}
+    label = np.where(velocity[:, 0] > 0.5, "right", np.where(velocity[:, 0] < -0.5, "left", "no"))
+    found = {
+        "Wiener filter": d.WienerFilter(0.05), "ridge": d.RidgeDecoder(0.05, power=1.0),
+        "Wiener cascade": d.WienerCascade(0.05, power=1.0),
+        "Kalman": d.KalmanFilter(0.05, power=1.0),
+        "Kalman, stacked": d.KalmanFilter(0.05, power=1.0, n_lags=4),
+        "place": d.PlaceDecoder(0.05),
+        "GRU": d.RecurrentDecoder("gru", bin_size=0.05, **quick),
+        "LSTM": d.RecurrentDecoder("lstm", bin_size=0.05, **quick),
+        "leaky": d.RecurrentDecoder("leaky", bin_size=0.05, **quick),
+    }  # fmt: skip
+    labelled = {
+        "target": d.TargetDecoder(0.05),
+        "GRU of labels": d.RecurrentClassifier("gru", bin_size=0.05, **quick),
+    }
+    fitted = {name: one.fit(counts, velocity) for name, one in found.items()}
+    return fitted | {name: one.fit(counts, label) for name, one in labelled.items()}
+
+
+BATCH_COLUMNS = ["stream - predict", "stream - batch in numpy or torch", "gate"]
+
+
+def batch_rows() -> Iterator[list[str]]:
+    """Stream against the prediction of the whole, and against a computation of its own."""
+    counts, velocity = simulated(LONG, n_units=40)
+    for name, decoder in decoders(counts[:4000], velocity[:4000]).items():
+        stream = decoder.stream()
+        out = np.stack([stream.step(c) for c in counts])
+        proba = hasattr(decoder, "classes_")
+        whole = decoder.predict_proba(counts) if proba else decoder.predict(counts)
+        apart = np.abs(out - whole).max()
+        other = _in_batch(name, decoder, counts, velocity)
+        far = "" if other is None else f"{np.abs(out - other).max() / np.abs(other).max():.1e}"
+        same = "bit for bit" if apart == 0 else f"{apart:.1e}"
+        yield [name, same, far, "1e-6 (goal bit for bit)"]
+
+
+def _in_batch(name: str, decoder, counts: np.ndarray, velocity: np.ndarray):
+    """Return the same output by plain means; None where no other way is written here."""
+    arrays, prepared = decoder._machine.arrays, decoder._preparation
+    power = prepared.settings["power"]
+    z = (counts**power - prepared.arrays["centre"]) / prepared.arrays["scale"]
+    if name in ("Wiener filter", "ridge", "Wiener cascade"):
+        n_lags = len(arrays["weights"]) // 2
+        by_lag = arrays["weights"].reshape(n_lags, 2, -1).transpose(0, 2, 1)[::-1]
+        u = history(z, n_lags) @ by_lag.reshape(-1, 2) + arrays["bias"]
+        if name != "Wiener cascade":
+            return u
+        u = np.clip(u, *arrays["bounds"])
+        powers = arrays["coefficients"][:, ::-1]
+        return np.stack([np.polyval(c, u[:, o]) for o, c in enumerate(powers)], axis=1)
+    if name == "Kalman":
+        a, q, h, r = _matrices(decoder)
+        lag = decoder.chosen_["lag"]
+        x, p = arrays["first_mean"], arrays["first_covariance"]
+        out = np.empty((len(z), 2))
+        for t in range(len(z)):
+            x, p = a @ x, a @ p @ a.T + q
+            # The gain has long settled by then.
+            if t < 500:
+                gain = p @ h.T @ np.linalg.inv(h @ p @ h.T + r)
+                p = (np.eye(len(a)) - gain @ h) @ p
+            seen = z[t - lag] if t >= lag else np.zeros(z.shape[1])
+            x = x + gain @ (seen - h @ x)
+            out[t] = arrays["read"] @ x + arrays["bias"]
+        return out
+    return None
+
+
+HEAP_COLUMNS = ["growth of the heap", "gate"]
+
+
+def heap_rows() -> Iterator[list[str]]:
+    """What a million steps leave behind."""
+    counts, velocity = simulated(4000)
+    d = nr.decode
+    for name, decoder in (
+        ("GRU", d.RecurrentDecoder("gru", bin_size=0.05, n_hidden=16, n_seeds=1, max_epochs=1)),
+        ("Kalman", d.KalmanFilter(0.05, power=1.0)),
+        ("ridge", d.RidgeDecoder(0.05, power=1.0)),
+    ):
+        stream, out = decoder.fit(counts, velocity).stream(), np.zeros(2)
+        rows = list(counts)
+        tracemalloc.start()
+        for t in range(2000):
+            stream.step(rows[t], out)
+        before = tracemalloc.get_traced_memory()[0]
+        for t in range(VERY_LONG):
+            stream.step(rows[t % 4000], out)
+        grown = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        yield [f"{name}, {VERY_LONG} steps", f"{grown} bytes", "0 bytes"]
+
+
+FIT_COLUMNS = ["seconds", "plain torch loop, seconds", "ours / torch", "gate"]
+FIT_EPOCHS, FIT_ROUNDS = 4, 3
+
+
+def fit_rows() -> Iterator[list[str]]:
+    """Fits of contdata95, one thread; the recurrent one beside torch's GRU in a plain loop."""
+    counts, velocity, *_ = contdata()
+    cut = int(TRAIN * len(counts))
+    counts, velocity = counts[:cut], velocity[:cut]
+    d = nr.decode
+    ours, peer = [], []
+    for k in range(FIT_ROUNDS):
+        decoder = d.RecurrentDecoder("gru", bin_size=0.1, n_seeds=1, max_epochs=FIT_EPOCHS, rng=k)
+        begin = time.perf_counter()
+        decoder.fit(counts, velocity)
+        ours.append(time.perf_counter() - begin)
+        begin = time.perf_counter()
+        _plain_loop(counts, velocity, decoder.n_hidden, decoder.window)
+        peer.append(time.perf_counter() - begin)
+    ratio = np.median(np.array(ours) / np.array(peer))
+    yield [
+        f"GRU-200, one seed, {FIT_EPOCHS} epochs", f"{np.median(ours):.1f}",
+        f"{np.median(peer):.1f}", f"{ratio:.2f}", "<= .7 (goal .4)",
+    ]  # fmt: skip
+    for name, decoder in (
+        ("Wiener filter", d.WienerFilter(0.1)), ("ridge", d.RidgeDecoder(0.1)),
+        ("Wiener cascade", d.WienerCascade(0.1, n_lags=15)), ("Kalman", d.KalmanFilter(0.1)),
+        ("Kalman, stacked lags", d.KalmanFilter(0.1, n_lags=12)),
+    ):  # fmt: skip
+        begin = time.perf_counter()
+        decoder.fit(counts, velocity)
+        yield [name, f"{time.perf_counter() - begin:.1f}", "", "", "< 30 s"]
+
+
+def _plain_loop(counts: np.ndarray, velocity: np.ndarray, n_hidden: int, window: int) -> None:
+    """Train torch's GRU as a script would: the same windows, batches and epochs."""
+    torch.manual_seed(0)
+    z = np.sqrt(counts)
+    z = torch.from_numpy(((z - z.mean(0)) / z.std(0)).astype(np.float32))
+    y = torch.from_numpy(((velocity - velocity.mean(0)) / velocity.std(0)).astype(np.float32))
+    warm = window // 5
+    begins = torch.arange(0, len(z) - window, window - warm)
+    # As many windows as the decoder trains on: a tenth of its bins is held out.
+    begins = begins[: int(0.9 * len(begins))]
+    x = torch.stack([z[b : b + window] for b in begins])
+    target = torch.stack([y[b : b + window] for b in begins])
+    gru = torch.nn.GRU(z.shape[1], n_hidden, batch_first=True)
+    read, drop = torch.nn.Linear(n_hidden, 2), torch.nn.Dropout(0.3)
+    weights = [*gru.parameters(), *read.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=3e-3)
+    for _ in range(FIT_EPOCHS):
+        for rows in torch.randperm(len(x)).split(8):
+            guess = read(drop(gru(x[rows])[0]))
+            loss = torch.nn.functional.mse_loss(guess[:, warm:], target[rows][:, warm:])
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
