@@ -16,6 +16,7 @@ from tests.benchmarks import (
     calcium_invariance,
     calcium_scale,
     calcium_speed,
+    closed_loop,
     decoding,
     decoding_speed,
     foundation,
@@ -152,6 +153,11 @@ SECTIONS = {
         "fitting contdata95, one thread",
         decoding_speed.FIT_COLUMNS,
         decoding_speed.fit_rows,
+    ),
+    "closed_loop": (
+        "a simulated user and 60 units whose tuning changes in closed loop, 20 seeds of 64 trials",
+        closed_loop.COLUMNS,
+        closed_loop.rows,
     ),
     "audits": ("audits of public sets", audits.COLUMNS, audits.rows),
 }
