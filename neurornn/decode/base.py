@@ -18,7 +18,7 @@ from neurornn._core.status import Status
 from neurornn._core.units import symbol
 from neurornn._kernels.streaming import POWERS
 from neurornn.data.splitters import BlockedSplit
-from neurornn.decode.inputs import Bins, as_bins, same_units
+from neurornn.decode.inputs import Bins, as_bins, is_list_of_trials, n_dims, same_units
 from neurornn.decode.machines import Machine, make_machine
 from neurornn.decode.preparation import (
     WATCH_TAU,
@@ -118,7 +118,8 @@ class Decoder(Reported, Saved, BaseEstimator):
             labelled=self._labelled,
         )  # fmt: skip
         self._check_enough(bins)
-        one = not isinstance(targets, list | tuple) and np.ndim(targets) + self._labelled == 1
+        pair = (counts[0], targets[0]) if is_list_of_trials(counts) else (counts, targets)
+        one = not self._labelled and n_dims(pair[1]) == n_dims(pair[0]) - 1
         self._begin(bins, one)
         learned = self._learn(bins)
         self._machine, self._preparation = learned.machine, learned.preparation
@@ -159,7 +160,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         low = np.where(recorded, bins.counts, np.inf).min(axis=0)
         if not np.any(np.where(recorded, bins.counts, -np.inf).max(axis=0) > low):
             raise DataError(
-                "No unit ever changes its count",
+                f"No unit ever changes its count, n_samples={len(bins.counts)} bins came",
                 "At least one unit that fires at times was needed",
                 "Check the units and the bin size",
             )

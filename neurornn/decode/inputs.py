@@ -71,7 +71,7 @@ def as_bins(
     KindError, ShapeError, UnitError, DataError
         Each says what came, what was needed and what to do.
     """
-    if isinstance(counts, list | tuple) and len(counts) and _n_dims(counts[0]) == 2:
+    if is_list_of_trials(counts):
         if trials is not None:
             raise KindError(
                 "A list of trials came together with trials=",
@@ -91,13 +91,13 @@ def as_bins(
         raise ShapeError(
             f"counts has shape {values.shape}",
             "Shape (time, unit) or (trial, time, unit) was needed",
-            "Add the missing axis: reshape(-1, 1) for one unit, reshape(1, -1) for one bin",
+            "Reshape your data: reshape(-1, 1) for one unit, reshape(1, -1) for one bin",
         )
     if values.size == 0:
         raise DataError(
-            f"counts is empty: it has shape {values.shape}, with 0 sample(s) or "
-            f"{values.shape[-1]} feature(s)",
-            "At least one bin of one unit was needed, a minimum of 1 is required",
+            f"counts is empty: {len(values)} sample(s), {values.shape[-1]} "
+            f"feature(s) (shape={values.shape}) while a minimum of 1 is required",
+            "At least one bin of one unit was needed",
             "Check the selection of units and of time",
         )
     if not isinstance(counts, xr.DataArray):
@@ -222,10 +222,15 @@ def _check_alike(first: Bins, other: Bins, k: int) -> None:
             )
 
 
-def _n_dims(trial: Any) -> int:
+def is_list_of_trials(counts: Any) -> bool:
+    """Whether counts are a list with an array (time, unit) for each trial."""
+    return isinstance(counts, list | tuple) and len(counts) > 0 and n_dims(counts[0]) == 2
+
+
+def n_dims(trial: Any) -> int:
     """Number of dimensions, 0 for what is no array of numbers."""
     try:
-        return np.ndim(trial)
+        return np.asarray(trial).ndim
     except (TypeError, ValueError):
         return 0
 
@@ -385,8 +390,8 @@ def same_units(fitted: NDArray[Any], given: Bins, labelled: bool) -> None:
     n, m = len(fitted), given.counts.shape[1]
     if n != m:
         raise ShapeError(
-            f"counts has {m} units, X has {m} features, but the decoder is expecting {n} features "
-            f"as input",
+            f"counts has {m} units (X has {m} features, but decoder is expecting {n} features as "
+            "input)",
             f"The {n} units of the fit were needed, in their order",
             "Select them with nr.data.select_units(recording, decoder.units_), put NaN in the "
             "place of a unit that was lost, or fit again",

@@ -72,6 +72,8 @@ class RecurrentDecoder(MovementDecoder):
 
     Notes
     -----
+    The interval is as wide as held-out errors ask for, and wider where the networks disagree:
+    errors are divided by ``sqrt(rms^2 + variance over networks)`` before they are ranked.
     Counts become z-scores; windows of them are shuffled and carry a warm-up, so that the state at
     a scored bin has a history. The stream and ``predict`` run the trained weights in compiled
     steps without torch: causal, with a state, without look-ahead.
@@ -310,7 +312,7 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
                     objective=objective,
                     learning_rate=decoder.learning_rate,
                     weight_decay=decoder.weight_decay,
-                    batch_size=BATCH,
+                    batch_size=min(BATCH, len(data[0])),
                     rng=own,
                     refine=False,
                     intervals=False,
@@ -322,7 +324,13 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
             chosen.append(int(np.nanargmin(result.history["validation_loss"].values)) + 1)
             alone = _predicted(decoder, [result.model], stretches, test)[0]
             scores.append(decoder._score_of(bins, alone))
-    held_out, machine = _predicted(decoder, models, stretches, test)
+    held_out, _, machine = _predicted(decoder, models, stretches, test)
+    # Where the networks disagree by more than they usually err, the interval is wider.
+    away = np.ones(1)
+    if bins.targets is not None and objective == "gaussian":
+        away = held_out[test] - bins.targets[test]
+    machine.arrays["floor"][:] = np.sqrt(np.nanmean(np.square(away), axis=0))
+    held_out, spread, machine = _predicted(decoder, models, stretches, test, machine)
     decoder.seed_scores_ = xr.DataArray(
         scores, dims="seed", attrs={"units": "1", "long_name": "score on held-out bins"}
     )
@@ -330,7 +338,7 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
         tau = np.stack([m.tau.detach().double().numpy() for m in models])
         decoder.tau_ = xr.DataArray(tau, dims=("seed", "hidden"), attrs={"units": "s"})
     settled = {"epochs": n_epochs, "best_epochs": chosen}
-    return Learned(machine, preparation, held_out, np.ones_like(held_out), settled)
+    return Learned(machine, preparation, held_out, spread, settled)
 
 
 def _with_targets(stretches: Sequence[Stretch], targets: NDArray[np.float64]) -> list[Stretch]:
@@ -407,13 +415,21 @@ def _model(decoder: Any, bins: Bins, n_output: int, seed: int) -> Any:
 
 
 def _predicted(
-    decoder: Any, models: Sequence[Any], stretches: Sequence[Stretch], rows: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], Machine]:
-    """Outputs of the mean of some networks on some rows, NaN elsewhere; and their machine."""
-    machine = decoder._machine_of(models)
+    decoder: Any,
+    models: Sequence[Any],
+    stretches: Sequence[Stretch],
+    rows: NDArray[np.intp],
+    machine: Machine | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Machine]:
+    """Outputs and spreads of the mean of some networks on some rows, and their machine.
+
+    NaN, and 1, elsewhere.
+    """
+    machine = decoder._machine_of(models) if machine is None else machine
     out = np.full((sum(len(s.features) for s in stretches), machine.n_outputs), np.nan)
-    out[rows] = run_machine(machine, cut(stretches, rows))[0]
-    return out, machine
+    spread = np.ones_like(out)
+    out[rows], spread[rows] = run_machine(machine, cut(stretches, rows))
+    return out, spread, machine
 
 
 def _arrays_of(
@@ -426,9 +442,10 @@ def _arrays_of(
         name: np.stack([p[name] for p in parts]) for name in parts[0]
     }
     read = [m.output_weight.detach().double().numpy() for m in models]
-    bias = np.mean([m.output_bias.detach().double().numpy() for m in models], axis=0)
+    bias = np.stack([m.output_bias.detach().double().numpy() for m in models])
     arrays["out_weight"] = np.stack(read) * scale[:, None]
     arrays["out_bias"] = bias * scale + centre
+    arrays["floor"] = np.ones(len(scale))
     settings: dict[str, Any] = {"cell": {"GRU": "gru", "LSTM": "lstm"}.get(kind, "leaky")}
     if kind == "LeakyRNN":
         settings |= {
