@@ -417,27 +417,35 @@ def leaky_step(x, input_weight, hidden_weight, bias, alpha, kind, current, hidde
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def mean_of_members(hidden, weights, bias, out):
-    """Mean linear read-out of several networks.
+def mean_of_members(hidden, weights, bias, out, variance):
+    """Mean linear read-out of several networks, and how far they are apart.
 
     Parameters
     ----------
-    hidden : (member, 1, hidden). weights : (member, output, hidden). bias : (output,), their mean.
-    out : (output,)
+    hidden : (member, 1, hidden). weights : (member, output, hidden). bias : (member, output)
+    out, variance : (output,), mean and variance over members (0 of one); replaced.
     """
     n_members, _, n = hidden.shape
-    for o in range(len(out)):
-        total = 0.0
-        for m in range(n_members):
+    out[:] = 0.0
+    variance[:] = 0.0
+    for m in range(n_members):
+        for o in range(len(out)):
+            total = bias[m, o]
             for j in range(n):
                 total += weights[m, o, j] * hidden[m, 0, j]
-        out[o] = bias[o] + total / n_members
+            # Running mean and sum of squares (Welford 1962, doi:10.2307/1266577).
+            away = total - out[o]
+            out[o] += away / (m + 1)
+            variance[o] += away * (total - out[o])
+    if n_members > 1:
+        for o in range(len(out)):
+            variance[o] /= n_members - 1
 
 
 @njit(cache=True, nogil=True)
 def gru_bin(
     features, input_weight, hidden_weight, input_bias, hidden_bias, out_weight, out_bias,
-    columns, x, hidden, fed, out,
+    columns, x, hidden, fed, out, variance,
 ):  # fmt: skip
     """One bin of several gated recurrent units; arrays as for `gru_step`, members first."""
     for i in range(len(features)):
@@ -447,26 +455,26 @@ def gru_bin(
             x, input_weight[m], hidden_weight[m], input_bias[m], hidden_bias[m], hidden[m], fed,
             columns,
         )  # fmt: skip
-    mean_of_members(hidden, out_weight, out_bias, out)
+    mean_of_members(hidden, out_weight, out_bias, out, variance)
 
 
 @njit(cache=True, nogil=True)
 def lstm_bin(
     features, input_weight, hidden_weight, bias, out_weight, out_bias, columns, x, hidden, cell,
-    fed, out,
+    fed, out, variance,
 ):  # fmt: skip
     """One bin of several long short-term memories; arrays as for `lstm_step`, members first."""
     for i in range(len(features)):
         x[0, i] = features[i]
     for m in range(len(hidden)):
         lstm_step(x, input_weight[m], hidden_weight[m], bias[m], hidden[m], cell[m], fed, columns)
-    mean_of_members(hidden, out_weight, out_bias, out)
+    mean_of_members(hidden, out_weight, out_bias, out, variance)
 
 
 @njit(cache=True, nogil=True)
 def leaky_bin(
     features, input_weight, hidden_weight, bias, alpha, out_weight, out_bias, kind, current,
-    n_substeps, columns, x, hidden, shown, fed, out,
+    n_substeps, columns, x, hidden, shown, fed, out, variance,
 ):  # fmt: skip
     """One bin of several leaky networks; arrays as for `leaky_step`, members first.
 
@@ -485,4 +493,4 @@ def leaky_bin(
             function_row(kind, hidden[m, 0], shown[m, 0])
         else:
             shown[m] = hidden[m]
-    mean_of_members(shown, out_weight, out_bias, out)
+    mean_of_members(shown, out_weight, out_bias, out, variance)

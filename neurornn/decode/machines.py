@@ -256,19 +256,27 @@ class NetworkMachine(Machine):
             )  # fmt: skip
             self._kernel = leaky_bin
         fixed = tuple(a[k] for k in (*names, "out_weight", "out_bias"))
-        self._given = (*fixed, *work, self.out)
+        self._variance = np.zeros(self.n_outputs)
+        self._given = (*fixed, *work, self.out, self._variance)
 
     def reset(self) -> None:
         """Start from the state before the first step, zeros."""
         for values in self.state.values():
             values[:] = 0.0
-        self.out[:] = self.arrays["out_bias"]
+        self.out[:] = self.arrays["out_bias"].mean(axis=0)
+        self._variance[:] = 0.0
 
     def step(
         self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
     ) -> None:
         """Take one bin."""
         self._kernel(features, *self._given)
+
+    def spread(self, out: NDArray[Any]) -> None:
+        """Write the root of the usual error's square and the variance over networks to out."""
+        np.multiply(self.arrays["floor"], self.arrays["floor"], out=out)
+        np.add(out, self._variance, out=out)
+        np.sqrt(out, out=out)
 
 
 class ChanceMachine(NetworkMachine):
