@@ -254,7 +254,8 @@ class Decoder(Reported, Saved, BaseEstimator):
                 continue
             scaled[o], error[o] = np.sqrt(np.mean(unit**2)), np.sqrt(np.mean(away**2))
             reach[o] = conformal_halfwidth(unit, self.confidence_level)
-            r2[o] = 1 - np.sum(away**2) / np.sum((y[known, o] - y[known, o].mean()) ** 2)
+            size = np.sum((y[known, o] - y[known, o].mean()) ** 2)
+            r2[o] = 1 - np.sum(away**2) / size if size > 0 else np.nan
         self._rms, self._reach, self.chosen_ = scaled, reach, learned.chosen
         how = f"held-out blocks of the training data, {self.n_folds} folds"
         units = self.target_units_ or "1"

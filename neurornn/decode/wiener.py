@@ -247,7 +247,10 @@ def mean_r2(targets: NDArray[Any] | None, guess: NDArray[np.float64]) -> float:
     y, p = targets[known], guess[known]
     if len(y) < 2:
         return float("nan")
-    return float(np.mean(1 - ((y - p) ** 2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0)))
+    size, away = ((y - y.mean(axis=0)) ** 2).sum(axis=0), ((y - p) ** 2).sum(axis=0)
+    # An output that does not change on these rows says nothing of the decoder.
+    moves = size > 0
+    return float(np.mean(1 - away[moves] / size[moves])) if moves.any() else float("nan")
 
 
 class RidgeDecoder(WienerFilter):
