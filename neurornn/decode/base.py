@@ -1,7 +1,7 @@
 """What all decoders share: checks, preparation, held-out errors, prediction, the stream."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -15,10 +15,9 @@ from neurornn._core.confidence import Estimate, conformal_halfwidth, to_dataset
 from neurornn._core.errors import DataError, NameUnknownError, ShapeError, UnitError, nearest
 from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
-from neurornn._core.units import symbol
 from neurornn._kernels.streaming import POWERS
 from neurornn.data.splitters import BlockedSplit
-from neurornn.decode.inputs import Bins, as_bins, is_list_of_trials, n_dims, same_units
+from neurornn.decode.inputs import Bins, as_bins, is_list_of_trials, n_dims, same_units, units_of
 from neurornn.decode.machines import Machine, make_machine
 from neurornn.decode.preparation import (
     WATCH_TAU,
@@ -93,8 +92,8 @@ class Decoder(Reported, Saved, BaseEstimator):
             Spikes per bin; NaN where a unit was not recorded. A gap in the ``time`` of a DataArray
             is a join: no history crosses it.
         targets : (time, output) or (trial, time, output), or a list
-            In any unit; NaN where unknown. A DataArray's ``attrs["units"]`` is kept and later
-            asked for.
+            In any unit; NaN where unknown. A DataArray's ``attrs["units"]``, or its coordinate
+            ``output_units (output)`` where outputs differ, is kept and later asked for.
         trials : (time,), label of the trial of each bin; a change is a join.
 
         Returns
@@ -196,6 +195,14 @@ class Decoder(Reported, Saved, BaseEstimator):
         self.target_units_ = bins.units
         self._one_output = one
 
+    def _output_coords(self) -> dict[Hashable, Any]:
+        """Labels of the outputs, and their units where they differ."""
+        coords: dict[Hashable, Any] = {"output": self.outputs_}
+        each = self.target_units_.split(", ")
+        if len(each) > 1:
+            coords["output_units"] = ("output", each)
+        return coords
+
     # What subclasses use.
 
     def _learn(self, bins: Bins) -> Learned:
@@ -271,7 +278,7 @@ class Decoder(Reported, Saved, BaseEstimator):
                 ),
             ],
             confidence_level=self.confidence_level,
-            coords={"output": self.outputs_},
+            coords=self._output_coords(),
             status=[str(Status.OK)] * n_out,
             status_dims=("output",),
         )  # fmt: skip
@@ -368,7 +375,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         """Give an answer the axes of the question."""
         if isinstance(counts, xr.DataArray) and "trial" not in counts.dims:
             dims: tuple[str, ...] = ("time", "output")
-            coords: dict[str, Any] = {"output": self.outputs_}
+            coords = self._output_coords()
             if "time" in counts.coords:
                 coords["time"] = counts["time"].values
                 if "mask" in counts.coords:
@@ -383,7 +390,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         """Refuse targets in another unit than at the fit."""
         if not isinstance(targets, xr.DataArray) or not self.target_units_:
             return
-        units = symbol(str(targets.attrs.get("units", "")))
+        units = units_of(targets)
         if units and units != self.target_units_:
             raise UnitError(
                 f"The targets are in {units}, those of the fit in {self.target_units_}",

@@ -27,7 +27,7 @@ class Bins(NamedTuple):
     run : (time,), number of the gapless stretch of each bin; a decoder starts anew in each.
     unit : (unit,), labels.
     output : (output,), labels.
-    units : unit of the outputs, as a symbol.
+    units : unit of the outputs, as a symbol; where they differ one per output, with commas.
     """
 
     counts: NDArray[np.float64]
@@ -61,6 +61,8 @@ def as_bins(
     counts : (time, unit), (trial, time, unit), list of (time, unit), or DataArray of these dims
         A ``mask (trial, time)`` coordinate drops bins, a gap in ``time`` is a join.
     targets : the same with outputs in place of units; (time,) for one; None for prediction.
+        The unit is read from ``attrs["units"]`` of a DataArray, or per output from its coordinate
+        ``output_units (output)``.
     trials : (time,), label of the trial of each bin; a change is a join.
     bin_size : s, that of the decoder.
     signal : ``"counts"``, whole numbers of at least 0, or ``"features"``, any numbers.
@@ -82,7 +84,7 @@ def as_bins(
     _check_clock(counts, bin_size)
     unit, output, units = _labels(counts), _labels(targets), ""
     if isinstance(targets, xr.DataArray):
-        units = symbol(str(targets.attrs.get("units", "")))
+        units = units_of(targets)
     if isinstance(counts, xr.DataArray):
         counts = _in_order(counts)
         _check_same_clock(counts, targets, bin_size)
@@ -157,6 +159,14 @@ def _as_targets(targets: Any, labelled: bool) -> NDArray[Any]:
             )
         return labels
     return _numbers(targets, "targets")
+
+
+def units_of(targets: xr.DataArray) -> str:
+    """Unit of the targets: of all, or one per output as the coordinate ``output_units`` has it."""
+    if "output_units" not in targets.coords:
+        return symbol(str(targets.attrs.get("units", "")))
+    each = [symbol(str(u)) for u in np.ravel(targets["output_units"].values)]
+    return each[0] if len(set(each)) == 1 else ", ".join(each)
 
 
 def _in_order(array: xr.DataArray) -> xr.DataArray:
@@ -325,13 +335,18 @@ def _check_clock(counts: Any, bin_size: float) -> None:
         if len(stamps) > 1:
             widths.append(("time stamps", float(np.median(np.diff(stamps)))))
     for what, width in widths:
-        if abs(width / bin_size - 1) > CLOCK_TOLERANCE:
-            raise UnitError(
-                f"The counts are in bins of {width:g} s ({what}), the decoder's of {bin_size:g} s",
-                "Bins of the same width were needed",
-                f"Bin the spikes again with nr.data.bin_spikes(recording, {bin_size:g}), or make "
-                f"the decoder with bin_size={width:g}",
-            )
+        check_bin_width(width, bin_size, what)
+
+
+def check_bin_width(width: float, bin_size: float, what: str) -> None:
+    """Refuse bins of another width than those of the fit, both in s."""
+    if abs(width / bin_size - 1) > CLOCK_TOLERANCE:
+        raise UnitError(
+            f"The counts are in bins of {width:g} s ({what}), the decoder's of {bin_size:g} s",
+            "Bins of the same width were needed",
+            f"Bin the spikes again with nr.data.bin_spikes(recording, {bin_size:g}), or make "
+            f"the decoder with bin_size={width:g}",
+        )
 
 
 def _check_same_clock(counts: xr.DataArray, targets: Any, bin_size: float) -> None:
@@ -387,7 +402,18 @@ def same_units(fitted: NDArray[Any], given: Bins, labelled: bool) -> None:
     fitted : (unit,), labels of the units of the fit.
     given : what came. labelled : it came with labels.
     """
-    n, m = len(fitted), given.counts.shape[1]
+    check_unit_labels(fitted, given.counts.shape[1], given.unit if labelled else None)
+
+
+def check_unit_labels(fitted: NDArray[Any], m: int, given: NDArray[Any] | None) -> None:
+    """Refuse another number of units than at the fit, others, or another order.
+
+    Parameters
+    ----------
+    fitted : (unit,), labels of the units of the fit.
+    m : units that came. given : their labels, where they have any.
+    """
+    n = len(fitted)
     if n != m:
         raise ShapeError(
             f"counts has {m} units (X has {m} features, but decoder is expecting {n} features as "
@@ -396,8 +422,8 @@ def same_units(fitted: NDArray[Any], given: Bins, labelled: bool) -> None:
             "Select them with nr.data.select_units(recording, decoder.units_), put NaN in the "
             "place of a unit that was lost, or fit again",
         )
-    if labelled and not np.array_equal(fitted, given.unit):
-        missing = [u for u in fitted.tolist() if u not in given.unit.tolist()]
+    if given is not None and not np.array_equal(fitted, given):
+        missing = [u for u in fitted.tolist() if u not in given.tolist()]
         what = (
             f"Units {missing[:5]} of the fit are not among the counts"
             if missing

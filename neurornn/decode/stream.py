@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from neurornn._core.errors import DataError, FileFormatError, KindError, ShapeError
 from neurornn._core.files import fingerprint
 from neurornn._core.report import Table
+from neurornn.decode.inputs import check_bin_width, check_unit_labels
 from neurornn.decode.machines import Machine, make_machine
 from neurornn.decode.preparation import Preparation
 from neurornn.io.headers import plain
@@ -300,6 +301,27 @@ class Stream(Saved):
                 "Look at stream.units",
             )
         self._preparation.drop(np.isin(labels, wanted))
+
+    def check_source(
+        self, *, units: ArrayLike | None = None, bin_size: float | None = None
+    ) -> None:
+        """Refuse a source of counts that is not the one of the fit; ask once, before the loop.
+
+        Parameters
+        ----------
+        units : (unit,), labels of the units in the order in which their counts will come.
+        bin_size : s, of the bins that will come.
+
+        Raises
+        ------
+        ShapeError, DataError, UnitError
+            Other units, another order, or bins of another width; the message says which.
+        """
+        if bin_size is not None:
+            check_bin_width(bin_size, self.bin_size, "of the source")
+        if units is not None:
+            labels = np.atleast_1d(np.asarray(units))
+            check_unit_labels(np.asarray(self.description["units"]), len(labels), labels)
 
     def reset(self, *, units: bool = False) -> None:
         """Go back to the state before the first bin, as at the start of a trial.
