@@ -107,7 +107,9 @@ class Stream(Saved):
         """
         p = self._preparation
         if counts is not None:
-            row = counts if type(counts) is np.ndarray else self._as_row(counts)
+            row = counts
+            if type(row) is not np.ndarray or row.dtype.kind not in "fiub":
+                row = self._as_row(counts)
             if row.shape != p.counts.shape or row.dtype.kind not in "fiub":
                 raise self._wrong_counts(counts)
         if out is not None and (
@@ -207,21 +209,24 @@ class Stream(Saved):
         )
 
     def _wrong_counts(self, counts: Any) -> Exception:
-        dtype = np.asarray(counts).dtype
+        try:
+            shape, dtype = np.shape(counts), np.asarray(counts).dtype
+        except ValueError:
+            shape, dtype = "none: its parts differ", np.dtype(object)
         if not isinstance(counts, np.ndarray | list | tuple | xr.DataArray):
             return KindError(
                 f"counts is a {type(counts).__name__}",
                 f"The counts of one bin, ({self.n_units},), were needed",
                 "Pass an array, or None for a bin that was not recorded",
             )
-        if dtype.kind not in "fiubO" or np.shape(counts) == (self.n_units,):
+        if dtype.kind not in "fiubO" or shape == (self.n_units,):
             return KindError(
                 f"counts holds {dtype} values",
                 f"The counts of one bin as real numbers, ({self.n_units},), were needed",
                 "Convert them, NaN where a unit was not recorded",
             )
         return ShapeError(
-            f"counts has shape {np.shape(counts)}",
+            f"counts has shape {shape}",
             f"The counts of one bin of the {self.n_units} units of the fit, ({self.n_units},), "
             "were needed",
             "Give every unit a place, NaN where it was not recorded; run(counts) takes "
