@@ -237,29 +237,41 @@ def lagged_step(features, weights, pending, out):
 
 
 @njit(cache=True, nogil=True)
-def linear_bin(features, weights, bias, coefficients, bounds, pending, between, out):
-    """One bin of a Wiener filter, and of the polynomials behind it in a cascade.
+def linear_bin(
+    features, weights, bias, coefficients, exponents, size, bounds, pending, between, powers, out
+):
+    """One bin of a Wiener filter, and of the polynomial behind it in a cascade.
 
     Parameters
     ----------
     features, weights, pending : as for `lagged_step`.
     bias : (output,)
-    coefficients : (output, power), of rising powers; (output, 0) for none.
+    coefficients : (output, term); (output, 0) for a filter alone.
+    exponents : (term, output)
+        A term is the product of the filter's outputs, each to its exponent.
+    size : (output,), by which the filter's outputs are divided before.
     bounds : (2, output)
-        The linear output is kept within them: a polynomial is nowhere beyond its data.
-    between : (output,), the linear output; replaced.
+        The filter's outputs are kept within them: a polynomial is nowhere beyond its data.
+    between, powers : (output,), (output, degree + 1), scratch.
     out : (output,)
     """
     lagged_step(features, weights, pending, between)
+    if not coefficients.shape[1]:
+        for o in range(len(out)):
+            out[o] = between[o] + bias[o]
+        return
     for o in range(len(out)):
-        x = between[o] + bias[o]
-        if coefficients.shape[1]:
-            x = min(max(x, bounds[0, o]), bounds[1, o])
-            total = 0.0
-            for k in range(coefficients.shape[1] - 1, -1, -1):
-                total = total * x + coefficients[o, k]
-            x = total
-        out[o] = x
+        x = min(max(between[o] + bias[o], bounds[0, o]), bounds[1, o]) / size[o]
+        powers[o, 0] = 1.0
+        for k in range(1, powers.shape[1]):
+            powers[o, k] = powers[o, k - 1] * x
+        out[o] = 0.0
+    for k in range(len(exponents)):
+        term = 1.0
+        for o in range(len(out)):
+            term *= powers[o, exponents[k, o]]
+        for o in range(len(out)):
+            out[o] += coefficients[o, k] * term
 
 
 @njit(cache=True, nogil=True)

@@ -89,10 +89,11 @@ class LinearMachine(Machine):
     def _prepare(self) -> None:
         n_lags = len(self.arrays["weights"]) // self.n_outputs
         self.state = {"pending": np.zeros((n_lags, self.n_outputs))}
-        self._between = np.zeros(self.n_outputs)
-        names = ("weights", "bias", "coefficients", "bounds")
+        names = ("weights", "bias", "coefficients", "exponents", "size", "bounds")
         fixed: tuple[Any, ...] = tuple(self.arrays[k] for k in names)
-        self._given = (*fixed, self.state["pending"], self._between, self.out)
+        degree = int(self.arrays["exponents"].max(initial=0))
+        scratch = (np.zeros(self.n_outputs), np.zeros((self.n_outputs, degree + 1)))
+        self._given = (*fixed, self.state["pending"], *scratch, self.out)
 
     def reset(self) -> None:
         """Forget the bins that came."""

@@ -1,6 +1,8 @@
 """Linear maps of the last bins: Wiener filter, ridge, and the cascade with a polynomial behind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
+from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ PENALTIES = (1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 NO_PENALTY = (1e-9,)
 #: Degrees of the polynomial that are tried.
 DEGREES = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+#: A joint polynomial is tried where there are so many rows for each of its terms.
+MORE_ROWS = 20
 #: Rows of histories that are held at a time.
 CHUNK = 4096
 
@@ -47,6 +51,19 @@ class _Linear(NamedTuple):
     preparation: Preparation
     weights: NDArray[np.float64]  # (history + 1, output)
     held_out: NDArray[np.float64]  # (time, output)
+
+
+class _Polynomial(NamedTuple):
+    """What stands behind the filter in a cascade; see `streaming.linear_bin`."""
+
+    coefficients: NDArray[np.float64]  # (output, term)
+    exponents: NDArray[np.int64]  # (term, output)
+    size: NDArray[np.float64]  # (output,)
+    bounds: NDArray[np.float64]  # (2, output)
+
+    def __call__(self, linear: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Value for outputs of the filter, (row, output)."""
+        return _terms(linear, self.exponents, self.size, self.bounds) @ self.coefficients.T
 
 
 class WienerFilter(MovementDecoder):
@@ -123,25 +140,25 @@ class WienerFilter(MovementDecoder):
 
     def _learn(self, bins: Bins) -> Learned:
         best = max(self._linears(bins), key=lambda f: mean_r2(bins.targets, f.held_out))
-        machine = self._machine_of(best, np.zeros((best.held_out.shape[1], 0)), None)
+        machine = self._machine_of(best, None)
         return Learned(
             machine, best.preparation, best.held_out, np.ones_like(best.held_out),
             {"power": best.power, "penalty": best.penalty},
         )  # fmt: skip
 
-    def _machine_of(
-        self,
-        fit: _Linear,
-        coefficients: NDArray[np.float64],
-        bounds: NDArray[np.float64] | None,
-    ) -> LinearMachine:
+    def _machine_of(self, fit: _Linear, behind: "_Polynomial | None") -> LinearMachine:
         n_out = fit.weights.shape[1]
         by_lag = fit.weights[:-1].reshape(self.n_lags, -1, n_out)[::-1]
+        none = _Polynomial(
+            coefficients=np.zeros((n_out, 0)),
+            exponents=np.zeros((0, n_out), np.int64),
+            size=np.ones(n_out),
+            bounds=np.zeros((2, n_out)),
+        )
         arrays = {
             "weights": by_lag.transpose(0, 2, 1).reshape(-1, by_lag.shape[1]),
             "bias": fit.weights[-1],
-            "coefficients": coefficients,
-            "bounds": np.zeros((2, n_out)) if bounds is None else bounds,
+            **(none if behind is None else behind)._asdict(),
         }
         return LinearMachine(arrays, {})
 
@@ -293,11 +310,13 @@ class RidgeDecoder(WienerFilter):
 
 
 class WienerCascade(RidgeDecoder):
-    """Wiener cascade: a ridge filter, and a polynomial of each of its outputs.
+    """Wiener cascade: a ridge filter, and a polynomial behind it.
 
     Parameters
     ----------
-    degree : of the polynomials, or ``"auto"`` for the best up to 9 on held-out blocks.
+    degree : of the polynomial, or ``"auto"`` for the best up to 9 on held-out blocks.
+    joint : one polynomial of all outputs of the filter together, with their products, instead of
+        one for each; None for what is better on held-out blocks.
     bin_size, n_lags, power, signal, smoothing, adaptation_tau, watch, stand_in, n_folds, \
 confidence_level
         As for `WienerFilter`.
@@ -306,7 +325,9 @@ confidence_level
     -----
     The polynomial is fitted to predictions of blocks that the filter had not seen: on its own
     training data the filter looks better than it is, and the polynomial would be too steep. What
-    the filter puts out is kept within the range of those predictions before the polynomial.
+    the filter puts out is kept within the range of those predictions before the polynomial. A
+    joint polynomial knows that a fast movement has a direction: a gain that grows with speed is
+    none of each axis alone.
 
     References
     ----------
@@ -319,6 +340,7 @@ confidence_level
         bin_size: float = 0.05,
         *,
         degree: int | str = "auto",
+        joint: bool | None = None,
         n_lags: int = 10,
         power: float | str = "auto",
         signal: str = "counts",
@@ -335,6 +357,7 @@ confidence_level
             confidence_level=confidence_level,
         )  # fmt: skip
         self.degree = degree
+        self.joint = joint
 
     def _learn(self, bins: Bins) -> Learned:
         degrees: Sequence[int] = DEGREES
@@ -342,53 +365,117 @@ confidence_level
             degrees = (check_count(self.degree, "degree"),)
         y = bins.targets
         assert y is not None
-        found = []
+        n_out = y.shape[1]
+        found: list[tuple[float, int, bool, _Linear, NDArray[np.float64]]] = []
+        folds = list(self._folds(bins, self.n_lags))
         for fit in self._linears(bins):
-            for degree in degrees:
-                held_out = _cascade_held_out(self, bins, fit.held_out, degree)
-                found.append((mean_r2(y, held_out), degree, fit, held_out))
-        _, degree, fit, held_out = max(found, key=lambda f: f[0])
-        coefficients, bounds = _polynomials(fit.held_out, y, degree)
-        machine = self._machine_of(fit, coefficients, bounds)
-        chosen = {"power": fit.power, "penalty": fit.penalty, "degree": degree}
+            for joint in (False, True) if self.joint is None else (bool(self.joint),):
+                for degree, held_out in _degrees(fit.held_out, y, folds, degrees, joint):
+                    found.append((mean_r2(y, held_out), degree, joint, fit, held_out))
+        if not found:
+            raise DataError(
+                f"A joint polynomial of degree {self.degree} of {n_out} outputs was asked for, "
+                f"with {len(y)} bins",
+                f"Two outputs or more, and {MORE_ROWS} bins for every term, were needed",
+                "Pass joint=None, or a lower degree",
+            )
+        _, degree, joint, fit, held_out = max(found, key=lambda f: f[0])
+        behind = _polynomial(fit.held_out, y, _exponents(n_out, degree, joint))
+        chosen = {"power": fit.power, "penalty": fit.penalty, "degree": degree, "joint": joint}
+        machine = self._machine_of(fit, behind)
         return Learned(machine, fit.preparation, held_out, np.ones_like(held_out), chosen)
 
 
-def _cascade_held_out(
-    decoder: WienerCascade, bins: Bins, linear: NDArray[np.float64], degree: int
+def _degrees(
+    linear: NDArray[np.float64],
+    y: NDArray[np.float64],
+    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    degrees: Sequence[int],
+    joint: bool,
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Predictions of every block by polynomials fitted on the others, for every degree.
+
+    Terms are made orthonormal over all blocks once, in the order of their degree, so that a lower
+    degree is the beginning of a higher one.
+    """
+    n_out = y.shape[1]
+    kept = [d for d in degrees if not joint or _n_joint(n_out, d) * MORE_ROWS <= len(y)]
+    if not kept or (joint and n_out == 1):
+        return
+    known: NDArray[np.bool_] = np.asarray(
+        np.isfinite(linear).all(axis=1) & np.isfinite(y).all(axis=1)
+    )
+    row = np.cumsum(known) - 1
+    bounds = np.stack([linear[known].min(axis=0), linear[known].max(axis=0)])
+    size = np.maximum(np.abs(bounds).max(axis=0), 1e-300)
+    guesses = {d: np.full_like(linear, np.nan) for d in kept}
+    # A joint polynomial has the same terms for every output, the others their own.
+    for outputs in [list(range(n_out))] if joint else [[o] for o in range(n_out)]:
+        exponents = _exponents(len(outputs), max(kept), joint)
+        total = exponents.sum(axis=1)
+        order = np.argsort(total, kind="stable")
+        terms = _terms(
+            linear[known][:, outputs], exponents[order], size[outputs], bounds[:, outputs]
+        )
+        basis = np.linalg.qr(terms)[0] * np.sqrt(len(terms))
+        for train, test in folds:
+            used, asked = row[train[known[train]]], test[known[test]]
+            q, wanted = basis[used], y[train[known[train]]][:, outputs]
+            gram, cross = q.T @ q, q.T @ wanted
+            for d in kept:
+                m = int((total <= d).sum())
+                weights = np.linalg.lstsq(gram[:m, :m], cross[:m], rcond=1e-12)[0]
+                guesses[d][asked[:, None], outputs] = basis[row[asked], :m] @ weights
+    yield from guesses.items()
+
+
+def _n_joint(n_out: int, degree: int) -> int:
+    """Number of terms of a joint polynomial."""
+    return comb(n_out + degree, degree)
+
+
+def _exponents(n_out: int, degree: int, joint: bool) -> NDArray[np.int64]:
+    """Exponents of every output in every term, (term, output)."""
+    if joint:
+        every = product(range(degree + 1), repeat=n_out)
+        return np.array([e for e in every if sum(e) <= degree], dtype=np.int64)
+    alone = np.eye(n_out, dtype=np.int64)
+    powers = [k * alone[o] for o in range(n_out) for k in range(1, degree + 1)]
+    return np.array([np.zeros(n_out, np.int64), *powers])
+
+
+def _terms(
+    linear: NDArray[np.float64],
+    exponents: NDArray[np.int64],
+    size: NDArray[np.float64],
+    bounds: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Predictions of every block by polynomials fitted on the others."""
-    y = bins.targets
-    assert y is not None
-    out = np.full_like(linear, np.nan)
-    for train, test in decoder._folds(bins, decoder.n_lags):
-        coefficients, bounds = _polynomials(linear[train], y[train], degree)
-        out[test] = _through(linear[test], coefficients, bounds)
+    """Values of the terms, (row, term)."""
+    x = np.clip(linear, bounds[0], bounds[1]) / size
+    powers = [np.vander(column, exponents.max() + 1, increasing=True) for column in x.T]
+    out = powers[0][:, exponents[:, 0]]
+    for o in range(1, len(powers)):
+        out = out * powers[o][:, exponents[:, o]]
     return out
 
 
-def _polynomials(
-    linear: NDArray[np.float64], y: NDArray[np.float64], degree: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least squares polynomial of each output, (output, degree + 1), and its range (2, output)."""
-    n_out = y.shape[1]
-    coefficients, bounds = np.zeros((n_out, degree + 1)), np.zeros((2, n_out))
-    for o in range(n_out):
-        known = np.isfinite(linear[:, o]) & np.isfinite(y[:, o])
-        x = linear[known, o]
-        bounds[:, o] = x.min(), x.max()
-        size = max(float(np.abs(x).max()), 1e-300)
-        powers = np.vander(x / size, degree + 1, increasing=True)
-        found = np.linalg.lstsq(powers, y[known, o], rcond=None)[0]
-        coefficients[o] = found / size ** np.arange(degree + 1)
-    return coefficients, bounds
+def _polynomial(
+    linear: NDArray[np.float64], y: NDArray[np.float64], exponents: NDArray[np.int64]
+) -> _Polynomial:
+    """Least squares polynomial of the filter's outputs.
 
-
-def _through(
-    linear: NDArray[np.float64], coefficients: NDArray[np.float64], bounds: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    x = np.clip(linear, bounds[0], bounds[1])
-    total = np.zeros_like(x)
-    for k in range(coefficients.shape[1] - 1, -1, -1):
-        total = total * x + coefficients[:, k]
-    return total
+    An output depends on the terms of its own power where `exponents` has no products.
+    """
+    known = np.isfinite(linear).all(axis=1) & np.isfinite(y).all(axis=1)
+    x, y = linear[known], y[known]
+    bounds = np.stack([x.min(axis=0), x.max(axis=0)])
+    size = np.maximum(np.abs(bounds).max(axis=0), 1e-300)
+    terms = _terms(x, exponents, size, bounds)
+    coefficients = np.zeros((y.shape[1], len(exponents)))
+    joint = bool((np.count_nonzero(exponents, axis=1) > 1).any())
+    for o in range(y.shape[1]):
+        own = np.ones(len(exponents), dtype=bool)
+        if not joint:
+            own = np.delete(exponents, o, axis=1).sum(axis=1) == 0
+        coefficients[o, own] = np.linalg.lstsq(terms[:, own], y[:, o], rcond=None)[0]
+    return _Polynomial(coefficients, exponents, size, bounds)

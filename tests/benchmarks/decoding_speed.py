@@ -182,9 +182,9 @@ def _in_batch(name: str, decoder, counts: np.ndarray, velocity: np.ndarray):
         u = history(z, n_lags) @ by_lag.reshape(-1, 2) + arrays["bias"]
         if name != "Wiener cascade":
             return u
-        u = np.clip(u, *arrays["bounds"])
-        powers = arrays["coefficients"][:, ::-1]
-        return np.stack([np.polyval(c, u[:, o]) for o, c in enumerate(powers)], axis=1)
+        u = np.clip(u, *arrays["bounds"]) / arrays["size"]
+        terms = np.prod(u[:, None] ** arrays["exponents"], axis=2)
+        return terms @ arrays["coefficients"].T
     if name == "Kalman":
         a, q, h, r = _matrices(decoder)
         lag = decoder.chosen_["lag"]

@@ -12,13 +12,17 @@ from neurornn._kernels.streaming import (
     POWERS,
     USUAL_SIZE,
     lagged_step,
-    linear_bin,
     mean_of_members,
     poisson_evidence,
     survey_units,
     transform_counts,
 )
-from neurornn.decode.machines import KalmanMachine, NetworkMachine, steady_covariance
+from neurornn.decode.machines import (
+    KalmanMachine,
+    LinearMachine,
+    NetworkMachine,
+    steady_covariance,
+)
 from neurornn.decode.preparation import Preparation, features_of, learn_preparation
 
 
@@ -232,16 +236,21 @@ def test_the_lagged_map_is_that_of_a_history_matrix(rng, n_lags, n_out):
 
 
 def test_polynomials_stay_within_the_range_of_their_data(rng):
-    weights, bias = rng.standard_normal((2, 3)), np.array([0.3, -0.2])
-    coefficients, bounds = rng.standard_normal((2, 4)), np.array([[-1.0, -0.5], [1.0, 0.5]])
-    out, linear, clipped = np.empty(2), np.empty(2), 0
+    exponents = np.array([[0, 0], [1, 0], [0, 1], [2, 1], [0, 3]])
+    arrays = {
+        "weights": rng.standard_normal((2, 3)), "bias": np.array([0.3, -0.2]),
+        "coefficients": rng.standard_normal((2, 5)), "exponents": exponents,
+        "size": np.array([2.0, 0.5]), "bounds": np.array([[-1.0, -0.5], [1.0, 0.5]]),
+    }  # fmt: skip
+    machine, clipped = LinearMachine(arrays, {}), 0
     for x in rng.standard_normal((60, 3)):
-        linear_bin(x, weights, bias, coefficients, bounds, np.zeros((1, 2)), linear, out)
-        value = weights @ x + bias
-        kept = np.clip(value, *bounds)
+        machine.step(x, x, np.zeros(3, np.int64), True)
+        value = arrays["weights"] @ x + arrays["bias"]
+        kept = np.clip(value, *arrays["bounds"])
         clipped += int((kept != value).sum())
-        expected = [np.polyval(c[::-1], v) for c, v in zip(coefficients, kept, strict=True)]
-        np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-13)
+        p, q = kept / arrays["size"]
+        expected = arrays["coefficients"] @ [1, p, q, p**2 * q, q**3]
+        np.testing.assert_allclose(machine.out, expected, rtol=1e-12, atol=1e-13)
     assert 20 < clipped < 120
 
 
