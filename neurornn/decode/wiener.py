@@ -414,18 +414,21 @@ def _degrees(
         exponents = _exponents(len(outputs), max(kept), joint)
         total = exponents.sum(axis=1)
         order = np.argsort(total, kind="stable")
-        terms = _terms(
-            linear[known][:, outputs], exponents[order], size[outputs], bounds[:, outputs]
-        )
-        basis = np.linalg.qr(terms)[0] * np.sqrt(len(terms))
+        of, scale = linear[:, outputs], size[outputs]
+        terms = _terms(of[known], exponents[order], scale, bounds[:, outputs])
+        basis, back = np.linalg.qr(terms)
         for train, test in folds:
-            used, asked = row[train[known[train]]], test[known[test]]
-            q, wanted = basis[used], y[train[known[train]]][:, outputs]
-            gram, cross = q.T @ q, q.T @ wanted
+            used, asked = train[known[train]], test[known[test]]
+            q = basis[row[used]]
+            gram, cross = q.T @ q, q.T @ y[used][:, outputs]
+            # Beyond the range of its own training a polynomial of high degree is anything.
+            within = np.stack([of[used].min(axis=0), of[used].max(axis=0)])
+            seen = _terms(of[asked], exponents[order], scale, within)
             for d in kept:
                 m = int((total <= d).sum())
                 weights = np.linalg.lstsq(gram[:m, :m], cross[:m], rcond=1e-12)[0]
-                guesses[d][asked[:, None], outputs] = basis[row[asked], :m] @ weights
+                weights = linalg.solve_triangular(back[:m, :m], weights)
+                guesses[d][asked[:, None], outputs] = seen[:, :m] @ weights
     yield from guesses.items()
 
 
