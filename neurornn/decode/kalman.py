@@ -19,7 +19,7 @@ from neurornn.decode.base import (
 from neurornn.decode.inputs import Bins
 from neurornn.decode.machines import KalmanMachine, steady_covariance
 from neurornn.decode.preparation import Preparation
-from neurornn.decode.wiener import Histories, Moments, mean_r2, moments
+from neurornn.decode.wiener import Histories, Moments, fold_moments, mean_r2, moments
 
 #: Lags that are tried, bins: by how much movement may follow the counts.
 LAGS = (0, 1, 2, 3, 4)
@@ -250,7 +250,7 @@ class KalmanFilter(MovementDecoder):
         assert best is not None
         power, lag, preparation, stretches, held_out, spread = best[1]
         fit = _KalmanFit(self, bins, stretches, lag + self.n_lags)
-        machine, observation, noise = fit.model(fit.total, np.arange(len(bins.counts)), lag)
+        machine, observation, noise = fit.model(fit.total(), np.arange(len(bins.counts)), lag)
         self.transition_, self.process_ = machine.arrays["transition"], machine.arrays["process"]
         self.observation_, self.noise_ = observation, noise
         return Learned(machine, preparation, held_out, spread, {"power": power, "lag": lag})
@@ -260,8 +260,9 @@ class KalmanFilter(MovementDecoder):
         fit = _KalmanFit(self, bins, stretches, max(lags) + self.n_lags)
         shape = (len(bins.counts), bins.targets.shape[1])  # type: ignore[union-attr]
         found = {lag: (np.full(shape, np.nan), np.ones(shape)) for lag in lags}
-        for train, test in self._folds(bins, max(lags) + self.n_lags):
-            sums = fit.without(train)
+        folds = list(self._folds(bins, max(lags) + self.n_lags))
+        _, rests = fold_moments(fit.histories, np.nan_to_num(fit.states), fit.known, folds)
+        for (train, test), sums in zip(folds, rests, strict=True):
             for lag in lags:
                 machine = fit.model(sums, train, lag).machine
                 held_out, spread = found[lag]
@@ -299,13 +300,10 @@ class _KalmanFit:
         #: Rows whose state follows that of the row before.
         self.follows = self.known & ~joins & np.concatenate([[False], self.known[:-1]])
         self.histories = Histories(stretches, n_lags)
-        self.total = moments(self.histories, np.nan_to_num(states), self.known)
 
-    def without(self, train: NDArray[np.intp]) -> Moments:
-        """Moments of a part of the rows."""
-        out = self.known.copy()
-        out[train] = False
-        return self.total.less(moments(self.histories, np.nan_to_num(self.states), out))
+    def total(self) -> Moments:
+        """Moments of all rows."""
+        return moments(self.histories, np.nan_to_num(self.states), self.known)
 
     def motion(self, rows: NDArray[np.intp]) -> _Motion:
         """How the state moves, from some of the rows."""

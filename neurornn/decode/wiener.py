@@ -36,6 +36,12 @@ class Moments(NamedTuple):
     cross: NDArray[np.float64]  # (history + 1, output)
     n_rows: int
 
+    def plus(self, other: "Moments") -> "Moments":
+        """Moments of both sets of rows."""
+        return Moments(
+            self.gram + other.gram, self.cross + other.cross, self.n_rows + other.n_rows
+        )
+
     def less(self, other: "Moments") -> "Moments":
         """Moments of the rows that the other ones leave."""
         return Moments(
@@ -184,13 +190,11 @@ def _fit_power(
     n_rows, n_lags = len(targets), decoder.n_lags
     known = np.isfinite(targets).all(axis=1)
     histories = Histories(stretches, n_lags)
-    total = moments(histories, targets, known)
+    folds = list(decoder._folds(bins, n_lags))
+    total, rests = fold_moments(histories, targets, known, folds)
     penalties = decoder._penalties
     guesses = np.full((len(penalties), *targets.shape), np.nan)
-    for train, test in decoder._folds(bins, n_lags):
-        out = known.copy()
-        out[train] = False
-        rest = total.less(moments(histories, targets, out))
+    for (_, test), rest in zip(folds, rests, strict=True):
         found = [_solve(rest, p) for p in penalties]
         for rows, h in histories.chunks(test):
             for k, w in enumerate(found):
@@ -240,6 +244,31 @@ def moments(
         gram += h.T @ h
         cross += h.T @ targets[rows]
     return Moments(gram, cross, int(used.sum()))
+
+
+def fold_moments(
+    histories: Histories,
+    targets: NDArray[np.float64],
+    used: NDArray[np.bool_],
+    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+) -> tuple[Moments, list[Moments]]:
+    """Moments of all rows, and of the training rows of every fold.
+
+    The blocks of test are summed once; a training part is the sum of all, less its block and the
+    few rows beside it.
+    """
+    blocks, beside = [], []
+    for train, test in folds:
+        inside, near = np.zeros_like(used), used.copy()
+        inside[test] = used[test]
+        near[train] = near[test] = False
+        blocks.append(moments(histories, targets, inside))
+        beside.append(moments(histories, targets, near))
+    total = blocks[0]
+    for block in blocks[1:]:
+        total = total.plus(block)
+    rests = [total.less(a).less(b) for a, b in zip(blocks, beside, strict=True)]
+    return total, rests
 
 
 def _solve(sums: Moments, penalty: float) -> NDArray[np.float64]:
