@@ -21,6 +21,8 @@ SETTLED = 1e-13
 
 #: Mean size of a standard normal number: where the running mean of the watch begins.
 USUAL_SIZE = 0.8
+#: Bins that a unit may miss before it is stood in for like one that fell silent.
+LONGEST_ABSENCE = 10.0
 #: A feature counts for no more there: one absurd count is forgotten within seconds.
 LARGEST_SIZE = 1000.0
 
@@ -48,7 +50,7 @@ def transform_counts(counts, power, out):
 
 
 @njit(**_LOOPS)
-def watch_units(counts, features, silent, same, last, recent, limits, pace, verdict):
+def watch_units(counts, features, silent, same, last, recent, absent, limits, pace, verdict):
     """Judge every unit by the bins so far; see `prepare_bin`. No branches: vectors run through.
 
     Returns
@@ -59,6 +61,7 @@ def watch_units(counts, features, silent, same, last, recent, limits, pace, verd
     for i in range(len(counts)):
         c, z, before = counts[i], features[i], verdict[i]
         known = c == c
+        absent[i] = 0.0 if known else absent[i] + 1.0
         n = silent[i] + 1.0 if c == 0.0 else 0.0
         m = same[i] + 1.0 if (c == last[i]) & (c != 0.0) else 0.0
         size = recent[i] + pace * (min(abs(z), LARGEST_SIZE) - recent[i])
@@ -68,7 +71,7 @@ def watch_units(counts, features, silent, same, last, recent, limits, pace, verd
         recent[i] = size if known else recent[i]
         found = NOISY if recent[i] > limits[2, i] else LIVE
         found = STUCK if same[i] > limits[1, i] else found
-        found = SILENT if silent[i] > limits[0, i] else found
+        found = SILENT if (silent[i] > limits[0, i]) | (absent[i] > LONGEST_ABSENCE) else found
         found = DROPPED if before == DROPPED else found
         verdict[i] = found
         n_changed += 1 if found != before else 0
@@ -96,9 +99,9 @@ def prepare_bin(
         of 0 marks a unit without information.
     smooth : (unit,), features smoothed so far; replaced.
     features : (unit,); replaced.
-    watched : (4, unit)
+    watched : (5, unit)
         Bins without a spike so far, bins at one same count so far, the count before, running mean
-        of the size of the feature; replaced.
+        of the size of the feature, bins so far in which it was not recorded; replaced.
     limits : (3, unit)
         Longest silence, longest stay at one count, largest running mean that are believed.
     verdict : (unit,), `LIVE`, `SILENT`, ...; replaced, but for `DROPPED`, which stays.
@@ -124,8 +127,8 @@ def prepare_bin(
         features[i] = (features[i] - centre[i]) * inverse[i]
     if watch_pace > 0:
         n_changed, n_out = watch_units(
-            counts, features, watched[0], watched[1], watched[2], watched[3], limits, watch_pace,
-            verdict,
+            counts, features, watched[0], watched[1], watched[2], watched[3], watched[4], limits,
+            watch_pace, verdict,
         )  # fmt: skip
     else:
         for i in range(n):
@@ -192,7 +195,7 @@ def survey_units(counts, power, centre, inverse, watch_pace, limits):
     limits : (3, unit), raised to what is found.
     """
     n_bins, n = counts.shape
-    features, watched = np.empty(n), np.zeros((4, n))
+    features, watched = np.empty(n), np.zeros((5, n))
     watched[3] = USUAL_SIZE
     verdict, believed = np.zeros(n, np.int64), np.full((3, n), np.inf)
     for t in range(n_bins):
@@ -200,8 +203,8 @@ def survey_units(counts, power, centre, inverse, watch_pace, limits):
         for i in range(n):
             features[i] = (features[i] - centre[i]) * inverse[i]
         watch_units(
-            counts[t], features, watched[0], watched[1], watched[2], watched[3], believed,
-            watch_pace, verdict,
+            counts[t], features, watched[0], watched[1], watched[2], watched[3], watched[4],
+            believed, watch_pace, verdict,
         )  # fmt: skip
         for i in range(n):
             limits[0, i] = max(limits[0, i], watched[0, i])

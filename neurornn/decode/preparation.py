@@ -57,7 +57,7 @@ class Preparation:
             "centre": self.arrays["centre"].copy(),
             "inverse": _inverse(self.arrays["scale"]),
             "smooth": np.zeros(n),
-            "watched": np.zeros((4, n)),
+            "watched": np.zeros((5, n)),
             "verdict": np.zeros(n, np.int64),
         }
         s = self.settings

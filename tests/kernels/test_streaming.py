@@ -160,6 +160,18 @@ def test_missing_bins_are_no_silence():
     assert prepared.state["verdict"][0] == 1
 
 
+def test_a_unit_that_is_not_recorded_for_eleven_bins_is_stood_in_for():
+    prepared = preparation(2, limits=(50, 50, 1e9), covariance=np.full((2, 2), 0.9))
+    verdicts = []
+    for _ in range(12):
+        feed(prepared, [np.nan, 5])
+        verdicts.append(int(prepared.state["verdict"][0]))
+    assert verdicts == [0] * 10 + [1] * 2
+    assert prepared.features[0] == pytest.approx(0.9 / 0.95)
+    feed(prepared, [0, 5])
+    assert prepared.state["verdict"].tolist() == [0, 0]
+
+
 def test_a_unit_that_is_out_is_expected_from_the_others(rng):
     root = rng.standard_normal((4, 6))
     root /= np.linalg.norm(root, axis=1)[:, None]
