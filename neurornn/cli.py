@@ -21,6 +21,16 @@ WINDOW_MODELS = (
     "CausalCNN",
     "CausalTransformer",
 )
+#: Decoders of `neurornn decode`: name -> class and settings.
+DECODERS = {
+    "kalman": ("KalmanFilter", {}),
+    "ridge": ("RidgeDecoder", {}),
+    "wiener": ("WienerFilter", {}),
+    "cascade": ("WienerCascade", {}),
+    "lstm": ("RecurrentDecoder", {"cell": "lstm"}),
+    "gru": ("RecurrentDecoder", {"cell": "gru"}),
+    "leaky": ("RecurrentDecoder", {"cell": "leaky"}),
+}
 #: What a missing key may look like.
 _EXAMPLES = {"n_hidden": "16", "context": "0.5"}
 
@@ -102,6 +112,19 @@ def _parser() -> tuple[Any, dict[str, Any]]:
     fit.add_argument("config", type=str, help="YAML file with data, windows, model, fit, out")
     subcommands.add_subcommand("fit", fit, help="fit a model described in a file")
 
+    decode = ArgumentParser(description="Fit a decoder, score it on the last part of the file.")
+    decode.add_argument("file", type=str)
+    decode.add_argument("--target", type=str, required=True, help="for example velocity")
+    decode.add_argument(
+        "--bin_size", "--bin-size", type=float | None, default=None, help="s; for spike times"
+    )
+    decode.add_argument("--decoder", choices=list(DECODERS), default="kalman")
+    decode.add_argument(
+        "--test_fraction", "--test-fraction", type=float, default=0.15, help="of the time"
+    )
+    decode.add_argument("--out", type=str, default="decoded", help="folder")
+    subcommands.add_subcommand("decode", decode, help="fit a decoder and score it")
+
     datasets = ArgumentParser(description="List the data sets that nr.fetch knows.")
     datasets.add_argument("name", type=str | None, default=None, nargs="?", help="show one card")
     subcommands.add_subcommand("datasets", datasets, help="list known data sets")
@@ -111,6 +134,7 @@ def _parser() -> tuple[Any, dict[str, Any]]:
         "info": _info,
         "kinetics": _kinetics,
         "fit": _fit,
+        "decode": _decode,
         "datasets": _datasets,
     }
 
@@ -338,6 +362,80 @@ def _fit(a: Any) -> str:
         result.save(path.parent / config["out"])
         said += f"\n\nsaved: {config['out']}"
     return said
+
+
+def _decode(a: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    import neurornn as nr
+    from neurornn._core.errors import DataError
+    from neurornn._core.files import atomic_path
+    from neurornn._core.report import parameters_table
+
+    if not 0 < a.test_fraction < 1:
+        raise DataError(
+            f"test_fraction is {a.test_fraction:g}",
+            "A share of the recorded time above 0 and below 1 was needed",
+            "Pass --test_fraction 0.15",
+        )
+    counts, target = _counts_and_target(nr.open(a.file), a.target, a.bin_size)
+    name, settings = DECODERS[a.decoder]
+    decoder = getattr(nr.decode, name)(bin_size=counts.attrs["bin_size"], **settings)
+    shares = (1 - a.test_fraction, a.test_fraction)
+    (train, test), (goals, truth) = (nr.data.split_blocks(x, shares) for x in (counts, target))
+    decoder.fit(train, goals)
+    decoded, interval = decoder.predict(test, return_interval=True)
+    scores = nr.decode.movement_scores(truth, decoded)
+    n, begin, end = len(test), float(test["time"][0]), float(test["time"][-1])
+    heading = f"{a.target} on the last block: {n} bins, {begin:g} to {end:g} s"
+    said = f"{decoder.report()}\n\n{parameters_table(scores, heading).to_text()}"
+    out = Path(a.out)
+    decoder.save(out / "decoder")
+    with atomic_path(out / "report.txt") as path:
+        path.write_text(said + "\n", encoding="utf-8")
+    axes = nr.plot.decoded_traces(truth, decoded, interval, t_stop=min(begin + 30.0, end))
+    with atomic_path(out / "decoded.png") as path:
+        axes[0].figure.savefig(path, dpi=120, format="png")
+    plt.close(axes[0].figure)
+    return f"{said}\n\nIn {out}: decoder/, report.txt, decoded.png"
+
+
+def _counts_and_target(recording: Any, target: str, bin_size: float | None) -> tuple[Any, Any]:
+    """Return the counts of a recording and one of its variables on the same bins."""
+    from neurornn import data
+    from neurornn._core.errors import DataError, NameUnknownError, nearest
+
+    known = {
+        str(name): next(d for d in v.dims if d == "time" or f"{d}_time" in recording)
+        for name, v in recording.data_vars.items()
+        if any(d == "time" or f"{d}_time" in recording for d in v.dims) and name != "counts"
+    }
+    if target not in known:
+        raise NameUnknownError(
+            f"There is no variable {target!r} with a clock in the file",
+            "What is to be decoded was needed, for example a velocity",
+            nearest(target, known),
+        )
+    if "counts" in recording:
+        counts = recording["counts"]
+        width = float(counts.attrs.get("bin_size", 1 / data.sampling_rate_of(counts)))
+        if bin_size is not None and abs(bin_size / width - 1) > 0.01:
+            raise DataError(
+                f"bin_size is {bin_size:g} s, and the file holds counts in bins of {width:g} s",
+                "Bins of the same width, or spike times, were needed",
+                "Leave --bin_size out",
+            )
+        counts = counts.assign_attrs(bin_size=width)
+    elif bin_size is None:
+        raise DataError(
+            "The file holds no counts, and no bin size came",
+            "The width of a bin in s was needed to count spikes",
+            "Pass for example --bin_size 0.05",
+        )
+    else:
+        counts = data.bin_spikes(recording, bin_size)
+    clock = "time" if known[target] == "time" else f"{known[target]}_time"
+    return counts, data.resample_to(recording[target], recording[clock], counts["time"])
 
 
 def _check_keys(call: Any, given: Any, part: str, taken: tuple[str, ...]) -> None:

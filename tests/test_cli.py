@@ -142,6 +142,82 @@ def test_a_model_that_cannot_be_built_is_said_in_words(model, words, tmp_path, c
     assert all(w in said for w in words), said
 
 
+@pytest.fixture(scope="module")
+def reaches(tmp_path_factory):
+    """A file with counts and velocity on one clock."""
+    path = tmp_path_factory.mktemp("decode") / "reaches.nc"
+    nr.io.write_netcdf(nr.simulate.simulate_reaches(40, 15, bin_size=0.05, rng=0), path)
+    return str(path)
+
+
+def test_decode_says_what_the_library_says(reaches, tmp_path, capsys):
+    out = tmp_path / "decoded"
+    assert main(["decode", reaches, "--target", "velocity", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert {p.name for p in out.iterdir()} == {"decoder", "report.txt", "decoded.png"}
+    assert (out / "report.txt").read_text().strip() in said
+    session = nr.open(reaches)
+    train, test = nr.data.split_blocks(session, (0.85, 0.15))
+    decoder = nr.decode.KalmanFilter(bin_size=0.05).fit(train["counts"], train["velocity"])
+    here = decoder.predict(test["counts"])
+    assert np.array_equal(nr.load(out / "decoder").predict(test["counts"]), here)
+    r2 = float(nr.decode.movement_scores(test["velocity"], here)["r2_mean"])
+    assert f"r2_mean: {r2:.3f}" in said and "cm/s" in said
+    assert f"{test.sizes['time']} bins" in said
+
+
+def test_decode_bins_spikes_and_brings_the_target_onto_the_bins(tmp_path, capsys):
+    path = str(nr.fetch("sample_spikes"))
+    out = tmp_path / "decoded"
+    arguments = ["decode", path, "--target", "stimulus", "--out", str(out), "--bin-size", "0.1"]
+    assert main([*arguments, "--decoder", "ridge", "--test-fraction", "0.3"]) == 0
+    assert "RidgeDecoder: 12 units, bins of 0.1 s" in capsys.readouterr().out
+    recording = nr.open(path)
+    counts = nr.data.bin_spikes(recording, 0.1)
+    goal = nr.data.resample_to(recording["stimulus"], recording["time"], counts["time"])
+    train, goals = (nr.data.split_blocks(x, (0.7, 0.3))[0] for x in (counts, goal))
+    decoder = nr.decode.RidgeDecoder(bin_size=0.1).fit(train, goals)
+    again = nr.load(out / "decoder")
+    assert np.array_equal(again.predict(counts), decoder.predict(counts))
+
+
+def test_decode_takes_behaviour_on_its_own_clock(tmp_path, capsys):
+    session = nr.simulate.simulate_reaches(40, 10, bin_size=0.05, rng=0)
+    file = session[["counts"]].copy()
+    every = np.arange(0.0, float(session["time"][-1]), 0.01)
+    hand = np.interp(every, session["time"], session["velocity"][:, 0])
+    file["hand"] = ("sample", hand, {"units": "cm/s"})
+    file["sample_time"] = ("sample", every, {"units": "s"})
+    nr.io.write_netcdf(file, tmp_path / "own.nc")
+    arguments = ["decode", str(tmp_path / "own.nc"), "--target", "hand"]
+    assert main([*arguments, "--out", str(tmp_path / "decoded")]) == 0
+    assert "hand on the last block" in capsys.readouterr().out
+
+
+def test_every_decoder_has_its_name():
+    for name, settings in cli.DECODERS.values():
+        assert settings.items() <= getattr(nr.decode, name)(**settings).get_params().items()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--target", "velocty"], ["no variable 'velocty'", "velocity"]),
+        (["--target", "velocity", "--bin_size", "0.02"], ["0.02 s", "0.05 s"]),
+        (["--target", "velocity", "--test_fraction", "1.5"], ["test_fraction is 1.5"]),
+    ],
+)
+def test_what_cannot_be_decoded_is_said_in_words(more, words, reaches, capsys):
+    assert main(["decode", reaches, *more]) == 1
+    said = capsys.readouterr().err
+    assert all(w in said for w in words), said
+
+
+def test_spikes_without_a_bin_size_are_not_guessed(capsys):
+    assert main(["decode", str(nr.fetch("sample_spikes")), "--target", "stimulus"]) == 1
+    assert "no bin size came" in capsys.readouterr().err
+
+
 def test_datasets_lists_and_shows_cards(capsys):
     assert main(["datasets"]) == 0
     assert "ground_truth_DS09" in capsys.readouterr().out
