@@ -96,6 +96,18 @@ def test_spikes(folder):
     assert nr.load(folder / "fit").parameters.identical(result.parameters)
     nr.plot.timescales(result)
 
+    # The way back: from the counts to the stimulus, bin by bin, from a file.
+    goal = nr.data.resample_to(recording["stimulus"], recording["time"], counts["time"])
+    (train, test), (goals, true) = (nr.data.split_blocks(x, (0.8, 0.2)) for x in (counts, goal))
+    decoder = nr.decode.KalmanFilter(bin_size=0.02).fit(train, goals)
+    assert decoder.score(train, goals) > 0.3
+    decoder.save(folder / "decoder")
+    decoder.stream().save(folder / "stream.nc")
+    decoded, interval = decoder.predict(test, return_interval=True)
+    assert np.array_equal(nr.load(folder / "decoder").predict(test), decoded)
+    assert np.array_equal(nr.load(folder / "stream.nc").step(test.values[0]), decoded[0])
+    nr.plot.decoded_traces(true, decoded, interval)
+
 
 def test_dna(folder):
     sample = nr.open(nr.fetch("sample_dna"))
