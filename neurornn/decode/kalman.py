@@ -179,13 +179,31 @@ class KalmanFilter(MovementDecoder):
             )
         n = across.shape[1]
         d = np.zeros(n) if baseline is None else np.asarray(baseline, dtype=float)
+        shapes: dict[str, tuple[Any, Any]] = {"baseline": (d.shape, (n,))}
+        if gain is None:
+            shapes["process"] = (np.asarray(process).shape, (k, k))
+            shapes["noise"] = (np.asarray(noise).shape, (n, n))
+        for name, (came, needed) in shapes.items():
+            if came != needed:
+                raise ShapeError(
+                    f"{name} has shape {came}",
+                    f"Shape {needed} was needed, for {k} states and {n} units",
+                    "Check which dimension is which",
+                )
         settings = {"steady_state": gain is not None}
         if gain is not None:
             arrays = {"weights": across, "information": np.zeros((k, k)), "process": np.eye(k)}
             steady, r = np.eye(k), np.full((n, n), np.nan)
         else:
             r = np.asarray(noise, dtype=float)
-            evidence = np.linalg.solve(r, across.T)
+            try:
+                evidence = np.linalg.solve(r, across.T)
+            except np.linalg.LinAlgError:
+                raise DataError(
+                    "noise has no inverse",
+                    "A covariance of noise in every unit and every mixture of them was needed",
+                    "Leave out units without noise, or add a small number to the diagonal",
+                ) from None
             w = np.asarray(process, dtype=float)
             arrays = {"weights": evidence.T, "information": across @ evidence, "process": w}
             steady = steady_covariance(a, w, arrays["information"])

@@ -262,6 +262,14 @@ def _check(decoder: Any) -> None:
         )  # fmt: skip
     for name in ("n_hidden", "n_seeds", "window"):
         check_count(getattr(decoder, name), name)
+    for name in ("dropout", "unit_dropout"):
+        chance = getattr(decoder, name)
+        if not isinstance(chance, int | float | np.number) or not 0 <= chance < 1:
+            raise DataError(
+                f"{name} is {chance!r}",
+                "A chance of at least 0 and below 1 was needed",
+                "Pass 0.3",
+            )
     share = decoder.validation_fraction
     if not isinstance(share, int | float | np.number) or not 0 < share < 0.5:
         raise DataError(

@@ -285,7 +285,7 @@ class Stream(Saved):
 
     @property
     def units(self) -> xr.DataArray:
-        """What the watch says of each unit: live, silent or not recorded, stuck, noisy, dropped."""
+        """What the watch says of a unit: live, silent or not recorded, stuck, noisy, dropped."""
         return self._preparation.report(np.asarray(self.description["units"]))
 
     def drop_units(self, units: ArrayLike) -> None:

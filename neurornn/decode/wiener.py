@@ -396,7 +396,7 @@ confidence_level
         assert y is not None
         n_out = y.shape[1]
         found: list[tuple[float, int, bool, _Linear, NDArray[np.float64]]] = []
-        folds = list(self._folds(bins, self.n_lags))
+        folds = list(self._folds(bins, check_count(self.n_lags, "n_lags")))
         for fit in self._linears(bins):
             for joint in (False, True) if self.joint is None else (bool(self.joint),):
                 for degree, held_out in _degrees(fit.held_out, y, folds, degrees, joint):
