@@ -345,13 +345,66 @@ def poisson_evidence(counts, verdict, log_rates, expected, log_likelihood):
             log_likelihood[k] += c * rates[k] - means[k]
 
 
+@njit(**_LOOPS)
+def nonzero_inputs(features, origin, seen, index):
+    """Features less those of a silent bin; the ones that are not 0, and where they stand.
+
+    In short bins most units are silent: their rows of the weights need not be read.
+
+    Parameters
+    ----------
+    features, origin : (unit,), of this bin and of one without a spike.
+    seen, index : (unit,), replaced as far as there are any.
+
+    Returns
+    -------
+    int : how many there are.
+    """
+    n = 0
+    for i in range(len(features)):
+        away = features[i] - origin[i]
+        if away != 0:
+            seen[n] = away
+            index[n] = i
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def add_rows(seen, index, b, out):
+    """Add ``sum_k seen[k] b[index[k]]`` to out, eight rows of b at a time.
+
+    Parameters
+    ----------
+    seen, index : (n,). b : (row, column). out : (column,)
+    """
+    n, k = len(seen), 0
+    while k + 8 <= n:
+        s0, s1, s2, s3 = seen[k], seen[k + 1], seen[k + 2], seen[k + 3]
+        s4, s5, s6, s7 = seen[k + 4], seen[k + 5], seen[k + 6], seen[k + 7]
+        r0, r1, r2, r3 = b[index[k]], b[index[k + 1]], b[index[k + 2]], b[index[k + 3]]
+        r4, r5, r6, r7 = b[index[k + 4]], b[index[k + 5]], b[index[k + 6]], b[index[k + 7]]
+        for j in range(len(out)):
+            first = s0 * r0[j] + s1 * r1[j] + s2 * r2[j] + s3 * r3[j]
+            out[j] += first + (s4 * r4[j] + s5 * r5[j] + s6 * r6[j] + s7 * r7[j])
+        k += 8
+    while k < n:
+        s0, r0 = seen[k], b[index[k]]
+        for j in range(len(out)):
+            out[j] += s0 * r0[j]
+        k += 1
+
+
 @njit(cache=True, nogil=True)
-def gru_step(x, input_weight, hidden_weight, input_bias, hidden_bias, hidden, fed, columns):
+def gru_step(
+    seen, index, input_weight, hidden_weight, input_bias, hidden_bias, hidden, fed, columns
+):
     """One step of a gated recurrent unit (Cho et al. 2014, arXiv:1406.1078; torch's equation).
 
     Parameters
     ----------
-    x : (1, input). hidden : (1, hidden), before; replaced.
+    seen, index : (n,), inputs that are not 0 and where they stand.
+    hidden : (1, hidden), before; replaced.
     input_weight, hidden_weight : (input or hidden, 3 * width)
         Gates r, z, n side by side, each filled up to `width` columns.
     input_bias, hidden_bias : (3 * width,)
@@ -361,7 +414,7 @@ def gru_step(x, input_weight, hidden_weight, input_bias, hidden_bias, hidden, fe
     n, width = hidden.shape[1], fed.shape[1] // 3
     fed[0] = input_bias
     fed[1] = hidden_bias
-    add_row_product(x, input_weight, fed[:1], columns)
+    add_rows(seen, index, input_weight, fed[0])
     add_row_product(hidden, hidden_weight, fed[1:], columns)
     summed, gates = fed[0], fed[2]
     for j in range(2 * width):
@@ -377,12 +430,13 @@ def gru_step(x, input_weight, hidden_weight, input_bias, hidden_bias, hidden, fe
 
 
 @njit(cache=True, nogil=True)
-def lstm_step(x, input_weight, hidden_weight, bias, hidden, cell, fed, columns):
+def lstm_step(seen, index, input_weight, hidden_weight, bias, hidden, cell, fed, columns):
     """One step of a long short-term memory (Hochreiter & Schmidhuber 1997; torch's equation).
 
     Parameters
     ----------
-    x : (1, input). hidden, cell : (1, hidden), before; replaced.
+    seen, index : (n,), inputs that are not 0 and where they stand.
+    hidden, cell : (1, hidden), before; replaced.
     input_weight, hidden_weight : (input or hidden, 4 * width)
         Gates i, f, g, o side by side, each filled up to `width` columns.
     bias : (4 * width,)
@@ -391,7 +445,7 @@ def lstm_step(x, input_weight, hidden_weight, bias, hidden, cell, fed, columns):
     """
     n, width = hidden.shape[1], fed.shape[1] // 4
     fed[0] = bias
-    add_row_product(x, input_weight, fed[:1], columns)
+    add_rows(seen, index, input_weight, fed[0])
     add_row_product(hidden, hidden_weight, fed[:1], columns)
     summed, gates = fed[0], fed[1]
     function_row(_SIGMOID, summed[: 2 * width], gates[: 2 * width])
@@ -405,12 +459,15 @@ def lstm_step(x, input_weight, hidden_weight, bias, hidden, cell, fed, columns):
 
 
 @njit(cache=True, nogil=True)
-def leaky_step(x, input_weight, hidden_weight, bias, alpha, kind, current, hidden, fed, columns):
+def leaky_step(
+    seen, index, input_weight, hidden_weight, bias, alpha, kind, current, hidden, fed, columns
+):
     """One step of a leaky network, as `models.LeakyRNN` runs it.
 
     Parameters
     ----------
-    x : (1, input). hidden : (1, hidden), before; replaced.
+    seen, index : (n,), inputs that are not 0 and where they stand.
+    hidden : (1, hidden), before; replaced.
     input_weight, hidden_weight : (input or hidden, width), filled up to `width` columns.
     bias : (width,). alpha : (hidden,), share of the state that is replaced.
     kind : number of the nonlinearity. current : the current form, else the rate form.
@@ -419,7 +476,7 @@ def leaky_step(x, input_weight, hidden_weight, bias, alpha, kind, current, hidde
     """
     n = hidden.shape[1]
     fed[0] = bias
-    add_row_product(x, input_weight, fed[:1], columns)
+    add_rows(seen, index, input_weight, fed[0])
     if current:
         function_row(kind, hidden[0], fed[1, :n])
         add_row_product(fed[1:, :n], hidden_weight, fed[:1], columns)
@@ -459,50 +516,50 @@ def mean_of_members(hidden, weights, bias, out, variance):
 
 @njit(cache=True, nogil=True)
 def gru_bin(
-    features, input_weight, hidden_weight, input_bias, hidden_bias, out_weight, out_bias,
-    columns, x, hidden, fed, out, variance,
+    features, origin, input_weight, hidden_weight, input_bias, hidden_bias, out_weight, out_bias,
+    columns, seen, index, hidden, fed, out, variance,
 ):  # fmt: skip
     """One bin of several gated recurrent units; arrays as for `gru_step`, members first."""
-    for i in range(len(features)):
-        x[0, i] = features[i]
+    n = nonzero_inputs(features, origin, seen, index)
     for m in range(len(hidden)):
         gru_step(
-            x, input_weight[m], hidden_weight[m], input_bias[m], hidden_bias[m], hidden[m], fed,
-            columns,
+            seen[:n], index[:n], input_weight[m], hidden_weight[m], input_bias[m],
+            hidden_bias[m], hidden[m], fed, columns,
         )  # fmt: skip
     mean_of_members(hidden, out_weight, out_bias, out, variance)
 
 
 @njit(cache=True, nogil=True)
 def lstm_bin(
-    features, input_weight, hidden_weight, bias, out_weight, out_bias, columns, x, hidden, cell,
-    fed, out, variance,
+    features, origin, input_weight, hidden_weight, bias, out_weight, out_bias, columns, seen,
+    index, hidden, cell, fed, out, variance,
 ):  # fmt: skip
     """One bin of several long short-term memories; arrays as for `lstm_step`, members first."""
-    for i in range(len(features)):
-        x[0, i] = features[i]
+    n = nonzero_inputs(features, origin, seen, index)
     for m in range(len(hidden)):
-        lstm_step(x, input_weight[m], hidden_weight[m], bias[m], hidden[m], cell[m], fed, columns)
+        lstm_step(
+            seen[:n], index[:n], input_weight[m], hidden_weight[m], bias[m], hidden[m], cell[m],
+            fed, columns,
+        )  # fmt: skip
     mean_of_members(hidden, out_weight, out_bias, out, variance)
 
 
 @njit(cache=True, nogil=True)
 def leaky_bin(
-    features, input_weight, hidden_weight, bias, alpha, out_weight, out_bias, kind, current,
-    n_substeps, columns, x, hidden, shown, fed, out, variance,
+    features, origin, input_weight, hidden_weight, bias, alpha, out_weight, out_bias, kind,
+    current, n_substeps, columns, seen, index, hidden, shown, fed, out, variance,
 ):  # fmt: skip
     """One bin of several leaky networks; arrays as for `leaky_step`, members first.
 
     `shown` (member, 1, hidden) is what the read-out sees: the states, or f of them in the current
     form.
     """
-    for i in range(len(features)):
-        x[0, i] = features[i]
+    n = nonzero_inputs(features, origin, seen, index)
     for m in range(len(hidden)):
         for _ in range(n_substeps):
             leaky_step(
-                x, input_weight[m], hidden_weight[m], bias[m], alpha[m], kind, current,
-                hidden[m], fed, columns,
+                seen[:n], index[:n], input_weight[m], hidden_weight[m], bias[m], alpha[m], kind,
+                current, hidden[m], fed, columns,
             )  # fmt: skip
         if current:
             function_row(kind, hidden[m, 0], shown[m, 0])

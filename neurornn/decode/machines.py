@@ -236,7 +236,8 @@ class NetworkMachine(Machine):
         n_members, _, n = a["out_weight"].shape
         n_inputs, width = a["input_weight"].shape[1:]
         self.state = {"hidden": np.zeros((n_members, 1, n), np.float32)}
-        x, fed = np.zeros((1, n_inputs), np.float32), np.zeros((3, width), np.float32)
+        seen, index = np.zeros(n_inputs, np.float32), np.zeros(n_inputs, np.int64)
+        fed = np.zeros((3, width), np.float32)
         columns, hidden = LANES * GROUPS_OF[32], self.state["hidden"]
         cell = self.settings["cell"]
         names: tuple[str, ...] = ("input_weight", "hidden_weight", "input_bias", "hidden_bias")
@@ -244,19 +245,19 @@ class NetworkMachine(Machine):
         if cell == "lstm":
             self.state["cell"] = np.zeros((n_members, 1, n), np.float32)
             names = names[:2] + ("bias",)
-            work: tuple[Any, ...] = (columns, x, hidden, self.state["cell"], fed)
+            work: tuple[Any, ...] = (columns, seen, index, hidden, self.state["cell"], fed)
         elif cell == "gru":
-            work = (columns, x, hidden, fed)
+            work = (columns, seen, index, hidden, fed)
             self._kernel = gru_bin
         else:
             names = names[:2] + ("bias", "alpha")
             kind, current = FUNCTIONS[self.settings["nonlinearity"]], self.settings["current"]
             work = (
-                kind, bool(current), int(self.settings["substeps"]), columns, x, hidden,
+                kind, bool(current), int(self.settings["substeps"]), columns, seen, index, hidden,
                 np.zeros_like(hidden), fed,
             )  # fmt: skip
             self._kernel = leaky_bin
-        fixed = tuple(a[k] for k in (*names, "out_weight", "out_bias"))
+        fixed = tuple(a[k] for k in ("origin", *names, "out_weight", "out_bias"))
         self._variance = np.zeros(self.n_outputs)
         self._given = (*fixed, *work, self.out, self._variance)
 

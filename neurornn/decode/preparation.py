@@ -85,6 +85,11 @@ class Preparation:
         """Counts whose features are all 0, (unit,)."""
         return np.maximum(self.arrays["centre"], 0.0) ** (1 / self.settings["power"])
 
+    @property
+    def silent(self) -> NDArray[np.float64]:
+        """Features of a bin without a spike, (unit,), as the stream makes them."""
+        return (0.0 - self.arrays["centre"]) * _inverse(self.arrays["scale"])
+
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take a saved state up."""
         for name, values in self.state.items():

@@ -144,7 +144,8 @@ class RecurrentDecoder(MovementDecoder):
         return _train(self, bins, scaled, "gaussian")
 
     def _machine_of(self, models: Sequence[Any]) -> Machine:
-        return NetworkMachine(*_arrays_of(models, self._scale, self._centre))
+        given = _arrays_of(models, self._scale, self._centre, self._silent)
+        return NetworkMachine(*given)
 
     def _score_of(self, bins: Bins, held_out: NDArray[np.float64]) -> float:
         return mean_r2(bins.targets, held_out)
@@ -234,7 +235,7 @@ class RecurrentClassifier(LabelDecoder):
 
     def _machine_of(self, models: Sequence[Any]) -> Machine:
         n = len(self.classes_)
-        return ChanceMachine(*_arrays_of(models, np.ones(n), np.zeros(n)))
+        return ChanceMachine(*_arrays_of(models, np.ones(n), np.zeros(n), self._silent))
 
     def _score_of(self, bins: Bins, held_out: NDArray[np.float64]) -> float:
         known = np.isfinite(held_out).all(axis=1)
@@ -292,6 +293,7 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
             "Leave it at 0.5, the square root",
         )
     preparation, stretches = decoder._prepared(bins, power)
+    decoder._silent = preparation.silent
     stretches = _with_targets(stretches, targets)
     train, test = _held_out_rows(len(targets), decoder)
     data = _windows(cut(stretches, train), decoder.window)
@@ -441,14 +443,31 @@ def _predicted(
 
 
 def _arrays_of(
-    models: Sequence[Any], scale: NDArray[np.float64], centre: NDArray[np.float64]
+    models: Sequence[Any],
+    scale: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    silent: NDArray[np.float64] | None = None,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Weights of trained networks for the machine, read-out in the unit of the target."""
+    """Weights of trained networks for the machine, read-out in the unit of the target.
+
+    Parameters
+    ----------
+    models : trained alike.
+    scale, centre : (output,), sd and mean of the targets.
+    silent : (unit,), features of a bin without a spike
+        What the network is fed then is part of the bias, so that the rows of the weights of
+        silent units need not be read.
+    """
     kind = type(models[0]).__name__
     parts = [_leaky_arrays(m) if kind == "LeakyRNN" else _gated_arrays(m) for m in models]
+    origin = np.zeros(models[0].n_input) if silent is None else silent
+    for part in parts:
+        bias = part["input_bias" if "input_bias" in part else "bias"]
+        bias += (origin @ part["input_weight"].astype(np.float64)).astype(np.float32)
     arrays: dict[str, NDArray[Any]] = {
         name: np.stack([p[name] for p in parts]) for name in parts[0]
     }
+    arrays["origin"] = origin
     read = [m.output_weight.detach().double().numpy() for m in models]
     bias = np.stack([m.output_bias.detach().double().numpy() for m in models])
     arrays["out_weight"] = np.stack(read) * scale[:, None]

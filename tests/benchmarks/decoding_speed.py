@@ -18,15 +18,17 @@ N_STEPS, N_ROUNDS = 2000, 15
 LONG, VERY_LONG = 100_000, 1_000_000
 
 
-def simulated(n_bins: int, n_units: int = N_UNITS) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of units tuned to a smooth velocity, mean about one spike per bin; and that."""
+def simulated(
+    n_bins: int, n_units: int = N_UNITS, mean: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of units tuned to a smooth velocity, about `mean` spikes per bin; and that."""
     rng = np.random.default_rng(0)
     velocity = np.zeros((n_bins, 2))
     shocks = rng.normal(size=velocity.shape)
     for t in range(1, n_bins):
         velocity[t] = 0.95 * velocity[t - 1] + 0.31 * shocks[t]
     weights = 0.4 * rng.normal(size=(2, n_units))
-    return rng.poisson(np.exp(velocity @ weights - 0.1)).astype(float), velocity
+    return rng.poisson(mean * np.exp(velocity @ weights - 0.1)).astype(float), velocity
 
 
 def _interleaved(*steps: Callable[[int], object]) -> list[np.ndarray]:
@@ -54,7 +56,13 @@ def _row(name: str, ours: np.ndarray, peer: np.ndarray, gate: str) -> list[str]:
 
 def step_rows() -> Iterator[list[str]]:
     """A bin through the whole stream, preparation and watch included, beside bare steps."""
-    counts, velocity = simulated(N_STEPS)
+    for mean in (1.0, 0.2):
+        yield from _gru_rows(mean)
+    yield from _kalman_rows()
+
+
+def _gru_rows(mean: float) -> Iterator[list[str]]:
+    counts, velocity = simulated(N_STEPS, mean=mean)
     decoder = nr.decode.RecurrentDecoder(
         "gru", bin_size=0.05, n_hidden=N_HIDDEN, n_seeds=1, max_epochs=1
     ).fit(counts, velocity)
@@ -80,10 +88,9 @@ def step_rows() -> Iterator[list[str]]:
         return state["numpy"] @ w[2] + b[2]
 
     ours, eager, plain = _interleaved(lambda t: stream.step(counts[t], out), by_torch, by_numpy)
-    size = f"GRU-{N_HIDDEN}, {N_UNITS} units"
+    size = f"GRU-{N_HIDDEN}, {N_UNITS} units, {mean:g} spikes a bin"
     yield _row(f"{size}: stream, torch GRUCell eager", ours, eager, ">= 2 (goal 4)")
     yield _row(f"{size}: stream, plain numpy", ours, plain, ">= 1 (goal 2)")
-    yield from _kalman_rows()
 
 
 def _matrices(decoder) -> tuple[np.ndarray, ...]:
