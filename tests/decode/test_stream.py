@@ -142,6 +142,12 @@ def test_saved_in_the_middle_and_restored(bench, tmp_path, file):
     stream.step(rows[150], index=155)
     stream.save(tmp_path / file)
     again, restored = nr.load(tmp_path / file), bench.decoder.stream(state=tmp_path / file)
+    for other in (again, restored):
+        assert np.array_equal(other.output, stream.output)
+        # A bin that was taken before it was saved is not taken again after.
+        late = other.copy()
+        assert np.array_equal(late.step(rows[0], index=155), stream.output)
+        assert late.counters["duplicated"] == 1
     expected = by_hand(stream, rows[150:])
     for other in (again, restored):
         assert np.array_equal(by_hand(other, rows[150:]), expected)
