@@ -489,35 +489,38 @@ def leaky_step(
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def mean_of_members(hidden, weights, bias, out, variance):
+def mean_of_members(hidden, weights, bias, n_own, out, variance):
     """Mean linear read-out of several networks, and how far they are apart.
 
     Parameters
     ----------
     hidden : (member, 1, hidden). weights : (member, output, hidden). bias : (member, output)
+    n_own : 1 where every member reads all outputs; else member m reads output ``m % n_own`` alone.
     out, variance : (output,), mean and variance over members (0 of one); replaced.
     """
     n_members, _, n = hidden.shape
+    n_out, n_each = len(out), n_members // n_own
     out[:] = 0.0
     variance[:] = 0.0
     for m in range(n_members):
-        for o in range(len(out)):
+        first = m % n_own if n_own > 1 else 0
+        for o in range(first, first + 1 if n_own > 1 else n_out):
             total = bias[m, o]
             for j in range(n):
                 total += weights[m, o, j] * hidden[m, 0, j]
             # Running mean and sum of squares (Welford 1962, doi:10.2307/1266577).
             away = total - out[o]
-            out[o] += away / (m + 1)
+            out[o] += away / (m // n_own + 1)
             variance[o] += away * (total - out[o])
-    if n_members > 1:
-        for o in range(len(out)):
-            variance[o] /= n_members - 1
+    if n_each > 1:
+        for o in range(n_out):
+            variance[o] /= n_each - 1
 
 
 @njit(cache=True, nogil=True)
 def gru_bin(
     features, origin, input_weight, hidden_weight, input_bias, hidden_bias, out_weight, out_bias,
-    columns, seen, index, hidden, fed, out, variance,
+    columns, seen, index, hidden, fed, n_own, out, variance,
 ):  # fmt: skip
     """One bin of several gated recurrent units; arrays as for `gru_step`, members first."""
     n = nonzero_inputs(features, origin, seen, index)
@@ -526,13 +529,13 @@ def gru_bin(
             seen[:n], index[:n], input_weight[m], hidden_weight[m], input_bias[m],
             hidden_bias[m], hidden[m], fed, columns,
         )  # fmt: skip
-    mean_of_members(hidden, out_weight, out_bias, out, variance)
+    mean_of_members(hidden, out_weight, out_bias, n_own, out, variance)
 
 
 @njit(cache=True, nogil=True)
 def lstm_bin(
     features, origin, input_weight, hidden_weight, bias, out_weight, out_bias, columns, seen,
-    index, hidden, cell, fed, out, variance,
+    index, hidden, cell, fed, n_own, out, variance,
 ):  # fmt: skip
     """One bin of several long short-term memories; arrays as for `lstm_step`, members first."""
     n = nonzero_inputs(features, origin, seen, index)
@@ -541,13 +544,13 @@ def lstm_bin(
             seen[:n], index[:n], input_weight[m], hidden_weight[m], bias[m], hidden[m], cell[m],
             fed, columns,
         )  # fmt: skip
-    mean_of_members(hidden, out_weight, out_bias, out, variance)
+    mean_of_members(hidden, out_weight, out_bias, n_own, out, variance)
 
 
 @njit(cache=True, nogil=True)
 def leaky_bin(
     features, origin, input_weight, hidden_weight, bias, alpha, out_weight, out_bias, kind,
-    current, n_substeps, columns, seen, index, hidden, shown, fed, out, variance,
+    current, n_substeps, columns, seen, index, hidden, shown, fed, n_own, out, variance,
 ):  # fmt: skip
     """One bin of several leaky networks; arrays as for `leaky_step`, members first.
 
@@ -565,4 +568,4 @@ def leaky_bin(
             function_row(kind, hidden[m, 0], shown[m, 0])
         else:
             shown[m] = hidden[m]
-    mean_of_members(shown, out_weight, out_bias, out, variance)
+    mean_of_members(shown, out_weight, out_bias, n_own, out, variance)

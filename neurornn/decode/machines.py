@@ -259,13 +259,16 @@ class NetworkMachine(Machine):
             self._kernel = leaky_bin
         fixed = tuple(a[k] for k in ("origin", *names, "out_weight", "out_bias"))
         self._variance = np.zeros(self.n_outputs)
-        self._given = (*fixed, *work, self.out, self._variance)
+        n_own = int(self.settings.get("n_own", 1))
+        self._given = (*fixed, *work, n_own, self.out, self._variance)
 
     def reset(self) -> None:
         """Start from the state before the first step, zeros."""
         for values in self.state.values():
             values[:] = 0.0
-        self.out[:] = self.arrays["out_bias"].mean(axis=0)
+        n_own = int(self.settings.get("n_own", 1))
+        # Of members that read one output each, the others' biases are 0.
+        self.out[:] = n_own * self.arrays["out_bias"].mean(axis=0)
         self._variance[:] = 0.0
 
     def step(

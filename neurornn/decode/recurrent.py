@@ -43,6 +43,8 @@ class RecurrentDecoder(MovementDecoder):
     bin_size : s, width of the bins.
     n_hidden : units of the network.
     n_seeds : networks that are trained, each from its own seed; the decoder is their mean.
+    separate : train a network for every output, which carries over better to movements that were
+        not in the training; False for one network of all.
     max_epochs : passes over the data; ``"auto"`` takes 40, or more where that makes fewer than
         2000 steps.
     window : bins of a training window, a fifth of which only warms the state up.
@@ -67,7 +69,8 @@ class RecurrentDecoder(MovementDecoder):
     parameters_ : Dataset over ``output``
         ``r2`` and ``rmse`` (unit of the target) of the mean of the networks on held-out bins.
     seed_scores_ : DataArray (seed,), R2 of every network by itself on the held-out bins.
-    tau_ : DataArray (seed, hidden), s, time constants of a leaky decoder.
+    tau_ : DataArray (seed, hidden), s
+        Time constants of a leaky decoder; the units of separate networks one after the other.
     chosen_ : epochs and the like.
 
     Notes
@@ -92,6 +95,7 @@ class RecurrentDecoder(MovementDecoder):
         bin_size: float = 0.05,
         n_hidden: int = 200,
         n_seeds: int = 3,
+        separate: bool = True,
         max_epochs: int | str = "auto",
         window: int = 50,
         learning_rate: float = 3e-3,
@@ -112,6 +116,7 @@ class RecurrentDecoder(MovementDecoder):
         checkpoint: str | os.PathLike[str] | None = None,
         progress: bool | Callable[[int, int], None] = False,
     ) -> None:
+        self.separate = separate
         self.cell = cell
         self.bin_size = bin_size
         self.n_hidden = n_hidden
@@ -135,6 +140,10 @@ class RecurrentDecoder(MovementDecoder):
         self.rng = rng
         self.checkpoint = checkpoint
         self.progress = progress
+
+    @property
+    def _apart(self) -> bool:
+        return bool(self.separate)
 
     def _learn(self, bins: Bins) -> Learned:
         y = bins.targets
@@ -170,9 +179,9 @@ class RecurrentDecoder(MovementDecoder):
 class RecurrentClassifier(LabelDecoder):
     """Recurrent decoder of labels: one of several targets, or none, in every bin.
 
-    Parameters and attributes are those of `RecurrentDecoder`, with ``recall``, ``accuracy`` and
-    ``log_loss`` in ``parameters_`` and ``classes_`` for the labels. Bins without intention are a
-    class like any other, under a label of their own.
+    Parameters, but for `separate`, and attributes are those of `RecurrentDecoder`, with
+    ``recall``, ``accuracy`` and ``log_loss`` in ``parameters_`` and ``classes_`` for the labels.
+    Bins without intention are a class like any other, under a label of their own.
 
     References
     ----------
@@ -229,6 +238,8 @@ class RecurrentClassifier(LabelDecoder):
         self.rng = rng
         self.checkpoint = checkpoint
         self.progress = progress
+
+    _apart = False
 
     def _learn(self, bins: Bins) -> Learned:
         return _train(self, bins, np.eye(len(self.classes_))[self._codes], "categorical")
@@ -303,36 +314,46 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
     n_epochs = max(EPOCHS, -(-LEAST_STEPS // n_steps))
     if decoder.max_epochs != "auto":
         n_epochs = check_count(decoder.max_epochs, "max_epochs")
-    given = progress_bar(decoder.n_seeds * n_epochs, 0, decoder.progress, "training")
+    # One network for all outputs, or one for each.
+    n_out = targets.shape[1]
+    parts = [[o] for o in range(n_out)] if decoder._apart else [list(range(n_out))]
+    bar = progress_bar(decoder.n_seeds * len(parts) * n_epochs, 0, decoder.progress, "training")
     models, scores, chosen = [], [], []
-    with given as tick:
+    with bar as tick:
         for k in range(decoder.n_seeds):
-            own = derived_seed(seed, k) % (2**31)
-            folder = decoder.checkpoint
-            with warnings.catch_warnings():
-                # The schedule ends the training; what it is worth is measured on held-out bins.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                result = fit(
-                    _model(decoder, bins, targets.shape[1], own),
-                    data,
-                    validation=watched,
-                    max_epochs=n_epochs,
-                    patience=n_epochs,
-                    optimizer="adam",
-                    objective=objective,
-                    learning_rate=decoder.learning_rate,
-                    weight_decay=decoder.weight_decay,
-                    batch_size=min(BATCH, len(data[0])),
-                    rng=own,
-                    refine=False,
-                    intervals=False,
-                    checkpoint=None if folder is None else Path(folder) / f"seed_{k}",
-                    resume=folder is not None,
-                    progress=lambda done, total: tick(),
-                )
-            models.append(result.model)
-            chosen.append(int(np.nanargmin(result.history["validation_loss"].values)) + 1)
-            alone = _predicted(decoder, [result.model], stretches, test)[0]
+            for p, outputs in enumerate(parts):
+                own = derived_seed(seed, k, *([p] if len(parts) > 1 else [])) % (2**31)
+                folder = None
+                if decoder.checkpoint is not None:
+                    folder = Path(decoder.checkpoint) / f"seed_{k}_part_{p}"
+                with warnings.catch_warnings():
+                    # The schedule ends the training; its worth is measured on held-out bins.
+                    warnings.simplefilter("ignore", ConvergenceWarning)
+                    result = fit(
+                        _model(decoder, bins, len(outputs), own),
+                        (data[0], data[1][..., outputs], data[2][..., outputs]),
+                        validation=(
+                            watched[0],
+                            watched[1][..., outputs],
+                            watched[2][..., outputs],
+                        ),
+                        max_epochs=n_epochs,
+                        patience=n_epochs,
+                        optimizer="adam",
+                        objective=objective,
+                        learning_rate=decoder.learning_rate,
+                        weight_decay=decoder.weight_decay,
+                        batch_size=min(BATCH, len(data[0])),
+                        rng=own,
+                        refine=False,
+                        intervals=False,
+                        checkpoint=folder,
+                        resume=folder is not None,
+                        progress=lambda done, total: tick(),
+                    )
+                models.append(result.model)
+                chosen.append(int(np.nanargmin(result.history["validation_loss"].values)) + 1)
+            alone = _predicted(decoder, models[-len(parts) :], stretches, test)[0]
             scores.append(decoder._score_of(bins, alone))
     held_out, _, machine = _predicted(decoder, models, stretches, test)
     # Where the networks disagree by more than they usually err, the interval is wider.
@@ -346,6 +367,7 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
     )
     if decoder.cell == "leaky":
         tau = np.stack([m.tau.detach().double().numpy() for m in models])
+        tau = tau.reshape(decoder.n_seeds, -1)
         decoder.tau_ = xr.DataArray(tau, dims=("seed", "hidden"), attrs={"units": "s"})
     settled = {"epochs": n_epochs, "best_epochs": chosen}
     return Learned(machine, preparation, held_out, spread, settled)
@@ -468,12 +490,19 @@ def _arrays_of(
         name: np.stack([p[name] for p in parts]) for name in parts[0]
     }
     arrays["origin"] = origin
-    read = [m.output_weight.detach().double().numpy() for m in models]
-    bias = np.stack([m.output_bias.detach().double().numpy() for m in models])
-    arrays["out_weight"] = np.stack(read) * scale[:, None]
-    arrays["out_bias"] = bias * scale + centre
-    arrays["floor"] = np.ones(len(scale))
-    settings: dict[str, Any] = {"cell": {"GRU": "gru", "LSTM": "lstm"}.get(kind, "leaky")}
+    n_out, n_read = len(scale), models[0].n_output
+    arrays["out_weight"] = np.zeros((len(models), n_out, models[0].n_hidden))
+    arrays["out_bias"] = np.zeros((len(models), n_out))
+    for k, m in enumerate(models):
+        outputs = slice(None) if n_read == n_out else [k % n_out]
+        weight, bias = (p.detach().double().numpy() for p in (m.output_weight, m.output_bias))
+        arrays["out_weight"][k, outputs] = weight * scale[outputs, None]
+        arrays["out_bias"][k, outputs] = bias * scale[outputs] + centre[outputs]
+    arrays["floor"] = np.ones(n_out)
+    settings: dict[str, Any] = {
+        "cell": {"GRU": "gru", "LSTM": "lstm"}.get(kind, "leaky"),
+        "n_own": 1 if n_read == n_out else n_out,
+    }
     if kind == "LeakyRNN":
         settings |= {
             "nonlinearity": models[0].nonlinearity,

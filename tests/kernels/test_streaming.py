@@ -314,13 +314,24 @@ def test_members_are_averaged(rng):
     hidden = rng.standard_normal((3, 1, 7)).astype(np.float32)
     weights, bias = rng.standard_normal((3, 2, 7)), rng.standard_normal((3, 2))
     out, variance = np.empty(2), np.empty(2)
-    mean_of_members(hidden, weights, bias, out, variance)
+    mean_of_members(hidden, weights, bias, 1, out, variance)
     each = [w @ h[0] + b for w, h, b in zip(weights, hidden, bias, strict=True)]
     # Sums of 7 products of size 1: some roundings.
     np.testing.assert_allclose(out, np.mean(each, axis=0), atol=1e-13)
     np.testing.assert_allclose(variance, np.var(each, axis=0, ddof=1), atol=1e-12)
-    mean_of_members(hidden[:1], weights[:1], bias[:1], out, variance)
+    mean_of_members(hidden[:1], weights[:1], bias[:1], 1, out, variance)
     assert (variance == 0).all()
+
+
+def test_members_may_read_one_output_each(rng):
+    hidden = rng.standard_normal((6, 1, 7)).astype(np.float32)
+    weights, bias = rng.standard_normal((6, 2, 7)), rng.standard_normal((6, 2))
+    out, variance = np.empty(2), np.empty(2)
+    mean_of_members(hidden, weights, bias, 2, out, variance)
+    for o in range(2):
+        each = [weights[m, o] @ hidden[m, 0] + bias[m, o] for m in range(o, 6, 2)]
+        np.testing.assert_allclose(out[o], np.mean(each), atol=1e-13)
+        np.testing.assert_allclose(variance[o], np.var(each, ddof=1), atol=1e-12)
 
 
 def machine_of(models, n_output):
