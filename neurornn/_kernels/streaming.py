@@ -278,7 +278,9 @@ def linear_bin(
 
 
 @njit(cache=True, nogil=True)
-def kalman_bin(features, weights, pending, matrices, vectors, settled, read, bias, out, seen):
+def kalman_bin(
+    features, weights, pending, matrices, vectors, settled, recorded, read, bias, out, seen
+):
     """One bin of a Kalman filter on the features of the last bins.
 
     Few arrays, because each costs a call from Python some tens of nanoseconds.
@@ -292,18 +294,27 @@ def kalman_bin(features, weights, pending, matrices, vectors, settled, read, bia
         is, replaced; three for scratch.
     vectors : (5, state)
         Offset; the state, replaced; evidence and two more for scratch.
-    settled : (1,), 1 once the covariance is that of a long run; replaced.
+    settled : (1,)
+        1 once the covariance is that of a long run, replaced; 2 where it is kept so for good.
+    recorded : (lag + 1,)
+        Which of the last bins were recorded, the oldest first, moved on by one: an observation
+        counts `lag` bins after it was made.
     read, bias, out : (output, state), (output,), (output,)
         The output is ``read state + bias``.
     seen : False where the bin was not recorded: the state is only carried on.
     """
+    lag = len(recorded) - 1
+    for k in range(lag):
+        recorded[k] = recorded[k + 1]
+    recorded[lag] = seen
+    seen = recorded[0]
     transition, process, covariance = matrices[0], matrices[1], matrices[5]
     information = matrices[2] if seen else matrices[3]
     offset, state, evidence = vectors[0], vectors[1], vectors[2]
     lagged_step(features, weights, pending, evidence)
     if not seen:
         evidence[:] = 0.0
-        settled[0] = 0
+        settled[0] = 2 if settled[0] == 2 else 0
     if not settled[0]:
         change = kalman_covariance(transition, process, information, covariance, matrices[6:])
         if seen and change <= SETTLED:

@@ -51,7 +51,7 @@ class KalmanFilter(MovementDecoder):
         held-out blocks (0 where ``n_lags`` is above 1).
     n_lags : bins of history that are taken for one observation; 1 is the usual filter.
     derivative : let the state hold the change of every output too.
-    steady_state : use the gain of the long run from the first bin on.
+    steady_state : use the gain of the long run from the first bin on, and after missing bins too.
     power, signal, smoothing, adaptation_tau, watch, stand_in, n_folds, confidence_level
         As for `WienerFilter`.
 
@@ -66,7 +66,7 @@ class KalmanFilter(MovementDecoder):
 
     Notes
     -----
-    ``x_t = A x_{t-1} + w``, ``z_t = H x_{t-lag} + v``, with x the standardised outputs and z the
+    ``x_t = A x_{t-1} + w``, ``z_{t-lag} = H x_t + v``, with x the standardised outputs and z the
     features. No true first state is needed: the filter starts from the mean and covariance of the
     outputs. The update is in information form, of the size of the state however many units there
     are, and once the covariance is steady a bin costs a few small products. For a velocity filter
@@ -383,7 +383,8 @@ class _KalmanFit:
             "read": read,
             "bias": self.centre,
         }
-        machine = KalmanMachine(arrays, {"steady_state": bool(self.decoder.steady_state)})
+        settings = {"steady_state": bool(self.decoder.steady_state), "lag": int(lag)}
+        machine = KalmanMachine(arrays, settings)
         return _Model(machine, np.asarray(observation, dtype=float), noise)
 
     def _state_moment(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -129,12 +129,13 @@ class KalmanMachine(Machine):
             "mean": vectors[1],
             "covariance": matrices[5],
             "settled": np.zeros(1, np.int64),
+            "recorded": np.zeros(int(self.settings.get("lag", 0)) + 1, np.int64),
             "pending": np.zeros((len(a["weights"]) // n, n)),
         }
         self._steady = a["steady"]
         self._given = (
             a["weights"], self.state["pending"], matrices, vectors, self.state["settled"],
-            a["read"], a["bias"], self.out,
+            self.state["recorded"], a["read"], a["bias"], self.out,
         )  # fmt: skip
         self._steady_spread = np.zeros(self.n_outputs)
         self._stated(self._steady, self._steady_spread)
@@ -145,7 +146,9 @@ class KalmanMachine(Machine):
         self.state["pending"][:] = 0.0
         steady = bool(self.settings["steady_state"])
         self.state["covariance"][:] = self._steady if steady else self.arrays["first_covariance"]
-        self.state["settled"][0] = int(steady)
+        self.state["settled"][0] = 2 if steady else 0
+        # Before the first bin nothing was recorded.
+        self.state["recorded"][:] = 0
         read_state(self.state["mean"], self.arrays["read"], self.arrays["bias"], self.out)
 
     def step(

@@ -194,6 +194,45 @@ def test_the_lag_by_which_movement_follows_is_found(rng):
         np.testing.assert_array_equal(fixed.predict(seen[:50]), decoder.predict(seen[:50]))
 
 
+@pytest.mark.parametrize("lag", [0, 2])
+def test_a_lost_bin_is_lost_when_its_turn_comes(rng, lag):
+    x = lfilter([1.0], [1.0, -0.9], rng.standard_normal((4000, 2)), axis=0)
+    seen = x @ rng.standard_normal((2, 20)) + rng.standard_normal((4000, 20))
+    moved = np.roll(x, lag, axis=0)
+    decoder = nr.decode.KalmanFilter(
+        bin_size=BIN_SIZE, lag=lag, derivative=False, signal="features"
+    ).fit(seen[:3000], moved[:3000])
+    lost = rng.random(1000) < 0.2
+    stream = decoder.stream()
+    rows = zip(seen[3000:], lost, strict=True)
+    found = np.array([stream.step(None if gone else row) for row, gone in rows])
+    # The filter of its own matrices, with no update where the bin `lag` before was lost.
+    p, z = decoder._preparation.arrays, seen[3000:]
+    z = (z - p["centre"]) / p["scale"]
+    a, w, h, r = decoder.transition_, decoder.process_, decoder.observation_, decoder.noise_
+    start, out = decoder._machine.arrays, []
+    state, s = np.zeros(2), start["first_covariance"]
+    for t in range(1000):
+        state, s = a @ state, a @ s @ a.T + w
+        if t >= lag and not lost[t - lag]:
+            gain = s @ h.T @ np.linalg.inv(h @ s @ h.T + r)
+            state, s = state + gain @ (z[t - lag] - h @ state), s - gain @ h @ s
+        out.append(start["read"] @ state + start["bias"])
+    np.testing.assert_allclose(found, out, rtol=1e-7, atol=1e-8)
+
+
+def test_a_fixed_gain_stays_fixed_after_lost_bins(rng):
+    a, gain, offset = np.array([[0.8, 0.1], [0.0, 0.7]]), rng.random((2, 5)), np.array([1.0, -1])
+    decoder = nr.decode.KalmanFilter.from_matrices(
+        transition=a, gain=gain, offset=offset, bin_size=BIN_SIZE
+    )
+    stream, state = decoder.stream(), np.zeros(2)
+    for t, u in enumerate(rng.poisson(2.0, (60, 5)).astype(float)):
+        lost = t in (10, 11, 30)
+        state = a @ state + offset + (0 if lost else gain @ u)
+        np.testing.assert_allclose(stream.step(None if lost else u), state, rtol=1e-12)
+
+
 def test_no_first_state_is_needed(bench_of):
     bench = bench_of("steady kalman")
     start = 1234

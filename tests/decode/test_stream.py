@@ -91,9 +91,10 @@ def batch_of(bench, counts):
     x = a["first_mean"]
     s = a["steady"] if machine.settings["steady_state"] else a["first_covariance"]
     out = []
-    for seen in drive:
+    for k, seen in enumerate(drive):
         x, ahead = t @ x + a["offset"], t @ s @ t.T + a["process"]
-        s = np.linalg.inv(np.linalg.inv(ahead) + info)
+        # Before the first bin, that is in the first `lag` bins, nothing was seen.
+        s = np.linalg.inv(np.linalg.inv(ahead) + (k >= machine.settings.get("lag", 0)) * info)
         x = s @ (np.linalg.solve(ahead, x) + seen)
         out.append(a["read"] @ x + a["bias"])
     return np.array(out)
