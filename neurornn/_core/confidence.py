@@ -434,3 +434,39 @@ def conformal_halfwidth(residuals: ArrayLike, confidence_level: float = 0.9) -> 
     scores = np.sort(np.abs(np.asarray(residuals, dtype=float).ravel()))
     rank = int(np.ceil((len(scores) + 1) * confidence_level))
     return float(scores[rank - 1]) if rank <= len(scores) else float("inf")
+
+
+def growing_halfwidth(
+    residuals: ArrayLike, size: ArrayLike, confidence_level: float = 0.9
+) -> tuple[float, float]:
+    """Half-width that grows with the size of what is predicted, and covers as stated.
+
+    Parameters
+    ----------
+    residuals : (sample,), errors on data that were not used for the fit.
+    size : (sample,), 0 or more, on which the errors may depend.
+
+    Returns
+    -------
+    growth, half-width
+        The interval of a new value is its prediction give or take
+        ``half-width * (1 + growth * size)``; infinite where there are too few residuals.
+
+    Notes
+    -----
+    Conformal scores are ``|residual| / (1 + growth * size)``, with the growth from a least-squares
+    line of the absolute residuals on the size, not below 0: two numbers from the same residuals,
+    which thousands of them do not notice.
+
+    References
+    ----------
+    Lei et al. 2018, JASA 113:1094, doi:10.1080/01621459.2017.1307116, section 5.2 (locally
+    weighted split conformal).
+    """
+    away, at = np.abs(np.asarray(residuals, dtype=float)), np.asarray(size, dtype=float)
+    growth = 0.0
+    if len(away) > 2 and np.ptp(at) > 0:
+        slope, level = np.polyfit(at, away, 1)
+        # A line that starts at 0 or below would leave no width where the size is 0.
+        growth = float(max(slope, 0.0) / max(level, 0.1 * float(away.mean()), 1e-300))
+    return growth, conformal_halfwidth(away / (1 + growth * at), confidence_level)

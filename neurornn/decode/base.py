@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.checks import check_bin_size, check_count
-from neurornn._core.confidence import Estimate, conformal_halfwidth, to_dataset
+from neurornn._core.confidence import Estimate, growing_halfwidth, to_dataset
 from neurornn._core.errors import DataError, NameUnknownError, ShapeError, UnitError, nearest
 from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
@@ -25,7 +25,7 @@ from neurornn.decode.preparation import (
     features_of,
     learn_preparation,
 )
-from neurornn.decode.stream import Stream
+from neurornn.decode.stream import Stream, size_of
 from neurornn.io.saved import Saved
 
 SIGNALS = ("counts", "features")
@@ -252,17 +252,24 @@ class Decoder(Reported, Saved, BaseEstimator):
         assert y is not None
         n_out = guess.shape[1]
         scaled, error = np.full(n_out, np.nan), np.full(n_out, np.nan)
-        reach, r2 = np.full(n_out, np.inf), np.full(n_out, np.nan)
+        reach, r2, growth = np.full(n_out, np.inf), np.full(n_out, np.nan), np.zeros(n_out)
+        both = np.isfinite(guess).all(axis=1)
+        usual = np.stack([np.zeros(n_out), np.ones(n_out)])
+        if both.any():
+            usual[0] = guess[both].mean(axis=0)
+            usual[1] = np.maximum(guess[both].std(axis=0), 1e-300)
+        size = size_of(guess, *usual)
         for o in range(n_out):
-            known = np.isfinite(guess[:, o]) & np.isfinite(y[:, o])
+            known = both & np.isfinite(y[:, o])
             away = y[known, o] - guess[known, o]
             unit = away / learned.spread[known, o]
             if not len(away):
                 continue
-            scaled[o], error[o] = np.sqrt(np.mean(unit**2)), np.sqrt(np.mean(away**2))
-            reach[o] = conformal_halfwidth(unit, self.confidence_level)
-            size = np.sum((y[known, o] - y[known, o].mean()) ** 2)
-            r2[o] = 1 - np.sum(away**2) / size if size > 0 else np.nan
+            growth[o], reach[o] = growing_halfwidth(unit, size[known], self.confidence_level)
+            scaled[o] = np.sqrt(np.mean((unit / (1 + growth[o] * size[known])) ** 2))
+            error[o] = np.sqrt(np.mean(away**2))
+            r2[o] = 1 - np.sum(away**2) / np.sum((y[known, o] - y[known, o].mean()) ** 2)
+        self._growth, self._usual = growth, usual
         self._rms, self._reach, self.chosen_ = scaled, reach, learned.chosen
         how = f"held-out blocks of the training data, {self.n_folds} folds"
         units = self.target_units_ or "1"
@@ -311,6 +318,8 @@ class Decoder(Reported, Saved, BaseEstimator):
                 "target_units": self.target_units_,
                 "error_rms": self._rms.tolist(),
                 "reach": self._reach.tolist(),
+                "growth": self._growth.tolist(),
+                "usual": self._usual.tolist(),
                 "max_gap": MAX_GAP,
             },
         )
@@ -433,6 +442,8 @@ class Decoder(Reported, Saved, BaseEstimator):
                 "one_output": self._one_output,
                 "error_rms": self._rms.tolist(),
                 "reach": self._reach.tolist(),
+                "growth": self._growth.tolist(),
+                "usual": self._usual.tolist(),
             },
             "tables": {
                 "parameters": self.parameters_,
@@ -461,6 +472,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         self.n_features_in_, self.target_units_ = len(self.units_), s["target_units"]
         self._one_output, self.chosen_ = s["one_output"], s["chosen"]
         self._rms, self._reach = np.asarray(s["error_rms"]), np.asarray(s["reach"])
+        self._growth, self._usual = np.asarray(s["growth"]), np.asarray(s["usual"])
         return self
 
 

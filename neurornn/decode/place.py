@@ -332,6 +332,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
         n = len(self.classes_)
         own = [right[codes == k].mean() if (codes == k).any() else np.nan for k in range(n)]
         self._rms, self._reach = np.ones(n), np.full(n, np.inf)
+        self._growth, self._usual = np.zeros(n), np.stack([np.zeros(n), np.ones(n)])
         self.chosen_ = learned.chosen
         how = f"held-out blocks of the training data, {self.n_folds} folds"
         why = "a score of blocks, not an estimate"

@@ -68,6 +68,8 @@ class Stream(Saved):
         self.n_outputs = len(machine.out)
         self._rms = np.asarray(description["error_rms"], dtype=float)
         self._reach = np.asarray(description["reach"], dtype=float)
+        self._growth = np.asarray(description["growth"], dtype=float)
+        self._usual = np.asarray(description["usual"], dtype=float)
         self._sd = np.zeros(self.n_outputs)
         self._counted = [0] * len(COUNTERS)
         # Number of the bin that is awaited; -1 where none has come with a number.
@@ -265,17 +267,22 @@ class Stream(Saved):
     def sd(self) -> NDArray[np.float64]:
         """Sd of the error of the last output, (output,), in the unit of the targets.
 
-        Root mean square of the error on held-out blocks; where the decoder itself has an idea of
-        its error (Kalman, place), that idea scaled to those blocks.
+        Root mean square of the error on held-out blocks, in proportion to what the decoder itself
+        thinks of its error (Kalman, place, networks that disagree) and to how the errors of those
+        blocks grew with the size of the output.
         """
+        return self._rms * self._spread()
+
+    def _spread(self) -> NDArray[np.float64]:
+        """What errors are measured in at this output: the machine's own idea, and its size."""
         self._machine.spread(self._sd)
-        return self._rms * self._sd
+        size = size_of(self.output[None], *self._usual)[0]
+        return self._sd * (1 + self._growth * size)
 
     @property
     def interval(self) -> NDArray[np.float64]:
         """Predictive interval of the last output, (output, 2), conformal on held-out blocks."""
-        self._machine.spread(self._sd)
-        half = self._reach * self._sd
+        half = self._reach * self._spread()
         return np.stack([self.output - half, self.output + half], axis=1)
 
     @property
@@ -479,6 +486,13 @@ class Stream(Saved):
             f"Stream({self.description['decoder']}, {self.n_units} units, "
             f"{self.n_outputs} outputs, bin_size={self.bin_size:g} s)"
         )
+
+
+def size_of(
+    outputs: NDArray[np.float64], centre: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How far outputs (row, output) are from the usual ones, in sd: (row,)."""
+    return np.asarray(np.sqrt(np.mean(((outputs - centre) / scale) ** 2, axis=1)))
 
 
 def _what(content: Any) -> str:

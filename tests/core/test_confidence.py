@@ -101,3 +101,21 @@ def test_to_dataset_never_turns_a_missing_interval_into_zero():
 def test_level_outside_0_1_is_refused():
     with pytest.raises(DataError, match="between 0 and 1"):
         cf.normal_quantile(95)
+
+
+def test_a_halfwidth_that_grows_with_what_is_predicted_covers_large_and_small_alike():
+    rng = np.random.default_rng(5)
+    size = rng.uniform(0, 4, 40_000)
+    errors = rng.normal(size=40_000) * (1 + 2 * size)
+    growth, half = cf.growing_halfwidth(errors[:20_000], size[:20_000], 0.9)
+    # Known by construction; a line through 20,000 errors of sd up to 9 tells it to some per cent.
+    assert growth == pytest.approx(2.0, rel=0.15)
+    # 1.645 sd of a normal error, to the error of its quantile and of the growth.
+    assert half == pytest.approx(1.645, rel=0.1)
+    inside = np.abs(errors[20_000:]) <= half * (1 + growth * size[20_000:])
+    for low in (0, 1, 2, 3):
+        here = (size[20_000:] >= low) & (size[20_000:] < low + 1)
+        # 5000 errors in each: 90 % to 0.4 %, and what the growth is off by.
+        assert inside[here].mean() == pytest.approx(0.9, abs=0.03)
+    assert cf.growing_halfwidth(np.ones(100), np.zeros(100), 0.9) == (0.0, 1.0)
+    assert cf.growing_halfwidth(np.ones(3), np.ones(3), 0.9)[1] == np.inf
