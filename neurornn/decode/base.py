@@ -268,7 +268,9 @@ class Decoder(Reported, Saved, BaseEstimator):
             growth[o], reach[o] = growing_halfwidth(unit, size[known], self.confidence_level)
             scaled[o] = np.sqrt(np.mean((unit / (1 + growth[o] * size[known])) ** 2))
             error[o] = np.sqrt(np.mean(away**2))
-            r2[o] = 1 - np.sum(away**2) / np.sum((y[known, o] - y[known, o].mean()) ** 2)
+            # An output that does not move on these bins has no R2.
+            moved = np.sum((y[known, o] - y[known, o].mean()) ** 2)
+            r2[o] = 1 - np.sum(away**2) / moved if moved > 0 else np.nan
         self._growth, self._usual = growth, usual
         self._rms, self._reach, self.chosen_ = scaled, reach, learned.chosen
         how = f"held-out blocks of the training data, {self.n_folds} folds"
