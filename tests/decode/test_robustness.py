@@ -95,8 +95,9 @@ def test_expected_stand_ins_beat_the_mean_and_the_mean_beats_nothing(bench_of, n
         decoder = bench.make(**changed).fit(bench.data.counts, bench.data.targets)
         score[how] = decoder.score(rows, bench.data.fresh_targets)
     whole = bench.decoder.score(bench.data.fresh_counts, bench.data.fresh_targets)
-    # With 12 of 30 units gone; each step is some 0.05 to 0.2 of R2 and 3000 bins tell 0.01.
-    assert whole > score["expected"] > score["mean"] + 0.03
+    # With 12 of 30 units gone; each step is some 0.02 to 0.2 of R2 (networks that were trained
+    # with units dropped at their mean gain least) and 3000 bins of the same recording tell 0.01.
+    assert whole > score["expected"] > score["mean"] + 0.01
     assert score["mean"] > score["nothing"] + 0.05
     # Not recorded is as good as silent, and found sooner.
     missing = spoilt(bench.data.fresh_counts, dead, "not recorded", 0)
