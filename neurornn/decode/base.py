@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from neurornn._core.checks import check_bin_size, check_count
 from neurornn._core.confidence import Estimate, growing_halfwidth, to_dataset
@@ -69,6 +70,8 @@ class Decoder(Reported, Saved, BaseEstimator):
     ``watch``, ``stand_in``, ``n_folds``, ``confidence_level``.
     """
 
+    #: What the method is from, for `cite`.
+    _papers: tuple[str, ...] = ()
     #: The targets are labels of classes.
     _labelled = False
     #: Whether a power of the counts may be taken for a feature.
@@ -120,7 +123,9 @@ class Decoder(Reported, Saved, BaseEstimator):
         pair = (counts[0], targets[0]) if is_list_of_trials(counts) else (counts, targets)
         one = not self._labelled and n_dims(pair[1]) == n_dims(pair[0]) - 1
         self._begin(bins, one)
-        learned = self._learn(bins)
+        # Many products of matrices of middling size: threads of a library would wait for another.
+        with threadpool_limits(1):
+            learned = self._learn(bins)
         self._machine, self._preparation = learned.machine, learned.preparation
         self._account(bins, learned)
         return self
@@ -417,6 +422,18 @@ class Decoder(Reported, Saved, BaseEstimator):
             f"{type(self).__name__}: {self.n_features_in_} units, bins of {self.bin_size:g} s",
             notes=notes,
         )
+
+    def _methods_sentence(self) -> str:
+        chosen = ", ".join(f"{k} {_short(v)}" for k, v in self.chosen_.items())
+        held = f", {chosen} chosen on held-out blocks of time" if chosen else ""
+        return (
+            f"A {type(self).__name__} decoded from {self.n_features_in_} units in bins of "
+            f"{self.bin_size:g} s{held}; {100 * self.confidence_level:g} % predictive intervals "
+            "are conformal on such blocks"
+        )
+
+    def _citations(self) -> list[str]:
+        return [*self._papers, "Lei et al. 2018, doi:10.1080/01621459.2017.1307116"]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

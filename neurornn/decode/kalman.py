@@ -248,6 +248,11 @@ class KalmanFilter(MovementDecoder):
         self.observation_, self.noise_ = seen["h"].values, seen["r"].values
         return self
 
+    _papers: tuple[str, ...] = (
+        "Kalman 1960, doi:10.1115/1.3662552",
+        "Wu et al. 2006, doi:10.1162/089976606774841585",
+    )
+
     def _learn(self, bins: Bins) -> Learned:
         check_count(self.n_lags, "n_lags")
         lags: Sequence[int] = LAGS if self.n_lags == 1 else (0,)

@@ -105,6 +105,11 @@ class PlaceDecoder(MovementDecoder):
         self.n_folds = n_folds
         self.confidence_level = confidence_level
 
+    _papers: tuple[str, ...] = (
+        "Brown et al. 1998, doi:10.1523/JNEUROSCI.18-18-07411.1998",
+        "Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017",
+    )
+
     def _learn(self, bins: Bins) -> Learned:
         _only_counts(self)
         if self.estimate not in ("mean", "mode"):
@@ -420,6 +425,8 @@ class TargetDecoder(LabelDecoder):
         self.stand_in = stand_in
         self.n_folds = n_folds
         self.confidence_level = confidence_level
+
+    _papers: tuple[str, ...] = ("Santhanam et al. 2006, doi:10.1038/nature04968",)
 
     def _learn(self, bins: Bins) -> Learned:
         _only_counts(self)

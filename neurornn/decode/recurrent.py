@@ -1,5 +1,6 @@
 """Recurrent decoders: leaky networks, GRU and LSTM, trained in torch, run without it."""
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -141,6 +142,12 @@ class RecurrentDecoder(MovementDecoder):
         self.checkpoint = checkpoint
         self.progress = progress
 
+    _papers: tuple[str, ...] = (
+        "Sussillo et al. 2012, doi:10.1088/1741-2560/9/2/026027",
+        "Glaser et al. 2020, doi:10.1523/ENEURO.0506-19.2020",
+        "Sussillo et al. 2016, doi:10.1038/ncomms13749",
+    )
+
     @property
     def _apart(self) -> bool:
         return bool(self.separate)
@@ -171,9 +178,6 @@ class RecurrentDecoder(MovementDecoder):
     @classmethod
     def _from_saved(cls, content: Any) -> Any:
         return _take_tables(super()._from_saved(content), content)
-
-    def _citations(self) -> list[str]:
-        return ["Glaser et al. 2020, doi:10.1523/ENEURO.0506-19.2020"]
 
 
 class RecurrentClassifier(LabelDecoder):
@@ -239,6 +243,7 @@ class RecurrentClassifier(LabelDecoder):
         self.checkpoint = checkpoint
         self.progress = progress
 
+    _papers: tuple[str, ...] = ("Willett et al. 2021, doi:10.1038/s41586-021-03506-2",)
     _apart = False
 
     def _learn(self, bins: Bins) -> Learned:
@@ -293,6 +298,8 @@ def _check(decoder: Any) -> None:
 
 def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: str) -> Learned:
     """Train a network from every seed; see `RecurrentDecoder`."""
+    import torch
+
     from neurornn.training import fit
 
     _check(decoder)
@@ -319,7 +326,11 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
     parts = [[o] for o in range(n_out)] if decoder._apart else [list(range(n_out))]
     bar = progress_bar(decoder.n_seeds * len(parts) * n_epochs, 0, decoder.progress, "training")
     models, scores, chosen = [], [], []
-    with bar as tick:
+    n_threads = torch.get_num_threads()
+    # On matrices this small threads cost more than they bring.
+    torch.set_num_threads(1)
+    with bar as tick, contextlib.ExitStack() as last:
+        last.callback(torch.set_num_threads, n_threads)
         for k in range(decoder.n_seeds):
             for p, outputs in enumerate(parts):
                 own = derived_seed(seed, k, *([p] if len(parts) > 1 else [])) % (2**31)

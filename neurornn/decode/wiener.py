@@ -118,6 +118,7 @@ class WienerFilter(MovementDecoder):
     """
 
     _penalties: Sequence[float] = NO_PENALTY
+    _papers: tuple[str, ...] = ("Carmena et al. 2003, doi:10.1371/journal.pbio.0000042",)
 
     def __init__(
         self,
@@ -316,6 +317,7 @@ class RidgeDecoder(WienerFilter):
     """
 
     _penalties = PENALTIES
+    _papers: tuple[str, ...] = ("Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",)
 
     def __init__(
         self,
@@ -360,7 +362,7 @@ confidence_level
 
     References
     ----------
-    Hunter & Korenberg 1986, Biol Cybern 55:135, doi:10.1007/BF00341929; Pohlmeyer et al. 2007,
+    Hunter & Korenberg 1986, Biol Cybern 55:135, doi:10.1007/BF00341929; Pohlmeyer et al. 2009,
     PLoS ONE 4:e5924, doi:10.1371/journal.pone.0005924 (for decoding).
     """
 
@@ -387,6 +389,11 @@ confidence_level
         )  # fmt: skip
         self.degree = degree
         self.joint = joint
+
+    _papers: tuple[str, ...] = (
+        "Hunter & Korenberg 1986, doi:10.1007/BF00341929",
+        "Pohlmeyer et al. 2009, doi:10.1371/journal.pone.0005924",
+    )
 
     def _learn(self, bins: Bins) -> Learned:
         degrees: Sequence[int] = DEGREES

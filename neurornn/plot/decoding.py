@@ -275,12 +275,12 @@ def dropping_curve(table: xr.Dataset, ax: Any = None) -> Any:
     return ax
 
 
-def latency(latencies_us: ArrayLike, ax: Any = None) -> Any:
+def latency(latencies_us: ArrayLike | xr.Dataset, ax: Any = None) -> Any:
     """Draw how long the steps of a decoder took, on a logarithmic axis, with their percentiles.
 
     Parameters
     ----------
-    latencies_us : (step,), µs.
+    latencies_us : (step,), µs, or the table of ``stream.latency()`` (s).
     ax : matplotlib axes; by default new ones.
 
     Returns
@@ -293,6 +293,8 @@ def latency(latencies_us: ArrayLike, ax: Any = None) -> Any:
     DataError
         No steps, or times that are not above 0.
     """
+    if isinstance(latencies_us, xr.Dataset):
+        latencies_us = 1e6 * latencies_us["latency"].values
     took = np.asarray(latencies_us, dtype=float).ravel()
     if not len(took) or not np.all(np.isfinite(took) & (took > 0)):
         raise DataError(

@@ -56,3 +56,18 @@ def test_a_stream_names_what_is_wrong_with_its_source(fitted):
         stream.check_source(units=["v0", *LABELS[1:]])
     with pytest.raises(UnitError, match=r"0\.02 s .* 0\.05 s"):
         stream.check_source(bin_size=0.02)
+
+
+def test_a_decoder_says_how_it_was_made_and_cites(fitted):
+    decoder = fitted[0]
+    text = decoder.methods_text()
+    assert "20 units in bins of 0.05 s" in text and "penalty" in text
+    assert "Hoerl" in nr.cite(decoder) and "Lei et al. 2018" in nr.cite(decoder)
+
+
+def test_latencies_of_a_stream_are_drawn_as_they_come(fitted):
+    table = fitted[0].stream().latency(n_steps=50)
+    ax = nr.plot.latency(table)
+    # Seconds in the table, microseconds in the picture.
+    drawn = [line.get_xdata()[0] for line in ax.lines]
+    assert drawn[0] == pytest.approx(1e6 * float(table["p50"]))
