@@ -16,9 +16,12 @@ BIN_SIZE = 0.05
 
 def watch(decoder, rows):
     """First bin in which each unit was not live, and the stream at the end."""
-    stream, found = decoder.stream(), {}
+    stream, found, changed = decoder.stream(), {}, 0
     for t, row in enumerate(rows):
         stream.step(row)
+        if stream.counters["changed_units"] == changed:
+            continue
+        changed = stream.counters["changed_units"]
         for unit in np.flatnonzero(stream.units.values != "live"):
             found.setdefault(int(unit), t)
     return found, stream
