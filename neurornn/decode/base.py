@@ -200,6 +200,10 @@ class Decoder(Reported, Saved, BaseEstimator):
         self.target_units_ = bins.units
         self._one_output = one
 
+    def _held_out_how(self) -> str:
+        """Where the scores of the table are from."""
+        return f"held-out blocks of the training data, {self.n_folds} folds"
+
     def _output_coords(self) -> dict[Hashable, Any]:
         """Labels of the outputs, and their units where they differ."""
         coords: dict[Hashable, Any] = {"output": self.outputs_}
@@ -278,7 +282,7 @@ class Decoder(Reported, Saved, BaseEstimator):
             r2[o] = 1 - np.sum(away**2) / moved if moved > 0 else np.nan
         self._growth, self._usual = growth, usual
         self._rms, self._reach, self.chosen_ = scaled, reach, learned.chosen
-        how = f"held-out blocks of the training data, {self.n_folds} folds"
+        how = self._held_out_how()
         units = self.target_units_ or "1"
         self.parameters_ = to_dataset(
             [

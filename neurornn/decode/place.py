@@ -339,7 +339,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
         self._rms, self._reach = np.ones(n), np.full(n, np.inf)
         self._growth, self._usual = np.zeros(n), np.stack([np.zeros(n), np.ones(n)])
         self.chosen_ = learned.chosen
-        how = f"held-out blocks of the training data, {self.n_folds} folds"
+        how = self._held_out_how()
         why = "a score of blocks, not an estimate"
         self.parameters_ = to_dataset(
             [

@@ -159,6 +159,9 @@ class RecurrentDecoder(MovementDecoder):
         scaled = (y - self._centre) / self._scale
         return _train(self, bins, scaled, "gaussian")
 
+    def _held_out_how(self) -> str:
+        return f"{100 * self.validation_fraction:g} % of the bins, held out in a few stretches"
+
     def _machine_of(self, models: Sequence[Any]) -> Machine:
         given = _arrays_of(models, self._scale, self._centre, self._silent)
         return NetworkMachine(*given)
@@ -248,6 +251,9 @@ class RecurrentClassifier(LabelDecoder):
 
     def _learn(self, bins: Bins) -> Learned:
         return _train(self, bins, np.eye(len(self.classes_))[self._codes], "categorical")
+
+    def _held_out_how(self) -> str:
+        return f"{100 * self.validation_fraction:g} % of the bins, held out in a few stretches"
 
     def _machine_of(self, models: Sequence[Any]) -> Machine:
         n = len(self.classes_)
