@@ -144,7 +144,9 @@ def _track_rows() -> Iterator[list[str]]:
     yield _row("mean of the training (trivial)", [_mean(train, test)], "")
 
 
-DIRECTION_COLUMNS = ["recurrent", "of x, y", "ridge", "ridge that knows it", "bins", "gate"]
+DIRECTION_COLUMNS = [
+    "recurrent", "of x, y", "as it comes", "ridge", "ridge that knows it", "bins", "gate",
+]  # fmt: skip
 
 
 def direction_rows() -> Iterator[list[str]]:
@@ -153,7 +155,9 @@ def direction_rows() -> Iterator[list[str]]:
     R2 of both axes together (one less the summed squared error over the summed variance): along
     the reach there is much to tell and across it next to nothing, so that a mean over axes would
     be that of the noise. What is left of the training after a trial was taken out starts anew: no
-    history crosses it.
+    history crosses it. The recurrent decoder has ``unit_dropout=0``: on the part before the test,
+    directions left out were decoded better without it (three directions, .80 against .66), while
+    directions that are known are decoded better with it.
     """
     counts, velocity, trial, direction = contdata()
     cut = _cut(len(counts))
@@ -167,7 +171,8 @@ def direction_rows() -> Iterator[list[str]]:
         scored = of_bin[cut:] == k
         truth = velocity[cut:][scored]
         guesses = []
-        for decoder in (recurrent(0.1, 0), nr.decode.RidgeDecoder(0.1)):
+        carried = nr.decode.RecurrentDecoder(bin_size=0.1, rng=0, unit_dropout=0.0)
+        for decoder in (carried, recurrent(0.1, 0), nr.decode.RidgeDecoder(0.1)):
             decoder.fit(counts[kept], velocity[kept], trials=run)
             guesses.append(decoder.predict(counts[cut:])[scored])
         guesses.append(of_all[scored])
@@ -175,10 +180,10 @@ def direction_rows() -> Iterator[list[str]]:
         found.append([r2_score(truth, g, multioutput="variance_weighted") for g in guesses])
         yield [
             f"direction {k + 1}", f"{found[-1][0]:.3f}", ", ".join(f"{v:.3f}" for v in each),
-            f"{found[-1][1]:.3f}", f"{found[-1][2]:.3f}", str(int(scored.sum())), "",
+            *(f"{v:.3f}" for v in found[-1][1:]), str(int(scored.sum())), "",
         ]  # fmt: skip
     mean = np.mean(found, axis=0)
     yield [
-        "mean", f"{mean[0]:.3f}", "", f"{mean[1]:.3f}", f"{mean[2]:.3f}", "",
+        "mean", f"{mean[0]:.3f}", "", *(f"{v:.3f}" for v in mean[1:]), "",
         ">= .80 (goal .88)",
     ]  # fmt: skip
