@@ -292,8 +292,9 @@ def kalman_bin(
         Transition, process and information as for `kalman_covariance`; zeros, the information of
         a bin that was not recorded; the covariance that a long run comes to; the covariance as it
         is, replaced; three for scratch.
-    vectors : (5, state)
-        Offset; the state, replaced; evidence and two more for scratch.
+    vectors : (6, state)
+        Offset; the state, replaced; evidence and two more for scratch; ``H' R^-1 d`` of what the
+        features are where the state is 0.
     settled : (1,)
         1 once the covariance is that of a long run, replaced; 2 where it is kept so for good.
     recorded : (lag + 1,)
@@ -312,7 +313,10 @@ def kalman_bin(
     information = matrices[2] if seen else matrices[3]
     offset, state, evidence = vectors[0], vectors[1], vectors[2]
     lagged_step(features, weights, pending, evidence)
-    if not seen:
+    if seen:
+        for k in range(len(evidence)):
+            evidence[k] -= vectors[5, k]
+    else:
         evidence[:] = 0.0
         settled[0] = 2 if settled[0] == 2 else 0
     if not settled[0]:
@@ -320,7 +324,7 @@ def kalman_bin(
         if seen and change <= SETTLED:
             covariance[:] = matrices[4]
             settled[0] = 1
-    kalman_mean(transition, offset, covariance, information, evidence, state, vectors[3:])
+    kalman_mean(transition, offset, covariance, information, evidence, state, vectors[3:5])
     read_state(state, read, bias, out)
 
 

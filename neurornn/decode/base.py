@@ -525,7 +525,27 @@ class MovementDecoder(Decoder):
                 "The outputs of the fit were needed, in their order",
                 "Pass (time, output) as at the fit",
             )
+        labelled = isinstance(targets, xr.DataArray) and bins.output.dtype.kind in "USO"
+        if labelled and not np.array_equal(bins.output, self.outputs_):
+            raise DataError(
+                f"The outputs of the targets are {bins.output.tolist()}, those of the fit "
+                f"{np.asarray(self.outputs_).tolist()}",
+                "The outputs of the fit were needed, in their order",
+                "Select and order them alike, for example targets.sel(output=decoder.outputs_)",
+            )
+        if bins.units and self.target_units_ and bins.units != self.target_units_:
+            raise UnitError(
+                f"The targets are in {bins.units}, those of the fit in {self.target_units_}",
+                "Targets in the unit of the fit were needed",
+                "Convert them, and set attrs['units']",
+            )
         known = np.isfinite(bins.targets).all(axis=1)
+        if not known.any():
+            raise DataError(
+                "No bin has a target that is known",
+                "At least two bins with counts and targets were needed for a score",
+                "Check the targets for NaN",
+            )
         return float(r2_score(bins.targets[known], out[known]))
 
     def __sklearn_tags__(self) -> Any:

@@ -26,10 +26,12 @@ LAGS = (0, 1, 2, 3, 4)
 
 
 class _Motion(NamedTuple):
-    """How the state moves: ``x' = A x + noise``."""
+    """How the state moves, ``x' = A x + b + noise``; and its mean and covariance."""
 
     transition: NDArray[np.float64]
+    offset: NDArray[np.float64]
     process: NDArray[np.float64]
+    mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
 
 
@@ -158,7 +160,8 @@ class KalmanFilter(MovementDecoder):
             Sizes that do not fit, or neither a gain nor a model.
         """
         self = cls(check_bin_size(bin_size), watch=False, power=1.0, lag=0, derivative=False)
-        a = np.atleast_2d(np.asarray(transition, dtype=float))
+        # Copies: what the caller does to the arrays later is not ours.
+        a = np.atleast_2d(np.array(transition, dtype=float))
         k = len(a)
         seen = gain if gain is not None else observation
         if seen is None or (gain is None and (process is None or noise is None)):
@@ -167,9 +170,9 @@ class KalmanFilter(MovementDecoder):
                 "One of the two was needed",
                 "Pass gain= for a filter in its steady state",
             )
-        across = np.asarray(seen, dtype=float)
+        across = np.array(seen, dtype=float)
         across = across if gain is not None else across.T
-        b = np.zeros(k) if offset is None else np.asarray(offset, dtype=float)
+        b = np.zeros(k) if offset is None else np.array(offset, dtype=float)
         if a.shape != (k, k) or across.ndim != 2 or len(across) != k or b.shape != (k,):
             raise ShapeError(
                 f"transition has shape {a.shape}, offset {b.shape}, gain or observation "
@@ -178,7 +181,7 @@ class KalmanFilter(MovementDecoder):
                 "Transpose what is the wrong way round",
             )
         n = across.shape[1]
-        d = np.zeros(n) if baseline is None else np.asarray(baseline, dtype=float)
+        d = np.zeros(n) if baseline is None else np.array(baseline, dtype=float)
         shapes: dict[str, tuple[Any, Any]] = {"baseline": (d.shape, (n,))}
         if gain is None:
             shapes["process"] = (np.asarray(process).shape, (k, k))
@@ -195,7 +198,7 @@ class KalmanFilter(MovementDecoder):
             arrays = {"weights": across, "information": np.zeros((k, k)), "process": np.eye(k)}
             steady, r = np.eye(k), np.full((n, n), np.nan)
         else:
-            r = np.asarray(noise, dtype=float)
+            r = np.array(noise, dtype=float)
             try:
                 evidence = np.linalg.solve(r, across.T)
             except np.linalg.LinAlgError:
@@ -204,12 +207,13 @@ class KalmanFilter(MovementDecoder):
                     "A covariance of noise in every unit and every mixture of them was needed",
                     "Leave out units without noise, or add a small number to the diagonal",
                 ) from None
-            w = np.asarray(process, dtype=float)
+            w = np.array(process, dtype=float)
             arrays = {"weights": evidence.T, "information": across @ evidence, "process": w}
             steady = steady_covariance(a, w, arrays["information"])
         arrays |= {
-            "transition": a, "offset": b, "steady": steady, "first_mean": np.zeros(k),
-            "first_covariance": steady, "read": np.eye(k), "bias": np.zeros(k),
+            "transition": a, "offset": b, "baseline": np.zeros(k), "steady": steady,
+            "first_mean": np.zeros(k), "first_covariance": steady, "read": np.eye(k),
+            "bias": np.zeros(k),
         }  # fmt: skip
         quiet = {
             "power": 1.0, "lowest": 0.0, "smoothing": 0.0, "pace": 0.0, "watch_pace": 0.0,
@@ -284,7 +288,7 @@ class KalmanFilter(MovementDecoder):
         shape = (len(bins.counts), bins.targets.shape[1])  # type: ignore[union-attr]
         found = {lag: (np.full(shape, np.nan), np.ones(shape)) for lag in lags}
         folds = list(self._folds(bins, max(lags) + self.n_lags))
-        _, rests = fold_moments(fit.histories, np.nan_to_num(fit.states), fit.known, folds)
+        _, rests = fold_moments(fit.histories, np.nan_to_num(fit.states), fit.whole, folds)
         for (train, test), sums in zip(folds, rests, strict=True):
             for lag in lags:
                 machine = fit.model(sums, train, lag).machine
@@ -323,10 +327,19 @@ class _KalmanFit:
         #: Rows whose state follows that of the row before.
         self.follows = self.known & ~joins & np.concatenate([[False], self.known[:-1]])
         self.histories = Histories(stretches, n_lags)
+        since = np.concatenate([np.arange(len(t.features)) for t in stretches])
+        #: Rows whose history is whole: before the first bin of a stretch nothing was observed.
+        self.whole = self.known & (since >= n_lags - 1)
+        if not self.whole.any():
+            raise DataError(
+                f"The longest stretch has {int(since.max()) + 1} bins",
+                f"At least {n_lags} bins with a target, for the lag and n_lags, were needed",
+                "Pass a smaller lag or n_lags",
+            )
 
     def total(self) -> Moments:
         """Moments of all rows."""
-        return moments(self.histories, np.nan_to_num(self.states), self.known)
+        return moments(self.histories, np.nan_to_num(self.states), self.whole)
 
     def motion(self, rows: NDArray[np.intp]) -> _Motion:
         """How the state moves, from some of the rows."""
@@ -340,12 +353,14 @@ class _KalmanFit:
                 "Record for longer, or mask fewer bins",
             )
         before, after = self.states[to - 1], self.states[to]
-        transition = np.linalg.lstsq(before, after, rcond=None)[0].T
-        left = after - before @ transition.T
+        found = np.linalg.lstsq(np.column_stack([before, np.ones(len(to))]), after, rcond=None)[0]
+        transition, offset = found[:-1].T, found[-1]
+        left = after - before @ transition.T - offset
         spread = self.states[self.known & used]
         # The least process noise keeps a state that is a difference of another one well behaved.
         process = left.T @ left / len(left) + 1e-9 * np.eye(left.shape[1])
-        return _Motion(transition, process, np.atleast_2d(np.cov(spread.T)))
+        first = np.atleast_2d(np.cov(spread.T))
+        return _Motion(transition, offset, process, spread.mean(axis=0), first)
 
     def model(self, sums: Moments, rows: NDArray[np.intp], lag: int) -> _Model:
         """Make the filter of some rows and a lag."""
@@ -379,11 +394,13 @@ class _KalmanFit:
         arrays = {
             "weights": weights.transpose(0, 2, 1).reshape(-1, n_units),
             "transition": motion.transition,
-            "offset": np.zeros(k),
+            "offset": motion.offset,
+            # What the features are where the state is 0.
+            "baseline": evidence.T @ (mean_h - observation @ mean_x),
             "process": motion.process,
             "information": information,
             "steady": steady,
-            "first_mean": np.zeros(k),
+            "first_mean": motion.mean,
             "first_covariance": motion.covariance,
             "read": read,
             "bias": self.centre,
@@ -395,5 +412,5 @@ class _KalmanFit:
     def _state_moment(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         used = np.zeros(len(self.states), dtype=bool)
         used[rows] = True
-        x = self.states[used & self.known]
-        return x.T @ x / len(x)
+        x = self.states[used & self.whole]
+        return x.T @ x / max(len(x), 1)

@@ -121,10 +121,10 @@ class KalmanMachine(Machine):
     def _prepare(self) -> None:
         a = self.arrays
         n = len(a["transition"])
-        matrices, vectors = np.zeros((9, n, n)), np.zeros((5, n))
+        matrices, vectors = np.zeros((9, n, n)), np.zeros((6, n))
         for k, name in enumerate(("transition", "process", "information")):
             matrices[k] = a[name]
-        matrices[4], vectors[0] = a["steady"], a["offset"]
+        matrices[4], vectors[0], vectors[5] = a["steady"], a["offset"], a["baseline"]
         self.state = {
             "mean": vectors[1],
             "covariance": matrices[5],

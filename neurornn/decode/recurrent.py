@@ -60,8 +60,9 @@ class RecurrentDecoder(MovementDecoder):
         from the bin size to 1 s (leaky), and torch's own start (gru, lstm).
     power, signal, smoothing, adaptation_tau, watch, stand_in, confidence_level
         As for `WienerFilter`; no powers are tried.
-    validation_fraction : of the bins, held out in four stretches
-        The best weights are chosen, errors measured and intervals calibrated there.
+    validation_fraction : of the bins, held out in a few stretches
+        On every other of them the best weights are chosen; on the rest errors are measured and
+        intervals calibrated.
     rng : int, Generator or None.
     checkpoint : path
         Folder in which every training is kept; a fit that was killed goes on from there.
@@ -321,9 +322,9 @@ def _train(decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: st
     preparation, stretches = decoder._prepared(bins, power)
     decoder._silent = preparation.silent
     stretches = _with_targets(stretches, targets)
-    train, test = _held_out_rows(len(targets), decoder)
+    train, choice, test = _held_out_rows(np.asarray(np.isfinite(targets).all(axis=1)), decoder)
     data = _windows(cut(stretches, train), decoder.window)
-    watched = _windows(cut(stretches, test), decoder.window, stride=True)
+    watched = _windows(cut(stretches, choice), decoder.window, stride=True)
     seed = seed_of(decoder.rng)
     n_steps = -(-len(data[0]) // BATCH)
     n_epochs = max(EPOCHS, -(-LEAST_STEPS // n_steps))
@@ -401,15 +402,23 @@ def _with_targets(stretches: Sequence[Stretch], targets: NDArray[np.float64]) ->
     return out
 
 
-def _held_out_rows(n: int, decoder: Any) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of training and rows held out, which lie in stretches over the whole recording."""
-    parts = min(N_HELD_OUT, max(1, int(n * decoder.validation_fraction) // decoder.window))
-    length = max(2, round(n * decoder.validation_fraction / parts))
-    held = np.zeros(n, dtype=bool)
+def _held_out_rows(
+    known: NDArray[np.bool_], decoder: Any
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of training, rows on which the best weights are chosen, and rows that are scored.
+
+    What is held out lies in stretches over all rows with a target; of these the first, third, ...
+    choose and the others are scored, since errors on bins that chose are too small.
+    """
+    rows = np.flatnonzero(known)
+    n = len(rows)
+    parts = min(N_HELD_OUT, max(2, int(n * decoder.validation_fraction) // decoder.window))
+    length = max(1, round(n * decoder.validation_fraction / parts))
+    held = np.zeros((2, len(known)), dtype=bool)
     for k in range(parts):
         end = round(n * (k + 1) / parts)
-        held[max(0, end - length) : end] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+        held[k % 2, rows[max(0, end - length)] : rows[end - 1] + 1] = True
+    return np.flatnonzero(~held.any(axis=0)), np.flatnonzero(held[0]), np.flatnonzero(held[1])
 
 
 def _windows(

@@ -252,24 +252,28 @@ def fold_moments(
     targets: NDArray[np.float64],
     used: NDArray[np.bool_],
     folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
-) -> tuple[Moments, list[Moments]]:
-    """Moments of all rows, and of the training rows of every fold.
+) -> tuple[Moments, Iterator[Moments]]:
+    """Moments of all rows, and one after the other of the training rows of every fold.
 
     The blocks of test are summed once; a training part is the sum of all, less its block and the
     few rows beside it.
     """
-    blocks, beside = [], []
-    for train, test in folds:
-        inside, near = np.zeros_like(used), used.copy()
+    blocks = []
+    for _, test in folds:
+        inside = np.zeros_like(used)
         inside[test] = used[test]
-        near[train] = near[test] = False
         blocks.append(moments(histories, targets, inside))
-        beside.append(moments(histories, targets, near))
     total = blocks[0]
     for block in blocks[1:]:
         total = total.plus(block)
-    rests = [total.less(a).less(b) for a, b in zip(blocks, beside, strict=True)]
-    return total, rests
+
+    def rests() -> Iterator[Moments]:
+        for (train, test), block in zip(folds, blocks, strict=True):
+            near = used.copy()
+            near[train] = near[test] = False
+            yield total.less(block).less(moments(histories, targets, near))
+
+    return total, rests()
 
 
 def _solve(sums: Moments, penalty: float) -> NDArray[np.float64]:

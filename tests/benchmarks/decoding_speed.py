@@ -228,7 +228,8 @@ def _kalman(a: dict, decoder, evidence: np.ndarray) -> np.ndarray:
         info = a["information"] if t >= lag else 0 * a["information"]
         if t < 1000:
             p = np.linalg.inv(np.linalg.inv(ahead) + info)
-        x = x + p @ (seen - info @ x)
+        told = seen - a["baseline"] if t >= lag else 0 * seen
+        x = x + p @ (told - info @ x)
         out[t] = a["read"] @ x + a["bias"]
     return out
 
@@ -307,7 +308,7 @@ FIT_EPOCHS, FIT_ROUNDS = 4, 3
 
 def fit_rows() -> Iterator[list[str]]:
     """Fits of contdata95, one thread; the recurrent one beside torch's GRU in a plain loop."""
-    counts, velocity, *_ = contdata()
+    counts, velocity, trial, direction = contdata()
     cut = int(TRAIN * len(counts))
     counts, velocity = counts[:cut], velocity[:cut]
     d = nr.decode
@@ -329,9 +330,11 @@ def fit_rows() -> Iterator[list[str]]:
         ("Wiener filter", d.WienerFilter(0.1)), ("ridge", d.RidgeDecoder(0.1)),
         ("Wiener cascade", d.WienerCascade(0.1, n_lags=15)), ("Kalman", d.KalmanFilter(0.1)),
         ("Kalman, stacked lags", d.KalmanFilter(0.1, n_lags=12)),
+        ("place", d.PlaceDecoder(0.1)), ("target", d.TargetDecoder(0.1)),
     ):  # fmt: skip
+        targets = direction[trial[:cut]] if name == "target" else velocity
         begin = time.perf_counter()
-        decoder.fit(counts, velocity)
+        decoder.fit(counts, targets)
         yield [name, f"{time.perf_counter() - begin:.1f}", "", "", "< 30 s"]
 
 

@@ -94,8 +94,9 @@ def batch_of(bench, counts):
     for k, seen in enumerate(drive):
         x, ahead = t @ x + a["offset"], t @ s @ t.T + a["process"]
         # Before the first bin, that is in the first `lag` bins, nothing was seen.
-        s = np.linalg.inv(np.linalg.inv(ahead) + (k >= machine.settings.get("lag", 0)) * info)
-        x = s @ (np.linalg.solve(ahead, x) + seen)
+        begun = k >= machine.settings.get("lag", 0)
+        s = np.linalg.inv(np.linalg.inv(ahead) + begun * info)
+        x = s @ (np.linalg.solve(ahead, x) + begun * (seen - a["baseline"]))
         out.append(a["read"] @ x + a["bias"])
     return np.array(out)
 

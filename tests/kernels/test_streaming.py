@@ -272,12 +272,12 @@ def test_kalman_machine_is_the_textbook_filter(rng):
     h, w, first = rng.standard_normal((n, k)), 0.1 * np.eye(k), 2 * np.eye(k)
     r = np.diag(rng.random(n) + 0.5)
     information = h.T @ np.linalg.solve(r, h)
-    read = rng.standard_normal((2, k))
+    read, d = rng.standard_normal((2, k)), rng.standard_normal(n)
     arrays = {
         "weights": np.linalg.solve(r, h).T, "transition": a, "offset": np.ones(k), "process": w,
         "information": information, "steady": steady_covariance(a, w, information),
         "first_mean": np.zeros(k), "first_covariance": first, "read": read,
-        "bias": np.array([5.0, -5.0]),
+        "bias": np.array([5.0, -5.0]), "baseline": np.linalg.solve(r, h).T @ d,
     }  # fmt: skip
     machine = KalmanMachine(arrays, {"steady_state": False})
     assert machine.out.tolist() == [5.0, -5.0]
@@ -289,7 +289,7 @@ def test_kalman_machine_is_the_textbook_filter(rng):
         x, s = a @ x + 1, a @ s @ a.T + w
         if seen:
             gain = s @ h.T @ np.linalg.inv(h @ s @ h.T + r)
-            x, s = x + gain @ (u - h @ x), s - gain @ h @ s
+            x, s = x + gain @ (u - d - h @ x), s - gain @ h @ s
         # Where the gain has settled it is kept: 1e-13 of change in a step.
         np.testing.assert_allclose(machine.out, read @ x + [5, -5], rtol=1e-9, atol=1e-10)
         machine.spread(spread)
