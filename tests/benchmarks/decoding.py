@@ -153,7 +153,8 @@ def _track_rows() -> Iterator[list[str]]:
 
 
 DIRECTION_COLUMNS = [
-    "recurrent", "of x, y", "one network as it comes", "ridge", "ridge that knows it", "bins", "gate",
+    "recurrent", "of x, y", "one network as it comes", "ridge", "ridge that knows it", "bins",
+    "gate",
 ]  # fmt: skip
 
 
