@@ -36,11 +36,12 @@ class _Motion(NamedTuple):
 
 
 class _Model(NamedTuple):
-    """A filter, with H and R of the features it sees: ``z = H x + noise``."""
+    """A filter, with H, R and d of the features it sees: ``z = d + H x + noise``."""
 
     machine: KalmanMachine
     observation: NDArray[np.float64]
     noise: NDArray[np.float64]
+    baseline: NDArray[np.float64]
 
 
 class KalmanFilter(MovementDecoder):
@@ -65,15 +66,16 @@ class KalmanFilter(MovementDecoder):
     transition_, process_ : (state, state), A and W of standardised outputs (and their changes).
     observation_, noise_ : (feature, state), (feature, feature), H and R; features are the units,
         for several lags the oldest bin first.
+    offset_, baseline_ : (state,), (feature,), b and d.
 
     Notes
     -----
-    ``x_t = A x_{t-1} + w``, ``z_{t-lag} = H x_t + v``, with x the standardised outputs and z the
-    features. No true first state is needed: the filter starts from the mean and covariance of the
-    outputs. The update is in information form, of the size of the state however many units there
-    are, and once the covariance is steady a bin costs a few small products. For a velocity filter
-    pass the velocity as targets, for position and velocity pass both; for ReFIT pass the targets
-    made by `intended_velocity`.
+    ``x_t = A x_{t-1} + b + w``, ``z_{t-lag} = d + H x_t + v``, with x the standardised outputs and
+    z the features. No true first state is needed: the filter starts from the mean and covariance
+    of the outputs. The update is in information form, of the size of the state however many units
+    there are, and once the covariance is steady a bin costs a few small products. For a velocity
+    filter pass the velocity as targets, for position and velocity pass both; for ReFIT pass the
+    targets made by `intended_velocity`.
 
     References
     ----------
@@ -234,13 +236,15 @@ class KalmanFilter(MovementDecoder):
         self._account(empty, Learned(self._machine, self._preparation, none, none, {}))
         self.transition_, self.process_ = a, arrays["process"]
         self.observation_, self.noise_ = across.T, r
+        self.offset_, self.baseline_ = b, d
         return self
 
     def _to_saved(self) -> dict[str, Any]:
         saved = super()._to_saved()
         saved["tables"]["observation"] = xr.Dataset(
             {"h": (("feature", "state"), self.observation_),
-             "r": (("feature", "feature_"), self.noise_)}
+             "r": (("feature", "feature_"), self.noise_),
+             "d": ("feature", self.baseline_)}
         )  # fmt: skip
         return saved
 
@@ -250,6 +254,7 @@ class KalmanFilter(MovementDecoder):
         arrays, seen = self._machine.arrays, content.tables["observation"]
         self.transition_, self.process_ = arrays["transition"], arrays["process"]
         self.observation_, self.noise_ = seen["h"].values, seen["r"].values
+        self.offset_, self.baseline_ = arrays["offset"], seen["d"].values
         return self
 
     _papers: tuple[str, ...] = (
@@ -277,9 +282,12 @@ class KalmanFilter(MovementDecoder):
         assert best is not None
         power, lag, preparation, stretches, held_out, spread = best[1]
         fit = _KalmanFit(self, bins, stretches, lag + self.n_lags)
-        machine, observation, noise = fit.model(fit.total(), np.arange(len(bins.counts)), lag)
+        machine, observation, noise, baseline = fit.model(
+            fit.total(), np.arange(len(bins.counts)), lag
+        )
         self.transition_, self.process_ = machine.arrays["transition"], machine.arrays["process"]
         self.observation_, self.noise_ = observation, noise
+        self.offset_, self.baseline_ = machine.arrays["offset"], baseline
         return Learned(machine, preparation, held_out, spread, {"power": power, "lag": lag})
 
     def _tried(self, bins: Bins, stretches: Sequence[Stretch], lags: Sequence[int]) -> Any:
@@ -407,7 +415,8 @@ class _KalmanFit:
         }
         settings = {"steady_state": bool(self.decoder.steady_state), "lag": int(lag)}
         machine = KalmanMachine(arrays, settings)
-        return _Model(machine, np.asarray(observation, dtype=float), noise)
+        h = np.asarray(observation, dtype=np.float64)
+        return _Model(machine, h, noise, mean_h - h @ mean_x)
 
     def _state_moment(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         used = np.zeros(len(self.states), dtype=bool)

@@ -105,21 +105,21 @@ def _kalman_rows() -> Iterator[list[str]]:
     test = counts[2000:]
     z = (test - preparation.arrays["centre"]) / preparation.arrays["scale"]
     a, q, h, r = _matrices(decoder)
-    k = len(a)
+    k, b, z = len(a), decoder.offset_, z - decoder.baseline_
     r_inverse = np.linalg.inv(r)
     evidence, information = h.T @ r_inverse, h.T @ r_inverse @ h
     book = {"x": arrays["first_mean"].copy(), "p": arrays["first_covariance"].copy()}
     informed = {name: values.copy() for name, values in book.items()}
 
     def textbook(t: int) -> object:
-        x, p = a @ book["x"], a @ book["p"] @ a.T + q
+        x, p = a @ book["x"] + b, a @ book["p"] @ a.T + q
         gain = p @ h.T @ np.linalg.inv(h @ p @ h.T + r)
         book["x"] = x + gain @ (z[t] - h @ x)
         book["p"] = (np.eye(k) - gain @ h) @ p
         return book["x"]
 
     def information_form(t: int) -> object:
-        x, p = a @ informed["x"], a @ informed["p"] @ a.T + q
+        x, p = a @ informed["x"] + b, a @ informed["p"] @ a.T + q
         informed["p"] = np.linalg.inv(np.linalg.inv(p) + information)
         informed["x"] = x + informed["p"] @ (evidence @ z[t] - information @ x)
         return informed["x"]
