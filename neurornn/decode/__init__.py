@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "cascade": ["WienerCascade"],
         "closed_loop": ["closed_loop_scores", "intended_velocity", "run_closed_loop"],
         "dropping": ["neuron_dropping"],
         "kalman": ["KalmanFilter"],
@@ -12,6 +13,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "recurrent": ["RecurrentClassifier", "RecurrentDecoder"],
         "scores": ["fitts_bit_rate", "movement_scores", "place_errors", "target_scores"],
         "stream": ["Stream"],
-        "wiener": ["RidgeDecoder", "WienerCascade", "WienerFilter"],
+        "wiener": ["RidgeDecoder", "WienerFilter"],
     },
 )

@@ -29,7 +29,7 @@ ALLOWED = {
     "GradientFlow": "neurornn.training.gradients:GradientFlow",
     "WienerFilter": "neurornn.decode.wiener:WienerFilter",
     "RidgeDecoder": "neurornn.decode.wiener:RidgeDecoder",
-    "WienerCascade": "neurornn.decode.wiener:WienerCascade",
+    "WienerCascade": "neurornn.decode.cascade:WienerCascade",
     "KalmanFilter": "neurornn.decode.kalman:KalmanFilter",
     "PlaceDecoder": "neurornn.decode.place:PlaceDecoder",
     "TargetDecoder": "neurornn.decode.place:TargetDecoder",

@@ -6,7 +6,7 @@ import xarray as xr
 
 import neurornn as nr
 from neurornn._core.errors import DataError, UnitError
-from neurornn.decode.recurrent import _held_out_rows
+from neurornn.decode.network_training import held_out_rows
 
 BIN_SIZE = 0.05
 
@@ -89,7 +89,7 @@ def test_what_is_held_out_has_targets_and_is_scored_apart_from_what_chose():
     decoder = nr.decode.RecurrentDecoder(bin_size=BIN_SIZE, window=20, validation_fraction=0.2)
     known = np.ones(1000, dtype=bool)
     known[700:] = False
-    train, choice, test = _held_out_rows(known, decoder)
+    train, choice, test = held_out_rows(known, decoder)
     parts = [set(rows.tolist()) for rows in (train, choice, test)]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     # A fifth of the 700 known bins, half to choose and half to score.

@@ -336,9 +336,9 @@ def test_members_may_read_one_output_each(rng):
 
 def machine_of(models, n_output):
     """The machine of torch models, and its outputs for features (time, input)."""
-    from neurornn.decode.recurrent import _arrays_of
+    from neurornn.decode.network_training import machine_arrays
 
-    machine = NetworkMachine(*_arrays_of(models, np.ones(n_output), np.zeros(n_output)))
+    machine = NetworkMachine(*machine_arrays(models, np.ones(n_output), np.zeros(n_output)))
 
     def run(x):
         nothing = np.zeros(x.shape[1], np.int64)

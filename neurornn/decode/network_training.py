@@ -1,0 +1,327 @@
+"""Training the networks of a recurrent decoder in torch, and their weights as arrays."""
+
+import contextlib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurornn._core.checks import check_count
+from neurornn._core.errors import ConvergenceWarning, DataError, NameUnknownError, nearest
+from neurornn._core.jobs import progress_bar
+from neurornn._core.rng import derived_seed, seed_of
+from neurornn._kernels.recurrent_product import widened
+from neurornn.decode.base import Learned, Stretch, cut, run_machine
+from neurornn.decode.inputs import Bins
+from neurornn.decode.machines import Machine, gate_blocks
+
+CELLS = ("leaky", "gru", "lstm")
+#: Share of a training window that only warms the state up.
+WARM_UP = 0.2
+#: Stretches of the training data over which the held-out bins are spread.
+N_HELD_OUT = 4
+#: Passes over the data, and
+#: steps of the optimiser that a fit is given at least, where the data are short.
+EPOCHS = 40
+LEAST_STEPS = 2000
+#: Windows in a step of the optimiser.
+BATCH = 8
+
+
+def _check(decoder: Any) -> None:
+    if decoder.cell not in CELLS:
+        raise NameUnknownError(
+            f"cell is {decoder.cell!r}", f"One of {', '.join(CELLS)} was needed",
+            nearest(str(decoder.cell), CELLS),
+        )  # fmt: skip
+    for name in ("n_hidden", "n_seeds", "window"):
+        check_count(getattr(decoder, name), name)
+    for name in ("dropout", "unit_dropout"):
+        chance = getattr(decoder, name)
+        if not isinstance(chance, int | float | np.number) or not 0 <= chance < 1:
+            raise DataError(
+                f"{name} is {chance!r}",
+                "A chance of at least 0 and below 1 was needed",
+                "Pass 0.3",
+            )
+    share = decoder.validation_fraction
+    if not isinstance(share, int | float | np.number) or not 0 < share < 0.5:
+        raise DataError(
+            f"validation_fraction is {share!r}",
+            "A share above 0 and below a half was needed",
+            "Pass 0.1",
+        )
+
+
+def train_networks(
+    decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: str
+) -> Learned:
+    """Train a network from every seed; see `RecurrentDecoder`."""
+    import torch
+
+    from neurornn.training import fit
+
+    _check(decoder)
+    power, *others = decoder._powers(decoder.power)
+    if others:
+        raise DataError(
+            f"power is {decoder.power!r}",
+            "One of 0.5, 1.0, 1.5 and 2.0 was needed: networks are not trained once per power",
+            "Leave it at 0.5, the square root",
+        )
+    preparation, stretches = decoder._prepared(bins, power)
+    decoder._silent = preparation.silent
+    stretches = _with_targets(stretches, targets)
+    train, choice, test = held_out_rows(np.asarray(np.isfinite(targets).all(axis=1)), decoder)
+    data = _windows(cut(stretches, train), decoder.window)
+    watched = _windows(cut(stretches, choice), decoder.window, stride=True)
+    seed = seed_of(decoder.rng)
+    n_steps = -(-len(data[0]) // BATCH)
+    n_epochs = max(EPOCHS, -(-LEAST_STEPS // n_steps))
+    if decoder.max_epochs != "auto":
+        n_epochs = check_count(decoder.max_epochs, "max_epochs")
+    # One network for all outputs, or one for each.
+    n_out = targets.shape[1]
+    parts = [[o] for o in range(n_out)] if decoder._apart else [list(range(n_out))]
+    bar = progress_bar(decoder.n_seeds * len(parts) * n_epochs, 0, decoder.progress, "training")
+    models, scores, chosen = [], [], []
+    n_threads = torch.get_num_threads()
+    # On matrices this small threads cost more than they bring.
+    torch.set_num_threads(1)
+    with bar as tick, contextlib.ExitStack() as last:
+        last.callback(torch.set_num_threads, n_threads)
+        for k in range(decoder.n_seeds):
+            for p, outputs in enumerate(parts):
+                own = derived_seed(seed, k, *([p] if len(parts) > 1 else [])) % (2**31)
+                folder = None
+                if decoder.checkpoint is not None:
+                    folder = Path(decoder.checkpoint) / f"seed_{k}_part_{p}"
+                with warnings.catch_warnings():
+                    # The schedule ends the training; its worth is measured on held-out bins.
+                    warnings.simplefilter("ignore", ConvergenceWarning)
+                    result = fit(
+                        _model(decoder, bins, len(outputs), own),
+                        (data[0], data[1][..., outputs], data[2][..., outputs]),
+                        validation=(
+                            watched[0],
+                            watched[1][..., outputs],
+                            watched[2][..., outputs],
+                        ),
+                        max_epochs=n_epochs,
+                        patience=n_epochs,
+                        optimizer="adam",
+                        objective=objective,
+                        learning_rate=decoder.learning_rate,
+                        weight_decay=decoder.weight_decay,
+                        batch_size=min(BATCH, len(data[0])),
+                        rng=own,
+                        refine=False,
+                        intervals=False,
+                        checkpoint=folder,
+                        resume=folder is not None,
+                        progress=lambda done, total: tick(),
+                    )
+                models.append(result.model)
+                chosen.append(int(np.nanargmin(result.history["validation_loss"].values)) + 1)
+            alone = _predicted(decoder, models[-len(parts) :], stretches, test)[0]
+            scores.append(decoder._score_of(bins, alone))
+    held_out, _, machine = _predicted(decoder, models, stretches, test)
+    # Where the networks disagree by more than they usually err, the interval is wider.
+    away = np.ones(1)
+    if bins.targets is not None and objective == "gaussian":
+        away = held_out[test] - bins.targets[test]
+    machine.arrays["floor"][:] = np.sqrt(np.nanmean(np.square(away), axis=0))
+    held_out, spread, machine = _predicted(decoder, models, stretches, test, machine)
+    decoder.seed_scores_ = xr.DataArray(
+        scores, dims="seed", attrs={"units": "1", "long_name": "score on held-out bins"}
+    )
+    if decoder.cell == "leaky":
+        tau = np.stack([m.tau.detach().double().numpy() for m in models])
+        tau = tau.reshape(decoder.n_seeds, -1)
+        decoder.tau_ = xr.DataArray(tau, dims=("seed", "hidden"), attrs={"units": "s"})
+    settled = {"epochs": n_epochs, "best_epochs": chosen}
+    return Learned(machine, preparation, held_out, spread, settled)
+
+
+def _with_targets(stretches: Sequence[Stretch], targets: NDArray[np.float64]) -> list[Stretch]:
+    out, begin = [], 0
+    for s in stretches:
+        end = begin + len(s.features)
+        out.append(Stretch(s.features, s.counts, targets[begin:end]))
+        begin = end
+    return out
+
+
+def held_out_rows(
+    known: NDArray[np.bool_], decoder: Any
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of training, rows on which the best weights are chosen, and rows that are scored.
+
+    What is held out lies in stretches over all rows with a target; of these the first, third, ...
+    choose and the others are scored, since errors on bins that chose are too small.
+    """
+    rows = np.flatnonzero(known)
+    n = len(rows)
+    parts = min(N_HELD_OUT, max(2, int(n * decoder.validation_fraction) // decoder.window))
+    length = max(1, round(n * decoder.validation_fraction / parts))
+    held = np.zeros((2, len(known)), dtype=bool)
+    for k in range(parts):
+        end = round(n * (k + 1) / parts)
+        held[k % 2, rows[max(0, end - length)] : rows[end - 1] + 1] = True
+    return np.flatnonzero(~held.any(axis=0)), np.flatnonzero(held[0]), np.flatnonzero(held[1])
+
+
+def _windows(
+    stretches: Sequence[Stretch], window: int, *, stride: bool = False
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+    """Cut (window, bin, ...) with a mask; what only warms up, is padding or unknown is masked.
+
+    With `stride` the stretches are laid out whole, padded to one length.
+    """
+    longest = max(len(s.features) for s in stretches)
+    size = longest if stride else min(window, longest)
+    warm = int(WARM_UP * size)
+    inputs, targets, masks = [], [], []
+    for s in stretches:
+        n = len(s.features)
+        begins = [0] if stride else list(range(0, max(n - warm, 1), max(size - warm, 1)))
+        for a in begins:
+            x = np.zeros((size, s.features.shape[1]))
+            y = np.zeros((size, s.targets.shape[1]))
+            m = np.zeros(y.shape, bool)
+            b = min(a + size, n)
+            x[: b - a], y[: b - a] = s.features[a:b], s.targets[a:b]
+            m[: b - a] = np.isfinite(s.targets[a:b])
+            if a:
+                m[:warm] = False
+            if m.any():
+                inputs.append(x)
+                targets.append(np.nan_to_num(y))
+                masks.append(m)
+    if not inputs:
+        raise DataError(
+            "No training window holds a bin with a target",
+            "Targets that are known were needed",
+            "Check the targets for NaN",
+        )
+    return np.stack(inputs), np.stack(targets), np.stack(masks)
+
+
+def _model(decoder: Any, bins: Bins, n_output: int, seed: int) -> Any:
+    from neurornn import models
+
+    n_input, n, dt = bins.counts.shape[1], decoder.n_hidden, decoder.bin_size
+    common = {"dt": dt, "dropout": decoder.dropout, "rng": seed}
+    if decoder.cell == "leaky":
+        tau = decoder.tau
+        if tau is None:
+            tau = np.geomspace(dt, max(1.0, 20 * dt), n)
+        model = models.LeakyRNN(n_input, n, n_output, tau=tau, **common)
+    else:
+        kind = models.GRU if decoder.cell == "gru" else models.LSTM
+        model = kind(n_input, n, n_output, tau=decoder.tau, **common)
+    model.input_dropout = models.UnitDropout(decoder.unit_dropout)
+    return model
+
+
+def _predicted(
+    decoder: Any,
+    models: Sequence[Any],
+    stretches: Sequence[Stretch],
+    rows: NDArray[np.intp],
+    machine: Machine | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Machine]:
+    """Outputs and spreads of the mean of some networks on some rows, and their machine.
+
+    NaN, and 1, elsewhere.
+    """
+    machine = decoder._machine_of(models) if machine is None else machine
+    out = np.full((sum(len(s.features) for s in stretches), machine.n_outputs), np.nan)
+    spread = np.ones_like(out)
+    out[rows], spread[rows] = run_machine(machine, cut(stretches, rows))
+    return out, spread, machine
+
+
+def machine_arrays(
+    models: Sequence[Any],
+    scale: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    silent: NDArray[np.float64] | None = None,
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Weights of trained networks for the machine, read-out in the unit of the target.
+
+    Parameters
+    ----------
+    models : trained alike.
+    scale, centre : (output,), sd and mean of the targets.
+    silent : (unit,), features of a bin without a spike
+        What the network is fed then is part of the bias, so that the rows of the weights of
+        silent units need not be read.
+    """
+    kind = type(models[0]).__name__
+    parts = [_leaky_arrays(m) if kind == "LeakyRNN" else _gated_arrays(m) for m in models]
+    origin = np.zeros(models[0].n_input) if silent is None else silent
+    for part in parts:
+        bias = part["input_bias" if "input_bias" in part else "bias"]
+        bias += (origin @ part["input_weight"].astype(np.float64)).astype(np.float32)
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.stack([p[name] for p in parts]) for name in parts[0]
+    }
+    arrays["origin"] = origin
+    n_out, n_read = len(scale), models[0].n_output
+    arrays["out_weight"] = np.zeros((len(models), n_out, models[0].n_hidden))
+    arrays["out_bias"] = np.zeros((len(models), n_out))
+    for k, m in enumerate(models):
+        outputs = slice(None) if n_read == n_out else [k % n_out]
+        weight, bias = (p.detach().double().numpy() for p in (m.output_weight, m.output_bias))
+        arrays["out_weight"][k, outputs] = weight * scale[outputs, None]
+        arrays["out_bias"][k, outputs] = bias * scale[outputs] + centre[outputs]
+    arrays["floor"] = np.ones(n_out)
+    settings: dict[str, Any] = {
+        "cell": {"GRU": "gru", "LSTM": "lstm"}.get(kind, "leaky"),
+        "n_own": 1 if n_read == n_out else n_out,
+    }
+    if kind == "LeakyRNN":
+        settings |= {
+            "nonlinearity": models[0].nonlinearity,
+            "current": models[0].form == "current",
+            "substeps": models[0].substeps,
+        }
+    return arrays, settings
+
+
+def _gated_arrays(model: Any) -> dict[str, NDArray[np.float32]]:
+    layer = model.layers[0]
+    w = {n: getattr(layer, f"{n}_l0").detach().float().numpy()
+         for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}  # fmt: skip
+    n_gates = 3 if type(model).__name__ == "GRU" else 4
+    arrays = {
+        "input_weight": gate_blocks(w["weight_ih"], n_gates),
+        "hidden_weight": gate_blocks(w["weight_hh"], n_gates),
+    }
+    if n_gates == 3:
+        arrays["input_bias"] = gate_blocks(w["bias_ih"], 3)
+        arrays["hidden_bias"] = gate_blocks(w["bias_hh"], 3)
+    else:
+        arrays["bias"] = gate_blocks(w["bias_ih"] + w["bias_hh"], 4)
+    return arrays
+
+
+def _leaky_arrays(model: Any) -> dict[str, NDArray[np.float32]]:
+    weights = model.weights()
+    n = model.n_hidden
+    across = np.zeros((n, n), np.float32)
+    if weights is not None:
+        across = weights.detach().float().numpy()
+    return {
+        "input_weight": widened(
+            np.ascontiguousarray(model.input_weight.detach().float().numpy().T)
+        ),
+        "hidden_weight": widened(np.ascontiguousarray(across.T)),
+        "bias": widened(model.bias.detach().float().numpy()[None])[0],
+        "alpha": model.alpha().detach().float().numpy(),
+    }
