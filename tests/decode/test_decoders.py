@@ -37,7 +37,10 @@ def test_the_truth_comes_back(bench):
     # What was said of held-out blocks of the training holds for fresh bins.
     p = bench.decoder.parameters_
     told = float(p["accuracy"]) if bench.labelled else float(p["r2"].mean())
-    assert score == pytest.approx(told, abs=0.13)
+    # Filters are scored on all bins in turn, networks on a twentieth: two or so stretches, each
+    # with a handful of independent movements.
+    nets = bench.name in ("leaky", "gru", "lstm", "classifier")
+    assert score == pytest.approx(told, abs=0.25 if nets else 0.13)
 
 
 @pytest.mark.parametrize("name", [n for n in REACHED if n not in ("target", "classifier")])
@@ -211,12 +214,15 @@ def test_a_lost_bin_is_lost_when_its_turn_comes(rng, lag):
     z = (z - p["centre"]) / p["scale"]
     a, w, h, r = decoder.transition_, decoder.process_, decoder.observation_, decoder.noise_
     start, out = decoder._machine.arrays, []
-    state, s = np.zeros(2), start["first_covariance"]
+    state, s = start["first_mean"], start["first_covariance"]
     for t in range(1000):
-        state, s = a @ state, a @ s @ a.T + w
+        state, s = a @ state + decoder.offset_, a @ s @ a.T + w
         if t >= lag and not lost[t - lag]:
             gain = s @ h.T @ np.linalg.inv(h @ s @ h.T + r)
-            state, s = state + gain @ (z[t - lag] - h @ state), s - gain @ h @ s
+            state, s = (
+                state + gain @ (z[t - lag] - decoder.baseline_ - h @ state),
+                s - gain @ h @ s,
+            )
         out.append(start["read"] @ state + start["bias"])
     np.testing.assert_allclose(found, out, rtol=1e-7, atol=1e-8)
 
