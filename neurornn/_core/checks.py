@@ -1,6 +1,7 @@
 """One checker for the whole package, so that the same mistake reads the same everywhere."""
 
 import warnings
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -390,7 +391,8 @@ def _from_labelled(
 
 def check_count(value: Any, name: str) -> int:
     """Return a whole number of at least 1, or raise."""
-    if isinstance(value, int | float) and int(value) == value and value >= 1:
+    is_number = isinstance(value, Integral | float | np.floating) and not isinstance(value, bool)
+    if is_number and 1 <= value < np.inf and int(value) == value:
         return int(value)
     raise DataError(
         f"{name} is {value!r}", "A whole number of at least 1 was needed", "Check the sizes"
