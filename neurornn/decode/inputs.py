@@ -28,6 +28,7 @@ class Bins(NamedTuple):
     unit : (unit,), labels.
     output : (output,), labels.
     units : unit of the outputs, as a symbol; where they differ one per output, with commas.
+    units_named, outputs_named : whether units and outputs came with labels of their own.
     """
 
     counts: NDArray[np.float64]
@@ -36,6 +37,8 @@ class Bins(NamedTuple):
     unit: NDArray[Any]
     output: NDArray[Any]
     units: str
+    units_named: bool = False
+    outputs_named: bool = False
 
     @property
     def stretches(self) -> list[slice]:
@@ -59,7 +62,8 @@ def as_bins(
     Parameters
     ----------
     counts : (time, unit), (trial, time, unit), list of (time, unit), or DataArray of these dims
-        A ``mask (trial, time)`` coordinate drops bins, a gap in ``time`` is a join.
+        A ``mask (trial, time)`` coordinate drops bins, a gap in ``time`` is a join. The columns
+        of a pandas DataFrame name the units, but for a plain range of numbers.
     targets : the same with outputs in place of units; (time,) for one; None for prediction.
         The unit is read from ``attrs["units"]`` of a DataArray, or per output from its coordinate
         ``output_units (output)``.
@@ -82,7 +86,7 @@ def as_bins(
             )
         return _joined(counts, targets, bin_size=bin_size, signal=signal, labelled=labelled)
     _check_clock(counts, bin_size)
-    unit, output, units = _labels(counts), _labels(targets), ""
+    unit, output, units = _labels(counts, "unit"), _labels(targets, "output"), ""
     if isinstance(targets, xr.DataArray):
         units = units_of(targets)
     if isinstance(counts, xr.DataArray):
@@ -137,6 +141,8 @@ def as_bins(
         np.arange(n_units) if unit is None else unit,
         np.arange(1 if y is None or y.ndim == 1 else y.shape[1]) if output is None else output,
         units,
+        unit is not None,
+        output is not None,
     )
 
 
@@ -157,7 +163,7 @@ def _as_targets(targets: Any, labelled: bool) -> NDArray[Any]:
                 "Leave those bins out with a mask or as a gap between trials, or give them a "
                 "label of their own such as 'none'",
             )
-        return labels
+        return _of_one_kind(labels, "targets")
     return _numbers(targets, "targets")
 
 
@@ -255,13 +261,37 @@ def _turned_back(counts: Any) -> NDArray[np.bool_]:
     return back
 
 
-def _labels(array: Any) -> NDArray[Any] | None:
+def _labels(array: Any, name: str) -> NDArray[Any] | None:
     if not isinstance(array, xr.DataArray):
-        return None
+        # A DataFrame of pandas, which need not be installed.
+        columns = getattr(array, "columns", None)
+        if columns is None or type(columns).__name__ == "RangeIndex":
+            return None
+        return _of_one_kind(np.asarray(columns), name)
     rest = [d for d in array.dims if d not in ("trial", "time")]
     if len(rest) == 1 and rest[0] in array.coords:
-        return np.asarray(array[rest[0]].values)
+        return _of_one_kind(np.asarray(array[rest[0]].values), name)
     return None
+
+
+def _of_one_kind(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Labels as text, whole numbers, floats or truth values, which a file gives back as such."""
+    if labels.dtype.kind in "biufU":
+        return labels
+    flat = labels.ravel().tolist()
+    for kinds in ((str,), (bool, np.bool_), (int, np.integer), (float, np.floating)):
+        alike = labels.dtype.kind in "OT" and all(isinstance(x, kinds) for x in flat)
+        if alike and not (kinds[0] is int and any(isinstance(x, bool) for x in flat)):
+            plain = np.array(flat).reshape(labels.shape)
+            if plain.dtype.kind in "biufU":
+                return plain
+    what = ", ".join(sorted({type(x).__name__ for x in flat}))
+    raise DataError(
+        f"The labels of {name} are {labels.dtype}, for example {flat[0]!r} ({what})",
+        "Labels of one kind that a file can keep were needed: text, whole numbers, numbers or "
+        "truth values",
+        "Convert them, for example [str(label) for label in labels]",
+    )
 
 
 def _numbers(values: Any, name: str) -> NDArray[Any]:
@@ -400,8 +430,9 @@ def same_units(fitted: NDArray[Any], given: Bins, labelled: bool) -> None:
     Parameters
     ----------
     fitted : (unit,), labels of the units of the fit.
-    given : what came. labelled : it came with labels.
+    given : what came. labelled : it came with labels, as `given` may say itself.
     """
+    labelled = labelled or given.units_named
     check_unit_labels(fitted, given.counts.shape[1], given.unit if labelled else None)
 
 
