@@ -1,6 +1,6 @@
 """Naive Bayes with a memory: spike counts to place, or to one of several targets."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,14 @@ from neurornn._core.errors import DataError
 from neurornn._core.status import Status
 from neurornn.decode.base import Decoder, Learned, MovementDecoder, Stretch, cut, run_machine
 from neurornn.decode.inputs import Bins
-from neurornn.decode.machines import PosteriorMachine
+from neurornn.decode.machines import Machine, PosteriorMachine
 from neurornn.decode.wiener import mean_r2
 
 #: Widths of the smoothing of rate maps that are tried, cells.
 WIDTHS = (0.7, 1.0, 1.5, 2.0, 3.0, 4.0)
 #: Cells along the longer side of the room.
 CELLS_ACROSS = 40
-#: Seconds at the unit's mean rate that are added to every place or target.
+#: Seconds at the unit's mean rate that are added to every target.
 PRIOR_SECONDS = 0.5
 #: Chance of a jump to any place in a bin.
 JUMP = 1e-4
@@ -57,8 +57,9 @@ class PlaceDecoder(MovementDecoder):
     -----
     Counts are Poisson with the rate of the map at the animal's place, independent of each other
     given the place; the place takes a Gaussian step in each bin, as wide as in the training data,
-    among the places that were visited. Map and occupancy are smoothed alike and half a second of
-    the unit's mean rate is added everywhere.
+    among the places that were visited. Map and occupancy are smoothed alike, and one bin at the
+    unit's mean rate is added at every place, smoothed like a bin that was spent there. A unit
+    without a spike in training has a flat map: it says nothing of the place.
 
     References
     ----------
@@ -135,19 +136,20 @@ class PlaceDecoder(MovementDecoder):
         assert best is not None
         _, width, held_out, spread = best
         machine = self._machine_of(room, bins, stretches, np.arange(len(bins.counts)), width)
-        self.maps_ = xr.DataArray(
-            machine.arrays["expected"] / self.bin_size,
-            dims=("unit", "place"),
-            coords={
-                "unit": bins.unit,
-                **{
-                    f"{axis}_position": ("place", at)
-                    for axis, at in zip("xyz", machine.arrays["values"].T, strict=False)
-                },
-            },
-            attrs={"units": "Hz", "long_name": "firing rate"},
-        )
+        self.maps_ = self._maps_of(machine)
         return Learned(machine, preparation, held_out, spread, {"map_width": width})
+
+    def _maps_of(self, machine: Machine) -> xr.DataArray:
+        coords: dict[Hashable, Any] = {"unit": self.units_}
+        for axis, at in zip("xyz", machine.arrays["values"].T, strict=False):
+            coords[f"{axis}_position"] = ("place", at)
+        return _rates(machine, self.bin_size, "place", coords)
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Any:
+        self = super()._from_saved(content)
+        self.maps_ = self._maps_of(self._machine)
+        return self
 
     def _machine_of(
         self,
@@ -227,9 +229,13 @@ class _Room:
                 ndimage.gaussian_filter(x.reshape(self.shape), sd, mode="constant").ravel()[places]
                 for x in (spikes, here)
             ]
-            mean = max(float(spikes.sum()) / max(float(here.sum()), 1.0), 1e-6)
-            # In bins, of which a smoothed map holds as many as one bin spreads over cells.
+            mean = float(spikes.sum()) / max(float(here.sum()), 1.0)
+            # One bin, of which a smoothed map holds as much as one bin spreads over cells.
             share = 1.0 / (2 * sd * np.sqrt(np.pi)) ** len(self.shape)
+            if not spikes.any():
+                # Over unequal occupancies even nothing is no flat map.
+                expected[i] = 0.0
+                continue
             expected[i] = (over[0] + share * mean) / (over[1] + share)
         return places, np.maximum(expected, 1e-9)
 
@@ -252,6 +258,18 @@ class _Room:
         return starts, sources, flat / leaving[sources]
 
 
+def _rates(
+    machine: Machine, bin_size: float, dim: str, coords: Mapping[Hashable, Any]
+) -> xr.DataArray:
+    """Rates behind the likelihood of a machine, (unit, `dim`), Hz."""
+    return xr.DataArray(
+        machine.arrays["expected"] / bin_size,
+        dims=("unit", dim),
+        coords=coords,
+        attrs={"units": "Hz", "long_name": "firing rate"},
+    )
+
+
 def _only_counts(decoder: Decoder) -> None:
     if decoder.signal != "counts" or decoder.smoothing or decoder.adaptation_tau is not None:
         raise DataError(
@@ -263,7 +281,10 @@ def _only_counts(decoder: Decoder) -> None:
 
 
 class LabelDecoder(ClassifierMixin, Decoder):
-    """Base of decoders of labels; the outputs of a stream are chances, one per class."""
+    """Base of decoders of labels; the outputs of a stream are chances, one per class.
+
+    A chance has no error of its own: ``sd`` and ``interval`` of such a stream are NaN.
+    """
 
     _labelled = True
 
@@ -336,7 +357,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
         loss = -np.log(np.maximum(chances[np.arange(len(codes)), codes], 1e-12))
         n = len(self.classes_)
         own = [right[codes == k].mean() if (codes == k).any() else np.nan for k in range(n)]
-        self._rms, self._reach = np.ones(n), np.full(n, np.inf)
+        self._rms, self._reach = np.full(n, np.nan), np.full(n, np.nan)
         self._growth, self._usual = np.zeros(n), np.stack([np.zeros(n), np.ones(n)])
         self.chosen_ = learned.chosen
         how = self._held_out_how()
@@ -368,6 +389,8 @@ class LabelDecoder(ClassifierMixin, Decoder):
     def _from_saved(cls, content: Any) -> Any:
         self = super()._from_saved(content)
         self.classes_ = self.outputs_
+        # Older files hold numbers here.
+        self._rms, self._reach = (np.full(len(self.classes_), np.nan) for _ in range(2))
         return self
 
 
@@ -438,15 +461,21 @@ class TargetDecoder(LabelDecoder):
                 machine = self._machine_of(bins, train)
                 held_out[test] = run_machine(machine, cut(stretches, test))[0]
         machine = self._machine_of(bins, everything)
-        self.rates_ = xr.DataArray(
-            machine.arrays["expected"] / self.bin_size,
-            dims=("unit", "target"),
-            coords={"unit": bins.unit, "target": self.classes_},
-            attrs={"units": "Hz", "long_name": "firing rate"},
-        )
+        self.rates_ = self._rates_of(machine)
         n = len(self.classes_)
         chosen = {"switching": machine.settings["jump"] * (n - 1) / n}
         return Learned(machine, preparation, held_out, np.ones_like(held_out), chosen)
+
+    def _rates_of(self, machine: Machine) -> xr.DataArray:
+        return _rates(
+            machine, self.bin_size, "target", {"unit": self.units_, "target": self.classes_}
+        )
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Any:
+        self = super()._from_saved(content)
+        self.rates_ = self._rates_of(self._machine)
+        return self
 
     def _given_switching(self) -> float:
         given = self.switching
