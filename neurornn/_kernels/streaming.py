@@ -102,8 +102,10 @@ def prepare_bin(
     watched : (5, unit)
         Bins without a spike so far, bins at one same count so far, the count before, running mean
         of the size of the feature, bins so far in which it was not recorded; replaced.
-    limits : (3, unit)
-        Longest silence, longest stay at one count, largest running mean that are believed.
+    limits : (5, unit)
+        Longest silence, longest stay at one count, largest running mean that are believed; the
+        size that a feature is cut to, its count being NaN from there on; the largest inverse sd
+        that is followed.
     verdict : (unit,), `LIVE`, `SILENT`, ...; replaced, but for `DROPPED`, which stays.
     fill : (unit, unit)
         Expected feature of a unit that is not live from those of the others, or (0, 0) for 0.
@@ -113,7 +115,8 @@ def prepare_bin(
 
     Returns
     -------
-    n_changed : verdicts that changed. n_invalid : counts below `lowest` or infinite.
+    n_changed : verdicts that changed.
+    n_invalid : counts below `lowest` or infinite, or so large that their feature is infinite.
     """
     n, n_changed, n_invalid, n_missing, n_out = len(counts), 0, 0, 0, 0
     for i in range(n):
@@ -124,7 +127,12 @@ def prepare_bin(
         n_missing += 1 if counts[i] != counts[i] else 0
     transform_counts(counts, power, features)
     for i in range(n):
-        features[i] = (features[i] - centre[i]) * inverse[i]
+        z = (features[i] - centre[i]) * inverse[i]
+        endless = abs(z) == np.inf
+        n_invalid += 1 if endless else 0
+        n_missing += 1 if endless else 0
+        counts[i] = np.nan if endless else counts[i]
+        features[i] = np.nan if endless else z
     if watch_pace > 0:
         n_changed, n_out = watch_units(
             counts, features, watched[0], watched[1], watched[2], watched[3], watched[4], limits,
@@ -133,11 +141,17 @@ def prepare_bin(
     else:
         for i in range(n):
             n_out += 1 if verdict[i] != LIVE else 0
+    for i in range(n):
+        z, most = features[i], limits[3, i]
+        # No likelihood is that of a count like this.
+        counts[i] = np.nan if abs(z) > most else counts[i]
+        z = most if z > most else z
+        features[i] = -most if z < -most else z
     if pace > 0:
-        follow_units(features, verdict, pace, centre, inverse)
+        follow_units(features, verdict, pace, limits[4], centre, inverse)
     if n_missing or n_out:
         for i in range(n):
-            kept = (counts[i] == counts[i]) & (verdict[i] == LIVE)
+            kept = (features[i] == features[i]) & (verdict[i] == LIVE)
             features[i] = features[i] if kept else 0.0
     # A verdict that changed in this bin has no stand-in yet: the caller makes one and fills.
     if n_out and not n_changed:
@@ -148,15 +162,21 @@ def prepare_bin(
 
 
 @njit(**_LOOPS)
-def follow_units(features, verdict, pace, centre, inverse):
-    """Move mean and variance of live units a little towards this bin."""
+def follow_units(features, verdict, pace, largest, centre, inverse):
+    """Move mean and variance of live and noisy units a little towards this bin.
+
+    A noisy one is followed because its noise may be what was followed before: the sd shrinks in a
+    long pause, and the first spikes after it are large in such an sd. `largest` (unit,) is the
+    inverse sd that is not exceeded.
+    """
     for i in range(len(features)):
         z = features[i]
-        if verdict[i] != LIVE or inverse[i] == 0 or np.isnan(z):
+        followed = verdict[i] == LIVE or verdict[i] == NOISY
+        if not followed or inverse[i] == 0 or np.isnan(z):
             continue
         sd = 1 / inverse[i]
         centre[i] += pace * z * sd
-        inverse[i] = 1 / (sd * np.sqrt(max(1 + pace * (z * z - 1), 1e-6)))
+        inverse[i] = min(1 / (sd * np.sqrt(max(1 + pace * (z * z - 1), 1e-6))), largest[i])
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})

@@ -261,7 +261,7 @@ class NetworkMachine(Machine):
             )  # fmt: skip
             self._kernel = leaky_bin
         fixed = tuple(a[k] for k in ("origin", *names, "out_weight", "out_bias"))
-        self._variance = np.zeros(self.n_outputs)
+        self.state["variance"] = self._variance = np.zeros(self.n_outputs)
         n_own = int(self.settings.get("n_own", 1))
         self._given = (*fixed, *work, n_own, self.out, self._variance)
 
@@ -272,7 +272,6 @@ class NetworkMachine(Machine):
         n_own = int(self.settings.get("n_own", 1))
         # Of members that read one output each, the others' biases are 0.
         self.out[:] = n_own * self.arrays["out_bias"].mean(axis=0)
-        self._variance[:] = 0.0
 
     def step(
         self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool

@@ -20,6 +20,8 @@ from neurornn.io.headers import plain
 from neurornn.io.saved import Saved, read_saved
 
 COUNTERS = ("bins", "missing", "late", "duplicated", "invalid", "changed_units", "restarts")
+#: Kinds of streams of which one has run in this process: their first step is not slow.
+_WARM: set[tuple[str, ...]] = set()
 
 
 class Stream(Saved):
@@ -36,15 +38,17 @@ class Stream(Saved):
     output : (output,), of the last bin; a view that the next step overwrites.
     counters : dict
         ``bins`` that the decoder stepped through, and what went wrong: ``missing`` bins, stepped
-        over or skipped; ``late`` and ``duplicated`` bins that were not taken; ``invalid`` counts
-        (negative, infinite) taken as missing; ``changed_units`` verdicts of the watch;
-        ``restarts`` after a long gap or a clock that was set back.
+        over or skipped; ``late`` and ``duplicated`` bins that were not taken, a bin with a stray
+        number among the late ones; ``invalid`` counts (negative, infinite) taken as missing;
+        ``changed_units`` verdicts of the watch; ``restarts`` after a long gap or a clock that was
+        set back.
 
     Notes
     -----
     ``predict`` of the decoder runs this same stream over the recording, so that the two agree bit
-    for bit. A step writes into arrays that were made at the start. Only the bin in which the watch
-    finds a unit dead takes longer (a linear system of the size of the units is solved).
+    for bit. A step writes into arrays that were made at the start. Only a bin in which the watch
+    finds a unit dead takes longer (a linear system of the size of the units is solved, at most
+    once in a second; a unit that is found in between stands at its mean till then).
 
     Examples
     --------
@@ -74,8 +78,25 @@ class Stream(Saved):
         self._counted = [0] * len(COUNTERS)
         # Number of the bin that is awaited; -1 where none has come with a number.
         self._next = -1
+        # Number that was on no clock that is known; -1 where the last one was.
+        self._stray = -1
         self.output = machine.out
         self._out_shape = machine.out.shape
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Run what a step may need once in a process: it is loaded when it is first called."""
+        p, machine = self._preparation, self._machine
+        how = (str(machine.settings.get("cell")), str(p.settings["stand_in"]))
+        kind = (machine.kind, *how, str(p.settings["smoothing"] > 0))
+        if kind in _WARM:
+            return
+        _WARM.add(kind)
+        twin = self.copy()
+        p.first_units(4).warm_up()
+        twin.step(p.typical)
+        twin.step(None)
+        _ = twin.sd
 
     def step(
         self,
@@ -95,7 +116,8 @@ class Stream(Saved):
         index : number of the bin on the rig's clock; without it the bin is the next one
             Bins that were skipped are stepped over as missing; one that comes twice or too late is
             counted, not taken, and the last output is returned. After a gap of more than 5 s, or
-            where the clock was set back by more, the decoder starts anew.
+            where the clock was set back by more, the decoder starts anew with the second bin on
+            the new clock; the first, which may be a stray number, is counted as late.
 
         Returns
         -------
@@ -160,7 +182,7 @@ class Stream(Saved):
             )
         awaited = self._next
         if awaited >= 0:
-            longest = round(self.description["max_gap"] / self.bin_size)
+            longest = max(round(self.description["max_gap"] / self.bin_size), 1)
             gap = int(index) - awaited
             if -longest <= gap < 0:
                 self._counted[3 if gap == -1 else 2] += 1
@@ -168,13 +190,17 @@ class Stream(Saved):
             if 0 <= gap <= longest:
                 for _ in range(gap):
                     self._skip()
+            elif self._stray < 0 or not 1 <= int(index) - self._stray <= longest:
+                self._stray = int(index)
+                self._counted[2] += 1
+                return False
             else:
                 # A clock that was set back would leave every bin to come too late.
-                self._counted[1] += max(gap, 0)
+                self._counted[1] += max(gap - 1, 0)
                 self._counted[6] += 1
                 self._machine.reset()
                 self._preparation.reset(units=False)
-        self._next = int(index) + 1
+        self._next, self._stray = int(index) + 1, -1
         return True
 
     def _as_row(self, counts: Any) -> NDArray[Any]:
@@ -269,7 +295,7 @@ class Stream(Saved):
 
         Root mean square of the error on held-out blocks, in proportion to what the decoder itself
         thinks of its error (Kalman, place, networks that disagree) and to how the errors of those
-        blocks grew with the size of the output.
+        blocks grew with the size of the output. NaN for the chances of labels, which have none.
         """
         return self._rms * self._spread()
 
@@ -281,7 +307,10 @@ class Stream(Saved):
 
     @property
     def interval(self) -> NDArray[np.float64]:
-        """Predictive interval of the last output, (output, 2), conformal on held-out blocks."""
+        """Predictive interval of the last output, (output, 2), conformal on held-out blocks.
+
+        NaN for the chances of labels.
+        """
         half = self._reach * self._spread()
         return np.stack([self.output - half, self.output + half], axis=1)
 
@@ -344,7 +373,7 @@ class Stream(Saved):
         """
         self._machine.reset()
         self._preparation.reset(units=units)
-        self._next = -1
+        self._next = self._stray = -1
 
     def latency(self, counts: ArrayLike | None = None, *, n_steps: int = 100_000) -> xr.Dataset:
         """Time steps of a copy of this stream.
@@ -352,7 +381,7 @@ class Stream(Saved):
         Parameters
         ----------
         counts : (time, unit)
-            What is fed, over and over; the means of training by default.
+            What is fed, over and over; by default counts that are drawn as often as in training.
         n_steps : steps that are timed.
 
         Returns
@@ -362,9 +391,10 @@ class Stream(Saved):
             that does other things the last two are those of its scheduler.
         """
         twin = self.copy()
-        rows = np.zeros((1, self.n_units)) if counts is None else np.asarray(counts, dtype=float)
         if counts is None:
-            rows[0] = self._preparation.typical
+            rows = self._preparation.draw(min(n_steps, 1000), np.random.default_rng(0))
+        else:
+            rows = np.asarray(counts, dtype=float)
         out, taken = np.zeros(self.n_outputs), np.zeros(n_steps)
         clock = time.perf_counter
         for t in range(min(n_steps, 100)):
@@ -390,10 +420,25 @@ class Stream(Saved):
         twin._take_up(*self._memory())
         return twin
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Arrays of the state are parts of others, which a plain pickle would take apart.
+        machine, prepared = self._machine, self._preparation
+        return {
+            "machine": (machine.kind, machine.arrays, machine.settings),
+            "preparation": (prepared.arrays, prepared.settings),
+            "description": self.description,
+            "memory": self._memory(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        machine, prepared = make_machine(*state["machine"]), Preparation(*state["preparation"])
+        Stream.__init__(self, machine, prepared, state["description"])
+        self._take_up(*state["memory"])
+
     def _memory(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         own = {
             "counted": np.array(self._counted, np.int64),
-            "next": np.array([self._next], np.int64),
+            "next": np.array([self._next, self._stray], np.int64),
             "out": self._machine.out,
         }
         return self._machine.state, self._preparation.state, own
@@ -401,11 +446,13 @@ class Stream(Saved):
     def _take_up(
         self, machine: Mapping[str, Any], prepared: Mapping[str, Any], own: Mapping[str, Any]
     ) -> None:
+        # Files of before it was kept have no variance over networks.
         for name, values in self._machine.state.items():
-            values[...] = machine[name]
+            values[...] = machine.get(name, 0)
         self._preparation.restore(prepared)
         self._counted = [int(n) for n in own["counted"]]
         self._next = int(own["next"][0])
+        self._stray = int(own["next"][1]) if len(own["next"]) > 1 else -1
         self._machine.out[...] = own["out"]
 
     @property

@@ -155,7 +155,8 @@ def test_saved_in_the_middle_and_restored(bench, tmp_path):
     for other in (again, restored):
         assert np.array_equal(by_hand(other, rows[150:]), expected)
         assert other.counters == stream.counters
-        assert np.array_equal(other.interval, stream.interval)
+        # Chances of labels have none, NaN.
+        assert np.array_equal(other.interval, stream.interval, equal_nan=True)
         assert (other.units == stream.units).all()
         assert other.report() == stream.report()
     # And the decoder itself saved and loaded takes the state up.
@@ -363,14 +364,16 @@ def test_after_a_long_gap_or_a_clock_set_back_it_starts_anew(bench, index):
     for k in range(10):
         stream.step(rows[k], index=first + k)
     index = max(index, 0)
-    found = [stream.step(rows[20 + k], index=index + k) for k in range(10)]
+    # The first bin on another clock may carry a stray number: the second is believed.
+    assert np.array_equal(stream.step(rows[19], index=index), stream.output)
+    found = [stream.step(rows[20 + k], index=index + 1 + k) for k in range(10)]
     fresh = bench.decoder.stream()
     fresh.run(rows[:10])
     fresh.reset()
     assert np.array_equal(found, by_hand(fresh, rows[20:30]))
     assert stream.counters["restarts"] == 1 and stream.counters["bins"] == 20
     assert stream.counters["missing"] == (0 if first else index - 10)
-    assert stream.counters["late"] == 0
+    assert stream.counters["late"] == 1
 
 
 def test_a_gap_of_the_longest_kind_is_stepped_over(bench_of):
@@ -386,9 +389,13 @@ def test_one_corrupt_number_does_not_stop_the_stream(bench_of):
     stream = bench.decoder.stream()
     for k in [0, 1, 2, 2**40, 4, 5, 6, 7, 8, 9, 10, 11]:
         out = stream.step(bench.data.fresh_counts[k % 100], index=k)
-    fresh = bench.decoder.predict(bench.data.fresh_counts[4:12])
-    assert np.array_equal(out, fresh[-1])
-    assert stream.counters["restarts"] == 2
+    # As if that bin had not come: nothing is lost of what came before.
+    other = bench.decoder.stream()
+    for k in range(12):
+        expected = other.step(None if k == 3 else bench.data.fresh_counts[k])
+    assert np.array_equal(out, expected)
+    c = stream.counters
+    assert (c["restarts"], c["late"], c["missing"]) == (0, 1, 1)
 
 
 @pytest.mark.parametrize("index", [1.5, "7", -3, np.nan])
