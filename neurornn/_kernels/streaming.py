@@ -119,6 +119,7 @@ def prepare_bin(
     n_invalid : counts below `lowest` or infinite, or so large that their feature is infinite.
     """
     n, n_changed, n_invalid, n_missing, n_out = len(counts), 0, 0, 0, 0
+    n_large = 0
     for i in range(n):
         # An infinite count would stay in the state of a filter for ever.
         low = (counts[i] < lowest) | (abs(counts[i]) == np.inf)
@@ -128,11 +129,13 @@ def prepare_bin(
     transform_counts(counts, power, features)
     for i in range(n):
         z = (features[i] - centre[i]) * inverse[i]
-        endless = abs(z) == np.inf
-        n_invalid += 1 if endless else 0
-        n_missing += 1 if endless else 0
-        counts[i] = np.nan if endless else counts[i]
-        features[i] = np.nan if endless else z
+        n_large += 1 if abs(z) >= limits[3, i] else 0
+        features[i] = z
+    if n_large:
+        for i in range(n):
+            if abs(features[i]) == np.inf:
+                n_invalid, n_missing = n_invalid + 1, n_missing + 1
+                counts[i] = features[i] = np.nan
     if watch_pace > 0:
         n_changed, n_out = watch_units(
             counts, features, watched[0], watched[1], watched[2], watched[3], watched[4], limits,
@@ -141,12 +144,13 @@ def prepare_bin(
     else:
         for i in range(n):
             n_out += 1 if verdict[i] != LIVE else 0
-    for i in range(n):
-        z, most = features[i], limits[3, i]
-        # No likelihood is that of a count like this.
-        counts[i] = np.nan if abs(z) > most else counts[i]
-        z = most if z > most else z
-        features[i] = -most if z < -most else z
+    if n_large:
+        for i in range(n):
+            z, most = features[i], limits[3, i]
+            if abs(z) > most:
+                # No likelihood is that of a count like this.
+                counts[i] = np.nan
+                features[i] = most if z > 0 else -most
     if pace > 0:
         follow_units(features, verdict, pace, limits[4], centre, inverse)
     if n_missing or n_out:

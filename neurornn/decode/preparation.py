@@ -79,6 +79,8 @@ class Preparation:
         self._pause = round(FILL_PAUSE / (per_tau * WATCH_TAU)) if per_tau > 0 else 0
         limits = np.full((5, n), np.inf)
         limits[: len(self.arrays["limits"])] = self.arrays["limits"]
+        # Features of a unit without information are 0, which is no reason to look for large ones.
+        limits[3, self.arrays["scale"] == 0] = np.inf
         with np.errstate(divide="ignore"):
             limits[4] = 1 / (LEAST_SD * self.arrays["scale"])
         self._given = (
