@@ -76,9 +76,8 @@ def train_networks(
     preparation, stretches = decoder._prepared(bins, power)
     decoder._silent = preparation.silent
     stretches = _with_targets(stretches, targets)
-    train, choice, test = held_out_rows(np.asarray(np.isfinite(targets).all(axis=1)), decoder)
+    train, test = held_out_rows(np.asarray(np.isfinite(targets).all(axis=1)), decoder)
     data = _windows(cut(stretches, train), decoder.window)
-    watched = _windows(cut(stretches, choice), decoder.window, stride=True)
     seed = seed_of(decoder.rng)
     n_steps = -(-len(data[0]) // BATCH)
     n_epochs = max(EPOCHS, -(-LEAST_STEPS // n_steps))
@@ -88,7 +87,7 @@ def train_networks(
     n_out = targets.shape[1]
     parts = [[o] for o in range(n_out)] if decoder._apart else [list(range(n_out))]
     bar = progress_bar(decoder.n_seeds * len(parts) * n_epochs, 0, decoder.progress, "training")
-    models, scores, chosen = [], [], []
+    models, scores = [], []
     n_threads = torch.get_num_threads()
     # On matrices this small threads cost more than they bring.
     torch.set_num_threads(1)
@@ -106,13 +105,7 @@ def train_networks(
                     result = fit(
                         _model(decoder, bins, len(outputs), own),
                         (data[0], data[1][..., outputs], data[2][..., outputs]),
-                        validation=(
-                            watched[0],
-                            watched[1][..., outputs],
-                            watched[2][..., outputs],
-                        ),
                         max_epochs=n_epochs,
-                        patience=n_epochs,
                         optimizer="adam",
                         objective=objective,
                         learning_rate=decoder.learning_rate,
@@ -126,7 +119,6 @@ def train_networks(
                         progress=lambda done, total: tick(),
                     )
                 models.append(result.model)
-                chosen.append(int(np.nanargmin(result.history["validation_loss"].values)) + 1)
             alone = _predicted(decoder, models[-len(parts) :], stretches, test)[0]
             scores.append(decoder._score_of(bins, alone))
     held_out, _, machine = _predicted(decoder, models, stretches, test)
@@ -143,8 +135,7 @@ def train_networks(
         tau = np.stack([m.tau.detach().double().numpy() for m in models])
         tau = tau.reshape(decoder.n_seeds, -1)
         decoder.tau_ = xr.DataArray(tau, dims=("seed", "hidden"), attrs={"units": "s"})
-    settled = {"epochs": n_epochs, "best_epochs": chosen}
-    return Learned(machine, preparation, held_out, spread, settled)
+    return Learned(machine, preparation, held_out, spread, {"epochs": n_epochs})
 
 
 def _with_targets(stretches: Sequence[Stretch], targets: NDArray[np.float64]) -> list[Stretch]:
@@ -158,37 +149,34 @@ def _with_targets(stretches: Sequence[Stretch], targets: NDArray[np.float64]) ->
 
 def held_out_rows(
     known: NDArray[np.bool_], decoder: Any
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of training, rows on which the best weights are chosen, and rows that are scored.
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of training and rows held out, which lie in stretches over all rows with a target.
 
-    What is held out lies in stretches over all rows with a target; of these the first, third, ...
-    choose and the others are scored, since errors on bins that chose are too small.
+    Nothing is chosen on what is held out: the schedule ends the training. Weights that were best
+    there would look better than they are, and of few bins they are best by chance.
     """
     rows = np.flatnonzero(known)
     n = len(rows)
-    parts = min(N_HELD_OUT, max(2, int(n * decoder.validation_fraction) // decoder.window))
-    length = max(1, round(n * decoder.validation_fraction / parts))
-    held = np.zeros((2, len(known)), dtype=bool)
+    parts = min(N_HELD_OUT, max(1, int(n * decoder.validation_fraction) // decoder.window))
+    length = max(2, round(n * decoder.validation_fraction / parts))
+    held = np.zeros(len(known), dtype=bool)
     for k in range(parts):
         end = round(n * (k + 1) / parts)
-        held[k % 2, rows[max(0, end - length)] : rows[end - 1] + 1] = True
-    return np.flatnonzero(~held.any(axis=0)), np.flatnonzero(held[0]), np.flatnonzero(held[1])
+        held[rows[max(0, end - length)] : rows[end - 1] + 1] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def _windows(
-    stretches: Sequence[Stretch], window: int, *, stride: bool = False
+    stretches: Sequence[Stretch], window: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
-    """Cut (window, bin, ...) with a mask; what only warms up, is padding or unknown is masked.
-
-    With `stride` the stretches are laid out whole, padded to one length.
-    """
+    """Cut (window, bin, ...) with a mask; what only warms up, is padding or unknown is masked."""
     longest = max(len(s.features) for s in stretches)
-    size = longest if stride else min(window, longest)
+    size = min(window, longest)
     warm = int(WARM_UP * size)
     inputs, targets, masks = [], [], []
     for s in stretches:
         n = len(s.features)
-        begins = [0] if stride else list(range(0, max(n - warm, 1), max(size - warm, 1)))
+        begins = range(0, max(n - warm, 1), max(size - warm, 1))
         for a in begins:
             x = np.zeros((size, s.features.shape[1]))
             y = np.zeros((size, s.targets.shape[1]))

@@ -43,8 +43,7 @@ class RecurrentDecoder(MovementDecoder):
     power, signal, smoothing, adaptation_tau, watch, stand_in, confidence_level
         As for `WienerFilter`; no powers are tried.
     validation_fraction : of the bins, held out in a few stretches
-        On every other of them the best weights are chosen; on the rest errors are measured and
-        intervals calibrated.
+        Errors are measured and intervals calibrated there; nothing is chosen there.
     rng : int, Generator or None.
     checkpoint : path
         Folder in which every training is kept; a fit that was killed goes on from there.

@@ -153,7 +153,7 @@ def _track_rows() -> Iterator[list[str]]:
 
 
 DIRECTION_COLUMNS = [
-    "recurrent", "of x, y", "one network as it comes", "ridge", "ridge that knows it", "bins",
+    "one network", "of x, y", "with unit dropout", "ridge", "ridge that knows it", "bins",
     "gate",
 ]  # fmt: skip
 
@@ -164,7 +164,7 @@ def direction_rows() -> Iterator[list[str]]:
     R2 of both axes together (one less the summed squared error over the summed variance): along
     the reach there is much to tell and across it next to nothing, so that a mean over axes would
     be that of the noise. What is left of the training after a trial was taken out starts anew: no
-    history crosses it. The recurrent decoder has ``unit_dropout=0``: on the part before the test,
+    history crosses it. One recurrent network with ``unit_dropout=0``: on the part before the test,
     directions left out were decoded better without it (three directions, .80 against .66), while
     directions that are known are decoded better with it.
     """
@@ -180,7 +180,7 @@ def direction_rows() -> Iterator[list[str]]:
         scored = of_bin[cut:] == k
         truth = velocity[cut:][scored]
         guesses = []
-        carried = nr.decode.RecurrentDecoder(bin_size=0.1, rng=0, unit_dropout=0.0)
+        carried = recurrent(0.1, 0).set_params(n_seeds=1, unit_dropout=0.0)
         usual = recurrent(0.1, 0).set_params(n_seeds=1)
         for decoder in (carried, usual, nr.decode.RidgeDecoder(0.1)):
             decoder.fit(counts[kept], velocity[kept], trials=run)
