@@ -525,7 +525,7 @@ class MovementDecoder(Decoder):
                 "The outputs of the fit were needed, in their order",
                 "Pass (time, output) as at the fit",
             )
-        labelled = isinstance(targets, xr.DataArray) and bins.output.dtype.kind in "USO"
+        labelled = bins.outputs_named and np.asarray(bins.output).dtype.kind in "USO"
         if labelled and not np.array_equal(bins.output, self.outputs_):
             raise DataError(
                 f"The outputs of the targets are {bins.output.tolist()}, those of the fit "
