@@ -195,7 +195,7 @@ BAD_COUNTS = {
     "rates": (lambda c: c * 0.3, "rates"),
     "z-scores": (lambda c: c - c.mean(axis=0), "negative"),
     "negative": (lambda c: changed(c, -1), "negative"),
-    "infinite": (lambda c: changed(c, np.inf), "infinit"),
+    "infinite": (lambda c: changed(c, np.inf), "infinite"),
     "empty": (lambda c: c[:0], "empty"),
     "no units": (lambda c: c[:, :0], "empty"),
     "silence": (np.zeros_like, "No unit ever changes"),
