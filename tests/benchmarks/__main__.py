@@ -129,6 +129,11 @@ SECTIONS = {
         decoding.COLUMNS,
         decoding.rows,
     ),
+    "linear_track": (
+        "position of a rat on a linear track, 200 ms: the last 15 % from what comes before",
+        decoding.COLUMNS,
+        decoding.track_rows,
+    ),
     "left_out_direction": (
         "contdata95 velocity, one of eight directions left out of the training: R2 on its trials",
         decoding.DIRECTION_COLUMNS,
