@@ -198,13 +198,16 @@ def _in_batch(decoder, counts: np.ndarray) -> np.ndarray:
     z = (counts ** prepared.settings["power"] - prepared.arrays["centre"]) / prepared.arrays[
         "scale"
     ]
+    # A feature beyond what training knew is cut; to a likelihood its count is not recorded.
+    absurd = np.abs(z) > prepared.arrays["limits"][3]
+    z = np.clip(z, -prepared.arrays["limits"][3], prepared.arrays["limits"][3])
     if machine.kind in ("network", "chances"):
         out = _networks(a, machine.settings, z - a["origin"])
         if machine.kind == "network":
             return out
         return np.exp(out) / np.exp(out).sum(axis=1, keepdims=True)
     if machine.kind == "posterior":
-        return _posterior(a, machine.settings, counts)
+        return _posterior(a, machine.settings, counts, ~absurd)
     n_out = len(a["transition"]) if machine.kind == "kalman" else machine.n_outputs
     n_lags = len(a["weights"]) // n_out
     by_lag = a["weights"].reshape(n_lags, n_out, -1).transpose(0, 2, 1)[::-1]
@@ -234,13 +237,13 @@ def _kalman(a: dict, decoder, evidence: np.ndarray) -> np.ndarray:
     return out
 
 
-def _posterior(a: dict, settings: dict, counts: np.ndarray) -> np.ndarray:
+def _posterior(a: dict, settings: dict, counts: np.ndarray, known: np.ndarray) -> np.ndarray:
     n, jump = len(a["prior"]), settings["jump"]
     moves = np.zeros((n, n))
     for k in range(n):
         near = slice(a["starts"][k], a["starts"][k + 1])
         moves[k, a["sources"][near]] = a["chances"][near]
-    likely = counts @ a["log_rates"] - a["expected"].sum(axis=0)
+    likely = (counts * known) @ a["log_rates"] - known @ a["expected"]
     p, out = a["prior"], np.empty((len(counts), a["values"].shape[1]))
     for t, row in enumerate(likely):
         p = ((1 - jump) * moves @ p + jump / n) * np.exp(row - row.max())
