@@ -18,7 +18,7 @@ from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._kernels.streaming import POWERS
 from neurornn.data.splitters import BlockedSplit
-from neurornn.decode.inputs import Bins, as_bins, is_list_of_trials, n_dims, same_units, units_of
+from neurornn.decode.inputs import Bins, as_bins, is_list_of_trials, n_dims, same_units
 from neurornn.decode.machines import Machine, make_machine
 from neurornn.decode.preparation import (
     WATCH_TAU,
@@ -72,6 +72,8 @@ class Decoder(Reported, Saved, BaseEstimator):
 
     #: What the method is from, for `cite`.
     _papers: tuple[str, ...] = ()
+    #: How what stands in ``chosen_`` came about.
+    _settled = "chosen on held-out blocks"
     #: The targets are labels of classes.
     _labelled = False
     #: Whether a power of the counts may be taken for a feature.
@@ -406,21 +408,9 @@ class Decoder(Reported, Saved, BaseEstimator):
             return xr.DataArray(values, dims=dims, coords=coords, attrs=attrs)
         return values[:, 0] if self._one_output else values
 
-    def _check_unit_of(self, targets: Any) -> None:
-        """Refuse targets in another unit than at the fit."""
-        if not isinstance(targets, xr.DataArray) or not self.target_units_:
-            return
-        units = units_of(targets)
-        if units and units != self.target_units_:
-            raise UnitError(
-                f"The targets are in {units}, those of the fit in {self.target_units_}",
-                "Targets in the unit of the fit were needed",
-                "Convert them, and set attrs['units']",
-            )
-
     def _report_table(self) -> Table:
         chosen = ", ".join(f"{k} {_short(v)}" for k, v in self.chosen_.items())
-        notes = [f"chosen on held-out blocks: {chosen}"] if chosen else []
+        notes = [f"{self._settled}: {chosen}"] if chosen else []
         return parameters_table(
             self.parameters_,
             f"{type(self).__name__}: {self.n_features_in_} units, bins of {self.bin_size:g} s",
@@ -429,11 +419,11 @@ class Decoder(Reported, Saved, BaseEstimator):
 
     def _methods_sentence(self) -> str:
         chosen = ", ".join(f"{k} {_short(v)}" for k, v in self.chosen_.items())
-        held = f", {chosen} chosen on held-out blocks of time" if chosen else ""
+        held = f", {self._settled}: {chosen}" if chosen else ""
         return (
             f"A {type(self).__name__} decoded from {self.n_features_in_} units in bins of "
             f"{self.bin_size:g} s{held}; {100 * self.confidence_level:g} % predictive intervals "
-            "are conformal on such blocks"
+            "are conformal on held-out blocks of time"
         )
 
     def _citations(self) -> list[str]:
@@ -515,7 +505,6 @@ class MovementDecoder(Decoder):
         from sklearn.metrics import r2_score
 
         check_is_fitted(self, "parameters_")
-        self._check_unit_of(targets)
         bins = self._bins_of(counts, trials, targets)
         out, _ = self._run(bins, False)
         assert bins.targets is not None

@@ -450,6 +450,7 @@ class TargetDecoder(LabelDecoder):
         self.confidence_level = confidence_level
 
     _papers: tuple[str, ...] = ("Santhanam et al. 2006, doi:10.1038/nature04968",)
+    _settled = "set or read off the training labels"
 
     def _learn(self, bins: Bins) -> Learned:
         _only_counts(self)

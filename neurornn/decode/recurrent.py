@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -17,7 +18,49 @@ from neurornn.decode.place import LabelDecoder
 from neurornn.decode.wiener import mean_r2
 
 
-class RecurrentDecoder(MovementDecoder):
+class _Networks(Decoder):
+    """What recurrent decoders of numbers and of labels say of themselves, and keep in files."""
+
+    _settled = "set by the schedule of the training"
+    #: What one network is scored by.
+    _score_name: str
+
+    validation_fraction: float
+    cell: str
+
+    def _held_out_how(self) -> str:
+        return f"{100 * self.validation_fraction:g} % of the bins, held out in a few stretches"
+
+    def _report_table(self) -> Any:
+        table, s = super()._report_table(), self.seed_scores_.values
+        sd = f" +- {np.std(s, ddof=1):.3f}" if len(s) > 1 else ""
+        line = f"{self._score_name} of one network: {s.mean():.3f}{sd} ({len(s)} seeds)"
+        return replace(table, notes=[*table.notes, line])
+
+    def _plain_params(self) -> dict[str, Any]:
+        given = super()._plain_params()
+        rng = given["rng"] if isinstance(given["rng"], int) else None
+        return {**given, "rng": rng, "checkpoint": None, "progress": False}
+
+    def _to_saved(self) -> dict[str, Any]:
+        saved = super()._to_saved()
+        extra = {"seed_scores": self.seed_scores_}
+        if self.cell == "leaky":
+            extra["tau"] = self.tau_
+        saved["tables"]["seeds"] = xr.Dataset(extra)
+        return saved
+
+    @classmethod
+    def _from_saved(cls, content: Any) -> Self:
+        self = super()._from_saved(content)
+        seeds = content.tables["seeds"]
+        self.seed_scores_ = seeds["seed_scores"]
+        if "tau" in seeds:
+            self.tau_ = seeds["tau"]
+        return self
+
+
+class RecurrentDecoder(_Networks, MovementDecoder):
     """Recurrent decoder: networks that listen to the history of the counts.
 
     Parameters
@@ -132,6 +175,8 @@ class RecurrentDecoder(MovementDecoder):
         "Sussillo et al. 2016, doi:10.1038/ncomms13749",
     )
 
+    _score_name = "R2"
+
     @property
     def _apart(self) -> bool:
         return bool(self.separate)
@@ -143,9 +188,6 @@ class RecurrentDecoder(MovementDecoder):
         scaled = (y - self._centre) / self._scale
         return train_networks(self, bins, scaled, "gaussian")
 
-    def _held_out_how(self) -> str:
-        return f"{100 * self.validation_fraction:g} % of the bins, held out in a few stretches"
-
     def _machine_of(self, models: Sequence[Any]) -> Machine:
         given = machine_arrays(models, self._scale, self._centre, self._silent)
         return NetworkMachine(*given)
@@ -153,21 +195,8 @@ class RecurrentDecoder(MovementDecoder):
     def _score_of(self, bins: Bins, held_out: NDArray[np.float64]) -> float:
         return mean_r2(bins.targets, held_out)
 
-    def _report_table(self) -> Any:
-        return _with_seeds(self, super()._report_table(), "R2")
 
-    def _plain_params(self) -> dict[str, Any]:
-        return _plain(self)
-
-    def _to_saved(self) -> dict[str, Any]:
-        return _with_tables(self, super()._to_saved())
-
-    @classmethod
-    def _from_saved(cls, content: Any) -> Any:
-        return _take_tables(super()._from_saved(content), content)
-
-
-class RecurrentClassifier(LabelDecoder):
+class RecurrentClassifier(_Networks, LabelDecoder):
     """Recurrent decoder of labels: one of several targets, or none, in every bin.
 
     Parameters, but for `separate`, and attributes are those of `RecurrentDecoder`, with
@@ -231,13 +260,11 @@ class RecurrentClassifier(LabelDecoder):
         self.progress = progress
 
     _papers: tuple[str, ...] = ("Willett et al. 2021, doi:10.1038/s41586-021-03506-2",)
+    _score_name = "accuracy"
     _apart = False
 
     def _learn(self, bins: Bins) -> Learned:
         return train_networks(self, bins, np.eye(len(self.classes_))[self._codes], "categorical")
-
-    def _held_out_how(self) -> str:
-        return f"{100 * self.validation_fraction:g} % of the bins, held out in a few stretches"
 
     def _machine_of(self, models: Sequence[Any]) -> Machine:
         n = len(self.classes_)
@@ -246,49 +273,3 @@ class RecurrentClassifier(LabelDecoder):
     def _score_of(self, bins: Bins, held_out: NDArray[np.float64]) -> float:
         known = np.isfinite(held_out).all(axis=1)
         return float(np.mean(held_out[known].argmax(axis=1) == self._codes[known]))
-
-    def _report_table(self) -> Any:
-        return _with_seeds(self, super()._report_table(), "accuracy")
-
-    def _plain_params(self) -> dict[str, Any]:
-        return _plain(self)
-
-    def _to_saved(self) -> dict[str, Any]:
-        return _with_tables(self, super()._to_saved())
-
-    @classmethod
-    def _from_saved(cls, content: Any) -> Any:
-        return _take_tables(super()._from_saved(content), content)
-
-
-def _with_seeds(decoder: Any, table: Any, what: str) -> Any:
-    """Add the scores of single networks to a report."""
-    from dataclasses import replace
-
-    s = decoder.seed_scores_.values
-    sd = f" +- {np.std(s, ddof=1):.3f}" if len(s) > 1 else ""
-    line = f"{what} of one network: {s.mean():.3f}{sd} ({len(s)} seeds)"
-    return replace(table, notes=[*table.notes, line])
-
-
-def _plain(decoder: Decoder) -> dict[str, Any]:
-    given = dict(decoder.get_params())
-    given["rng"] = given["rng"] if isinstance(given["rng"], int) else None
-    given["checkpoint"] = None
-    given["progress"] = False
-    return given
-
-
-def _with_tables(decoder: Any, saved: dict[str, Any]) -> dict[str, Any]:
-    extra = {"seed_scores": decoder.seed_scores_}
-    if decoder.cell == "leaky":
-        extra["tau"] = decoder.tau_
-    saved["tables"]["seeds"] = xr.Dataset(extra)
-    return saved
-
-
-def _take_tables(decoder: Any, content: Any) -> Any:
-    decoder.seed_scores_ = content.tables["seeds"]["seed_scores"]
-    if "tau" in content.tables["seeds"]:
-        decoder.tau_ = content.tables["seeds"]["tau"]
-    return decoder
