@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurornn._kernels.filtering import kalman_gain, posterior_step
+from neurornn._kernels.network_steps import gru_bin, leaky_bin, lstm_bin
 from neurornn._kernels.recurrent_functions import FUNCTIONS
 from neurornn._kernels.recurrent_product import GROUPS_OF, LANES, padded
 from neurornn._kernels.streaming import (
-    gru_bin,
     kalman_bin,
-    leaky_bin,
     linear_bin,
-    lstm_bin,
     poisson_evidence,
     read_state,
 )

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
+from neurornn._kernels.network_steps import mean_of_members
 from neurornn._kernels.streaming import (
     LARGEST_SIZE,
     POWERS,
     USUAL_SIZE,
     lagged_step,
-    mean_of_members,
     poisson_evidence,
     survey_units,
     transform_counts,
