@@ -31,6 +31,10 @@ DECODERS = {
     "gru": ("RecurrentDecoder", {"cell": "gru"}),
     "leaky": ("RecurrentDecoder", {"cell": "leaky"}),
 }
+#: Pictures of a kinetics fit.
+_FIGURES = ("tau_decay.png", "traces.png")
+#: A file nested deeper is none of a person.
+_DEEPEST = 50
 #: What a missing key may look like.
 _EXAMPLES = {"n_hidden": "16", "context": "0.5"}
 
@@ -162,11 +166,11 @@ def _variable(recording: Any, name: str | None) -> Any:
 
 
 def _kinetics(a: Any) -> str:
-    import shutil
-
     import neurornn as nr
+    from neurornn._core.jobs import forget_partial
     from neurornn.calcium.html_page import write_html
 
+    _check_places(a)
     recording = nr.open(a.file, sampling_rate=a.sampling_rate)
     trace = _variable(recording, a.variable)
     partial = f"{a.out}.partial" if a.out else None
@@ -180,7 +184,7 @@ def _kinetics(a: Any) -> str:
     said = [estimator.report()]
     if a.out:
         estimator.save(a.out)
-        shutil.rmtree(str(partial), ignore_errors=True)
+        forget_partial(str(partial))
         said.append(f"\nsaved: {a.out}")
     if a.csv:
         table = estimator.parameters_
@@ -191,6 +195,38 @@ def _kinetics(a: Any) -> str:
     if a.html:
         said.append(f"report: {write_html(estimator, trace, a.html)}")
     return "\n".join(said)
+
+
+def _check_places(a: Any) -> None:
+    """Raise before the fit where one of the files of `neurornn kinetics` cannot be written."""
+    from neurornn._core.targets import check_apart, check_container, check_target
+    from neurornn.calcium.html_page import not_a_report
+    from neurornn.io.saved import check_save_target
+    from neurornn.plot.files import not_a_figure
+
+    def not_a_table(path: Path) -> str | None:
+        with path.open("rb") as file:
+            ours = file.read(5) == b"unit,"
+        return None if ours else "is not a table of kinetics"
+
+    places: list[str] = []
+    if a.figures is not None:
+        check_container(a.figures)
+    figures = [] if a.figures is None else [os.path.join(a.figures, name) for name in _FIGURES]
+    for path, ours in [
+        *((name, not_a_figure) for name in figures),
+        (a.csv, not_a_table),
+        (a.html, not_a_report),
+    ]:
+        if path is not None:
+            check_target(path, ours=ours, inputs=[a.file])
+            places.append(path)
+    if a.out is not None:
+        partial = f"{a.out}.partial"
+        check_save_target(a.out, inputs=[a.file])
+        check_target(partial, folder=True, ours=lambda _: None, inputs=[a.file])
+        places += [a.out, partial]
+    check_apart(places)
 
 
 def kinetics_figures(estimator: Any, trace: Any, folder: str, truth: Any = None) -> list[Path]:
@@ -211,21 +247,16 @@ def kinetics_figures(estimator: Any, trace: Any, folder: str, truth: Any = None)
     import numpy as np
 
     import neurornn as nr
-    from neurornn._core.files import atomic_path
     from neurornn._core.units import format_quantity
 
     paths = []
 
     def write(name: str, figure: Any) -> None:
-        path = Path(folder) / name
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=120, format="png")
-        plt.close(figure)
-        paths.append(path)
+        paths.append(nr.plot.write_figure(figure, Path(folder) / name))
 
     if np.isfinite(estimator.parameters_["tau_decay"]).any():
         ax = nr.plot.timescales(estimator.parameters_, truth=truth)
-        write("tau_decay.png", ax.figure)
+        write(_FIGURES[0], ax.figure)
     labels = estimator.parameters_["unit"].values
     trace = trace if "unit" in trace.dims else trace.expand_dims("unit", axis=1)
     trace = trace.assign_coords(unit=labels)
@@ -249,16 +280,15 @@ def kinetics_figures(estimator: Any, trace: Any, folder: str, truth: Any = None)
             f"{row['status'].item()}",
             ax=ax,
         )
-    write("traces.png", figure)
+    write(_FIGURES[1], figure)
     return paths
 
 
 def _demo(a: Any) -> str:
-    import matplotlib.pyplot as plt
-
     import neurornn as nr
-    from neurornn._core.files import atomic_path
+    from neurornn._core.targets import check_container
 
+    check_container(a.out)
     out = Path(a.out)
     recording = nr.open(nr.fetch(DEMO_SAMPLE))
     truth = recording["tau_decay_true"]
@@ -278,10 +308,7 @@ def _demo(a: Any) -> str:
     given = nr.data.windows(one, inputs="spikes", targets="dff", duration=20.0)
     result = nr.fit(model, given, rng=0)
     result.save(out / "rnn")
-    ax = nr.plot.history(result.history)
-    with atomic_path(out / "history.png") as path:
-        ax.figure.savefig(path, dpi=120, format="png")
-    plt.close(ax.figure)
+    nr.plot.write_figure(nr.plot.history(result.history).figure, out / "history.png")
     unit = one["unit"].values[0]
     return "\n".join(
         [
@@ -299,50 +326,43 @@ def _demo(a: Any) -> str:
 
 
 def _fit(a: Any) -> str:
-    import yaml
-
     import neurornn as nr
-    from neurornn._core.errors import FileFormatError, FileMissingError, NameUnknownError, nearest
+    from neurornn._core.errors import FileFormatError, NameUnknownError, nearest
 
     path = Path(a.config)
-    if not path.is_file():
-        raise FileMissingError(
-            f"There is no file {path}", "A YAML file was needed", "Check the path"
-        )
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FileFormatError(
-            f"{path.name} is not YAML: {error}", "A YAML file was needed", "Correct that line"
-        ) from None
-    needed = ("data", "windows", "model")
-    found = list(config) if isinstance(config, dict) else []
-    if any(k not in found for k in needed):
-        raise FileFormatError(
-            f"{path.name} has the keys {', '.join(map(str, found)) or 'none'}",
-            f"The keys {', '.join(needed)}, and optionally fit and out, were needed",
-            "See the example in the command-line page of the documentation",
-        )
+    config = _read_config(path)
     parts = {k: dict(config.get(k) or {}) for k in ("data", "windows", "model", "fit")}
-    if "file" not in parts["data"]:
+    file, units = parts["data"].pop("file", None), parts["data"].pop("units", None)
+    if not isinstance(file, str) or not file.strip() or "\0" in file:
         raise FileFormatError(
-            f"data in {path.name} has no key file",
-            "The file of the recording, relative to the YAML file, was needed",
+            f"data in {path.name} has no file, or one that is no name: {file!r}",
+            "The key file with the file of the recording, relative to the YAML file, was needed",
             "Add data: {file: recording.nc}",
         )
-    file, units = parts["data"].pop("file"), parts["data"].pop("units", None)
-    recording = nr.open(path.parent / file, **parts["data"])
-    if units is not None:
-        recording = nr.data.select_units(recording, units)
+    # What can be known is checked before anything is read.
+    if not all(isinstance(key, str) for key in parts["data"]):
+        raise NameUnknownError(
+            f"data has the keys {', '.join(map(repr, parts['data']))}",
+            "Names of arguments of nr.open were needed",
+            "Keep file, units and sampling_rate",
+        )
     _check_keys(nr.data.windows, parts["windows"], "windows", ("recording",))
-    cut = nr.data.windows(recording, **parts["windows"])
+    _check_complete(nr.data.windows, {"recording": None, **parts["windows"]}, "windows")
+    _check_keys(nr.fit, parts["fit"], "fit", ("model", "data", "validation"))
     name = parts["model"].pop("name", "LeakyRNN")
-    if name not in WINDOW_MODELS:
+    if not isinstance(name, str) or name not in WINDOW_MODELS:
         raise NameUnknownError(
             f"model.name is {name!r}",
             "The name of a model that is fitted to windows was needed",
             nearest(str(name), WINDOW_MODELS),
         )
+    make = getattr(nr.models, name)
+    _check_keys(make, parts["model"], "model", ())
+    out = _places_of_fit(path, path.parent / str(file), config.get("out"), parts["fit"])
+    recording = nr.open(path.parent / file, **parts["data"])
+    if units is not None:
+        recording = nr.data.select_units(recording, units)
+    cut = nr.data.windows(recording, **parts["windows"])
     train, validation = cut[:2] if isinstance(cut, tuple) else (cut, None)
     settings = {
         "n_input": train.sizes["input"],
@@ -350,27 +370,125 @@ def _fit(a: Any) -> str:
         "dt": train.attrs["dt"],
         **parts["model"],
     }
-    make = getattr(nr.models, name)
-    _check_keys(make, settings, "model", ())
     _check_complete(make, settings, "model")
-    _check_keys(nr.fit, parts["fit"], "fit", ("model", "data", "validation"))
-    if "checkpoint" in parts["fit"]:
-        parts["fit"]["checkpoint"] = path.parent / parts["fit"]["checkpoint"]
     result = nr.fit(make(**settings), train, validation=validation, **parts["fit"])
     said = result.report()
-    if config.get("out"):
-        result.save(path.parent / config["out"])
+    if out is not None:
+        result.save(out)
         said += f"\n\nsaved: {config['out']}"
     return said
 
 
-def _decode(a: Any) -> str:
-    import matplotlib.pyplot as plt
+def _read_config(path: Path) -> dict[str, Any]:
+    """Return what the YAML file of `neurornn fit` says, its keys checked; no key stands twice."""
+    import yaml
 
+    from neurornn._core.errors import FileFormatError, FileMissingError, NameUnknownError, nearest
+
+    class Loader(yaml.SafeLoader):
+        """Refuses keys that stand twice, of which YAML silently takes the last, and deep nests."""
+
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            """Count how deep it goes."""
+            self.depth += 1
+            if self.depth > _DEEPEST:
+                raise yaml.composer.ComposerError(
+                    None, None, f"nested more than {_DEEPEST} deep", self.peek_event().start_mark
+                )
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            """Look at the keys as they stand in the file."""
+            node = super().compose_mapping_node(anchor)
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    raise yaml.composer.ComposerError(
+                        None, None, f"the key {key.value!r} stands twice", key.start_mark
+                    )
+                seen.add(str(key.value))
+            return node
+
+    if not path.is_file():
+        raise FileMissingError(
+            f"There is no file {path}", "A YAML file was needed", "Check the path"
+        )
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise FileFormatError(
+            f"{path.name} is not YAML: {error}", "A YAML file was needed", "Correct that line"
+        ) from None
+    needed = ("data", "windows", "model")
+    known = (*needed, "fit", "out")
+    found = list(config) if isinstance(config, dict) else []
+    for key in found:
+        if key not in known:
+            raise NameUnknownError(
+                f"{path.name} has the key {key!r}",
+                f"The keys {', '.join(known)} were needed, and no other",
+                nearest(str(key), known),
+            )
+    if any(k not in found for k in needed):
+        raise FileFormatError(
+            f"{path.name} has the keys {', '.join(map(str, found)) or 'none'}",
+            f"The keys {', '.join(needed)}, and optionally fit and out, were needed",
+            "See the example in the command-line page of the documentation",
+        )
+    for key in (*needed, "fit"):
+        part = config.get(key)
+        if part is not None and not isinstance(part, dict):
+            raise FileFormatError(
+                f"{key} in {path.name} is {part!r:.60}",
+                "Keys with their values, one a line, were needed",
+                f"Write them under {key}:, each with two spaces before it",
+            )
+    return dict(config)
+
+
+def _places_of_fit(config: Path, file: Path, out: Any, fit: dict[str, Any]) -> Path | None:
+    """Return where the result of `neurornn fit` goes; raise before the fit where it cannot."""
+    from neurornn._core.errors import FileFormatError
+    from neurornn._core.targets import check_apart
+    from neurornn.io.saved import check_save_target
+
+    for name, given in (("out", out), ("fit.checkpoint", fit.get("checkpoint"))):
+        if given is not None and not (isinstance(given, str) and given.strip()):
+            raise FileFormatError(
+                f"{name} in {config.name} is {given!r}",
+                "The path of a folder, relative to the YAML file, was needed",
+                f"Give it a name, for example {name.rpartition('.')[2]}: fitted",
+            )
+    places = []
+    if fit.get("checkpoint") is not None:
+        fit["checkpoint"] = config.parent / fit["checkpoint"]
+        places.append(fit["checkpoint"])
+    if out is None:
+        return None
+    place = config.parent / out
+    if place.suffix == ".nc":
+        raise FileFormatError(
+            f"out in {config.name} is {out!r}, a single file",
+            "A folder was needed: weights are kept in a file of their own",
+            f"Pass out: {place.stem}",
+        )
+    check_save_target(place, inputs=[config, file])
+    check_apart([*places, place])
+    return place
+
+
+def _decode(a: Any) -> str:
     import neurornn as nr
     from neurornn._core.errors import DataError
     from neurornn._core.files import atomic_path
     from neurornn._core.report import parameters_table
+    from neurornn._core.targets import check_container, check_target
+    from neurornn.io.saved import check_save_target
+    from neurornn.plot.files import not_a_figure
 
     if not 0 < a.test_fraction < 1:
         raise DataError(
@@ -378,6 +496,11 @@ def _decode(a: Any) -> str:
             "A share of the recorded time above 0 and below 1 was needed",
             "Pass --test_fraction 0.15",
         )
+    check_container(a.out)
+    out = Path(a.out)
+    check_save_target(out / "decoder", inputs=[a.file])
+    check_target(out / "report.txt", ours=_not_decoded, inputs=[a.file])
+    check_target(out / "decoded.png", ours=not_a_figure, inputs=[a.file])
     counts, target = _counts_and_target(nr.open(a.file), a.target, a.bin_size)
     name, settings = DECODERS[a.decoder]
     decoder = getattr(nr.decode, name)(bin_size=counts.attrs["bin_size"], **settings)
@@ -389,15 +512,20 @@ def _decode(a: Any) -> str:
     n, begin, end = len(test), float(test["time"][0]), float(test["time"][-1])
     heading = f"{a.target} on the last block: {n} bins, {begin:g} to {end:g} s"
     said = f"{decoder.report()}\n\n{parameters_table(scores, heading).to_text()}"
-    out = Path(a.out)
     decoder.save(out / "decoder")
-    with atomic_path(out / "report.txt") as path:
+    with atomic_path(out / "report.txt", ours=_not_decoded) as path:
         path.write_text(said + "\n", encoding="utf-8")
     axes = nr.plot.decoded_traces(truth, decoded, interval, t_stop=min(begin + 30.0, end))
-    with atomic_path(out / "decoded.png") as path:
-        axes[0].figure.savefig(path, dpi=120, format="png")
-    plt.close(axes[0].figure)
+    nr.plot.write_figure(axes[0].figure, out / "decoded.png")
     return f"{said}\n\nIn {out}: decoder/, report.txt, decoded.png"
+
+
+def _not_decoded(path: Path) -> str | None:
+    """Say why a report.txt may not be replaced; None where `neurornn decode` has made it."""
+    with path.open("rb") as file:
+        first = file.read(200)
+    ours = any(first.startswith(f"{name}: ".encode()) for name, _ in DECODERS.values())
+    return None if ours else "is a file that neurornn did not write"
 
 
 def _counts_and_target(recording: Any, target: str, bin_size: float | None) -> tuple[Any, Any]:

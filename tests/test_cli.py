@@ -264,3 +264,91 @@ def test_errors_are_said_in_words_and_the_status_is_1(arguments, words, sample, 
 def test_no_command_prints_the_help(capsys):
     assert main([]) == 2
     assert "kinetics" in capsys.readouterr().out
+
+
+@pytest.fixture
+def desk(sample, tmp_path, monkeypatch):
+    """A folder of work with a recording, a configuration and notes in it; what it holds."""
+    import shutil
+
+    shutil.copy(sample, tmp_path / "s.nc")
+    (tmp_path / "notes.txt").write_text("electrode 3 broke")
+    monkeypatch.chdir(tmp_path)
+    return lambda: {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--out", "."], "names no file or folder of its own"),
+        (["--out", "s.nc"], "is s.nc, which is read"),
+        (["--out", "notes.txt"], "is a file, and a folder is written"),
+        (["--csv", "notes.txt"], "is not a table of kinetics"),
+        (["--csv", "s.nc"], "is s.nc, which is read"),
+        (["--html", "notes.txt"], "did not write"),
+        (["--html", "."], "names no file"),
+        (["--figures", ""], "is no name of a folder"),
+        (["--out", "a.nc", "--csv", "a.nc"], "to one place"),
+        (["--out", "k", "--figures", "k"], "to one place"),
+        (["--out", "x" * 250], "258 bytes, and at most 255"),
+    ],
+)
+def test_kinetics_touches_nothing_that_it_did_not_write(desk, arguments, words, capsys):
+    before = desk()
+    assert main(["kinetics", "s.nc", *arguments]) == 1
+    said = capsys.readouterr()
+    assert words in said.err and "Traceback" not in said.err
+    # Nothing was fitted first: the table is not printed.
+    assert said.out == ""
+    assert desk() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"out": "."}, "which is read, or holds it|the folder you work in"),
+        ({"out": ""}, "The path of a folder, relative to the YAML file"),
+        ({"out": 3}, "out in config.yaml is 3"),
+        ({"out": ["a"]}, "out in config.yaml is"),
+        ({"out": "notes.txt"}, "is a file, and a folder is written"),
+        ({"out": "fit.nc"}, "Pass out: fit"),
+        ({"out": "y" * 300}, "name of 300 bytes"),
+        ({"fit": {"checkpoint": "."}}, "the folder you work in"),
+        ({"fit": {"checkpoint": 3}}, "fit.checkpoint in config.yaml is 3"),
+        ({"out": "a", "fit": {"checkpoint": "a"}}, "to one place"),
+    ],
+)
+def test_fit_touches_nothing_that_it_did_not_write(desk, tmp_path, change, words, capsys):
+    import re
+
+    path = written(tmp_path, {"name": "Memoryless"}, **change)
+    before = desk()
+    assert main(["fit", path]) == 1
+    said = capsys.readouterr()
+    assert re.search(words, said.err) and "Traceback" not in said.err
+    assert said.out == ""
+    assert desk() == before
+
+
+def test_decode_touches_nothing_that_it_did_not_write(reaches, tmp_path, capsys):
+    out = tmp_path / "decoded"
+    out.mkdir()
+    (out / "report.txt").write_text("my own report")
+    arguments = ["decode", reaches, "--target", "velocity", "--decoder", "ridge", "--out"]
+    assert main([*arguments, str(out)]) == 1
+    assert "did not write" in capsys.readouterr().err
+    assert [p.name for p in out.iterdir()] == ["report.txt"]
+    (out / "report.txt").unlink()
+    (out / "later.md").write_text("notes beside it are nobody's business")
+    for _ in range(2):
+        assert main([*arguments, str(out)]) == 0
+    assert {p.name for p in out.iterdir()} == {"decoder", "report.txt", "decoded.png", "later.md"}
+
+
+def test_kinetics_replaces_its_own_results(desk, tmp_path):
+    arguments = ["--out", "k.nc", "--csv", "t.csv", "--html", "p.html", "--figures", "."]
+    for _ in range(2):
+        assert main(["kinetics", "s.nc", *arguments]) == 0
+    assert set(desk()) == {
+        "s.nc", "notes.txt", "k.nc", "t.csv", "p.html", "tau_decay.png", "traces.png",
+    }  # fmt: skip

@@ -7,9 +7,8 @@ lost worker costs one chunk, and a second run continues where the first one stop
 import contextlib
 import json
 import os
-import shutil
+import re
 import sys
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,17 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from neurornn._core.errors import DataError, ResumeError
-from neurornn._core.files import atomic_path, fingerprint
+from neurornn._core.files import atomic_path, clear_scratch, fingerprint, replace_any
+from neurornn._core.report import versions
+from neurornn._core.targets import check_own_folder
 
 Chunk = Mapping[str, NDArray[Any]]
 MANIFEST = "manifest.json"
+_CHUNK = re.compile(r"chunk-\d{6,}\.npz")
+#: Of the folder of finished chunks; grows when what is in it changes.
+_FORMAT = 2
+#: Name of the seal among the arrays of a chunk.
+_SEAL = "__seal__"
 #: Chunks per thread of a cluster that are handed out before the first one is back.
 _AHEAD = 3
 
@@ -58,9 +64,10 @@ def run_chunks(
     client : a ``dask.distributed.Client``; the chunks then run on its workers, `n_jobs` is unused.
     progress : show a bar (never where the output is not a terminal), or a callable
         ``(done, total)``.
-    partial : folder in which finished chunks are kept until the caller removes it.
+    partial : folder of its own in which finished chunks are kept until the caller removes them
+        with `forget_partial`.
     key : hash of data and settings; by default one is made from `chunks` and `shared`. A folder
-        that belongs to another key is refused.
+        that belongs to another key or another version of the package is refused.
 
     Returns
     -------
@@ -71,7 +78,9 @@ def run_chunks(
     DataError
         ``n_jobs`` is 0.
     ResumeError
-        The folder holds results of other data or other settings.
+        The folder holds results of other data, other settings or another version.
+    FileWriteError
+        The folder holds anything else, or cannot be written.
     """
     if n_jobs == 0:
         raise DataError(
@@ -79,7 +88,7 @@ def run_chunks(
             "A number of processes was needed, or -1 for one per core",
             "Pass n_jobs=1 to stay in this process",
         )
-    store = None if partial is None else _Store(Path(partial), len(chunks), key, chunks, shared)
+    store = None if partial is None else _Store(partial, len(chunks), key, chunks, shared)
     results: dict[int, dict[str, NDArray[Any]]] = {}
     if store is not None:
         results = store.finished()
@@ -164,11 +173,26 @@ def _call_numbered(
     return k, _call(function, chunk, shared)
 
 
-def _json_of(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except ValueError:
-        return None
+def forget_partial(folder: str | os.PathLike[str]) -> None:
+    """Remove the finished chunks of a job from their folder, and nothing else.
+
+    Parameters
+    ----------
+    folder : as it was passed as `partial`; it goes too once it is empty.
+    """
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        return
+    for name in os.listdir(place):
+        if _is_own(name):
+            clear_scratch(place / name)
+            (place / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        place.rmdir()
+
+
+def _is_own(name: str) -> bool:
+    return name == MANIFEST or _CHUNK.fullmatch(name) is not None
 
 
 class _Store:
@@ -176,50 +200,95 @@ class _Store:
 
     def __init__(
         self,
-        folder: Path,
+        partial: str | os.PathLike[str],
         n_chunks: int,
         key: str | None,
         chunks: Sequence[Any],
         shared: tuple[Any, ...],
     ) -> None:
-        self.folder = folder
-        key = key or fingerprint(list(chunks), list(shared))
-        wanted = {"format": 1, "key": key, "n_chunks": n_chunks}
+        check_own_folder(partial, _is_own)
+        self.folder = folder = Path(partial).expanduser()
+        self.key = key or fingerprint(list(chunks), list(shared))
+        wanted = {
+            "format": _FORMAT,
+            "key": self.key,
+            "n_chunks": n_chunks,
+            "version": versions()["neurornn"],
+        }
         manifest = folder / MANIFEST
-        if manifest.exists():
-            if _json_of(manifest) != wanted:
-                raise ResumeError(
-                    f"{folder} holds partial results of other data or settings",
-                    "A folder made by a run with the same data and settings was needed",
-                    f"Delete {folder} to start afresh, or repeat the earlier call",
-                )
-        else:
-            with atomic_path(manifest) as path:
+        found = _json_of(manifest)
+        if found is None and any(folder.glob("chunk-*.npz")):
+            raise ResumeError(
+                f"{folder} holds partial results without a readable {MANIFEST}, so that nothing "
+                "says what they belong to",
+                "A folder made by a run with the same data and settings was needed",
+                f"Delete {folder} to start afresh, or pass another folder",
+            )
+        if found is not None and found != wanted:
+            raise ResumeError(
+                f"{folder} holds partial results of {_difference(found, wanted)}",
+                "A folder made by a run with the same data and settings was needed",
+                f"Delete {folder} to start afresh, or repeat the earlier call",
+            )
+        self.made_folder = not folder.exists()
+        if found is None:
+            with atomic_path(manifest, ours=replace_any) as path:
                 path.write_text(json.dumps(wanted))
 
     def _path(self, k: int) -> Path:
         return self.folder / f"chunk-{k:06d}.npz"
 
+    def _seal(self, k: int, result: Chunk) -> NDArray[Any]:
+        arrays = {name: np.asarray(values) for name, values in result.items()}
+        return np.array(fingerprint(self.key, k, arrays))
+
     def finished(self) -> dict[int, dict[str, NDArray[Any]]]:
+        """Read the chunks that are whole and of this job; others cost their chunk, not the run."""
         results = {}
         for path in sorted(self.folder.glob("chunk-*.npz")):
-            # A file that was damaged after it was written costs its chunk, not the run.
-            with (
-                contextlib.suppress(OSError, EOFError, ValueError, zipfile.BadZipFile),
-                path.open("rb") as handle,
-                np.load(handle, allow_pickle=False) as file,
-            ):
-                results[int(path.stem.split("-")[1])] = {n: file[n] for n in file.files}
+            k = int(path.stem.split("-")[1])
+            # Nothing is known of a damaged file, so it can raise nearly everything.
+            with contextlib.suppress(Exception):
+                with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+                    found = {n: file[n] for n in file.files}
+                seal = found.pop(_SEAL)
+                if str(seal) == str(self._seal(k, found)):
+                    results[k] = found
         return results
 
     def forget_if_empty(self) -> None:
-        """Leave no folder behind that holds nothing but its manifest."""
-        if not any(self.folder.glob("chunk-*.npz")):
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Leave no folder behind that we made and that holds nothing but its manifest."""
+        if any(self.folder.glob("chunk-*.npz")):
+            return
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        if self.made_folder:
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
 
     def write(self, k: int, result: Chunk) -> None:
-        with atomic_path(self._path(k)) as path, path.open("wb") as handle:
-            np.savez(handle, **dict[str, Any](result))
+        """Write a finished chunk with a seal over its numbers, its place and its job."""
+        arrays: dict[str, Any] = {**result, _SEAL: self._seal(k, result)}
+        with (
+            atomic_path(self._path(k), ours=replace_any) as path,
+            path.open("wb") as handle,
+        ):
+            np.savez(handle, **arrays)
+
+
+def _json_of(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _difference(found: Any, wanted: Mapping[str, Any]) -> str:
+    """Say in which way a manifest belongs to another run."""
+    if not isinstance(found, dict) or found.get("format") != wanted["format"]:
+        return "another version of neurornn"
+    if found.get("version") != wanted["version"]:
+        return f"another version of neurornn, {found.get('version')}; this is {wanted['version']}"
+    return "other data or settings"
 
 
 class progress_bar:

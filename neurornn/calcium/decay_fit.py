@@ -529,9 +529,13 @@ def _intervals(
     sigma2 = rss / dof
     hessian = _derivatives(square, x, rss)[1]
     empty = (np.nan, np.nan), (np.nan, np.nan), np.full((2, 2), np.nan)
-    if np.linalg.eigvalsh(hessian)[0] <= 0:
+    # Without noise the squares that are left are rounding, and can come out below 0.
+    if rss <= 0 or np.linalg.eigvalsh(hessian)[0] <= 0:
         return empty
     inverse = np.linalg.inv(hessian)
+    if not (np.diag(inverse) > 0).all():
+        # Without noise the differences behind the Hessian are rounding errors.
+        return empty
     widen = _misfit(lambda v: model.scores(_kernel_at(v, kernel.rise), starts), x, sigma2)
     log_covariance = 2 * sigma2 * inverse * np.sqrt(np.outer(widen, widen))
     limits = [np.log(model.settings.tau_bounds), np.log(_rise_bounds(model))]

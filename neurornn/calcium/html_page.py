@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurornn._core.errors import FileWriteError, KindError, NameUnknownError
+from neurornn._core.errors import KindError, NameUnknownError
 from neurornn._core.files import atomic_path
 from neurornn._core.report import MAX_ROWS, Table, cite, versions
 from neurornn._core.status import Status
+from neurornn._core.targets import check_target
 from neurornn._core.units import format_number, format_quantity
 from neurornn.calcium.checks import CHECKS, published_ranges, residuals_of
 from neurornn.calcium.event_averages import average_of
@@ -28,6 +29,8 @@ MAX_DRAWN = 12
 #: s, and frames, of the stretch of a trace that is drawn.
 _STRETCH, _STRETCH_FRAMES = 60.0, 300
 _DPI = 100
+#: Stands in the head of every page; a file without it is not replaced.
+_GENERATOR = "neurornn"
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -47,6 +50,7 @@ def write_html(
     *,
     units: Sequence[Any] | None = None,
     title: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write one HTML file with the table, the pictures and the methods of a kinetics fit.
 
@@ -63,6 +67,7 @@ def write_html(
         tau_decay, and one of each status that is not ok. At most twelve are drawn; the page says
         which and why.
     title : by default "Calcium kinetics".
+    overwrite : replace a file there whatever wrote it; by default an older report alone.
 
     Returns
     -------
@@ -72,23 +77,24 @@ def write_html(
     ------
     KindError, ShapeError, DataError, NameUnknownError, FileWriteError
         The kinetics are not fitted, the trace is not the one that was fitted, there is no such
-        unit, or the path cannot be written.
+        unit, or another file stands there or the path cannot be written.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise FileWriteError(
-            f"{target} is a folder",
-            "The path of a file was needed",
-            f"Pass for example {target / 'report.html'}",
-        )
+    check_target(path, ours=not_a_report, overwrite=overwrite)
     traces = FittedTraces(kinetics, trace)
     chosen = _choose(kinetics.parameters_) if units is None else _asked_for(units, traces)
     n_asked = len(chosen) if units is None else len(units)
     name = "Calcium kinetics" if title is None else str(title)
     text = _page(kinetics, traces, chosen, n_asked, name)
-    with atomic_path(target) as temporary:
+    with atomic_path(path, ours=not_a_report, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return target
+    return Path(path)
+
+
+def not_a_report(path: Path) -> str | None:
+    """Say why a file may not be replaced; None where it is a report of ours."""
+    with path.open("rb") as file:
+        ours = f'content="{_GENERATOR}"'.encode() in file.read(1000)
+    return None if ours else "is a file that neurornn did not write"
 
 
 def _choose(parameters: xr.Dataset) -> list[tuple[Any, str]]:
@@ -177,7 +183,8 @@ def _page(
         + "</ul>",
     ]
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="generator" content="{_GENERATOR}"><title>{name}</title>'
         f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 

@@ -1,6 +1,7 @@
 """Training the networks of a recurrent decoder in torch, and their weights as arrays."""
 
 import contextlib
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from neurornn._core.checks import check_count
 from neurornn._core.errors import ConvergenceWarning, DataError, NameUnknownError, nearest
 from neurornn._core.jobs import progress_bar
 from neurornn._core.rng import derived_seed, seed_of
+from neurornn._core.targets import check_own_folder
 from neurornn._kernels.recurrent_product import widened
 from neurornn.decode.base import Learned, Stretch, cut, run_machine
 from neurornn.decode.inputs import Bins
@@ -30,6 +32,8 @@ EPOCHS = 40
 LEAST_STEPS = 2000
 #: Windows in a step of the optimiser.
 BATCH = 8
+#: Folders of checkpoints, one a network.
+_FOLDER = re.compile(r"seed_\d+_part_\d+")
 
 
 def _check(decoder: Any) -> None:
@@ -88,6 +92,8 @@ def train_networks(
     parts = [[o] for o in range(n_out)] if decoder._apart else [list(range(n_out))]
     bar = progress_bar(decoder.n_seeds * len(parts) * n_epochs, 0, decoder.progress, "training")
     models, scores = [], []
+    if decoder.checkpoint is not None:
+        check_own_folder(decoder.checkpoint, lambda name: _FOLDER.fullmatch(name) is not None)
     n_threads = torch.get_num_threads()
     # On matrices this small threads cost more than they bring.
     torch.set_num_threads(1)

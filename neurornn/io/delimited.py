@@ -102,17 +102,32 @@ def read_delimited(
     return stamped(recording, source, "text table", sampling_rate)
 
 
-def write_csv(table: xr.Dataset | xr.DataArray, path: str | os.PathLike[str]) -> None:
+def write_csv(
+    table: xr.Dataset | xr.DataArray, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
     """Write a table of results, or traces, as CSV.
 
     Parameters
     ----------
     table : Dataset of variables along one dimension, ``ci_bound`` beside it becoming the columns
         ``_ci_lower`` and ``_ci_upper``; or a DataArray (time, unit). Units stand in the header.
-    path : written whole or not at all.
+    path : written whole or not at all. A CSV file of the same columns is replaced.
+    overwrite : replace a file there whatever it holds.
+
+    Raises
+    ------
+    FileWriteError
+        Another file stands there; disk full or no permission; it is untouched.
     """
     frame = _frame(table)
-    with atomic_path(path) as temporary:
+    header = frame.head(0).to_csv(index=False)
+
+    def other(path: Path) -> str | None:
+        with path.open("rb") as file:
+            same = file.read(len(header.encode())) == header.encode()
+        return None if same else "is not a CSV file of these columns"
+
+    with atomic_path(path, ours=other, overwrite=overwrite) as temporary:
         frame.to_csv(temporary, index=False)
 
 

@@ -1,6 +1,6 @@
 """The JSON header of a saved object: format number, kind, versions, settings."""
 
-import importlib.metadata
+import hashlib
 import json
 import math
 import re
@@ -11,22 +11,29 @@ from typing import Any
 import numpy as np
 
 from neurornn._core.errors import FileFormatError, KindError, NameUnknownError
+from neurornn._core.report import versions
 
 #: Grows when older versions cannot read what is written; earlier numbers stay readable.
 FORMAT = 1
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_PACKAGES = ("neurornn", "numpy", "xarray")
+_NEEDED = frozenset({"format", "kind", "settings", "tables"})
 
 
-def make_header(kind: str, settings: Mapping[str, Any], tables: Sequence[str]) -> str:
-    """Write the header as JSON text.
+def make_header(
+    kind: str,
+    settings: Mapping[str, Any],
+    tables: Sequence[str],
+    checksums: Mapping[str, str] | None = None,
+) -> str:
+    """Write the header as JSON text, with a checksum of itself.
 
     Parameters
     ----------
     kind : name of the class.
     settings : see `write_saved`.
     tables : names of the tables beside it.
+    checksums : file beside it -> SHA-256 of its bytes.
     """
     for name in tables:
         if not _NAME.fullmatch(name):
@@ -38,11 +45,19 @@ def make_header(kind: str, settings: Mapping[str, Any], tables: Sequence[str]) -
     content = {
         "format": FORMAT,
         "kind": kind,
-        "versions": {package: _version(package) for package in _PACKAGES},
+        "versions": versions("numpy", "xarray"),
         "settings": plain(dict(settings), "settings"),
         "tables": list(tables),
+        "checksums": dict(checksums or {}),
     }
+    content["checksum"] = _own_checksum(content)
     return json.dumps(content, indent=1, allow_nan=False)
+
+
+def _own_checksum(header: Mapping[str, Any]) -> str:
+    rest = {k: v for k, v in header.items() if k != "checksum"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_header(text: str, source: Path) -> dict[str, Any]:
@@ -59,28 +74,42 @@ def parse_header(text: str, source: Path) -> dict[str, Any]:
         Damaged, of another kind of file, or of a newer format.
     """
     try:
+        written = json.loads(text)
         header = json.loads(text, object_hook=unplain)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(
             f"The settings of {source.name} are damaged: {error}",
             "Valid JSON was needed",
             "Copy the file again, or save it again",
         ) from error
-    if not isinstance(header, dict) or not {"format", "kind", "settings", "tables"} <= set(header):
+    if not isinstance(header, dict):
         raise not_saved(source)
-    if not all(isinstance(n, str) and _NAME.fullmatch(n) for n in header["tables"]):
+    # Files of the first development versions have no checksums at all.
+    sealed = "checksum" in header or "checksums" in header
+    if not (sealed or set(header) >= _NEEDED):
+        raise not_saved(source)
+    names = header.get("tables")
+    names = names if isinstance(names, list) else [names]
+    if not all(isinstance(n, str) and _NAME.fullmatch(n) for n in names):
         raise FileFormatError(
-            f"{source.name} names tables {header['tables']}",
+            f"{source.name} names tables {names}",
             "Table names of letters, digits, _ . - were needed",
             "The file is damaged or was changed by hand: save it again",
         )
-    if int(header["format"]) > FORMAT:
+    # Of a later format only the number is known to mean the same.
+    if isinstance(header.get("format"), int) and header["format"] > FORMAT:
+        stated = header.get("versions")
+        version = stated.get("neurornn") if isinstance(stated, dict) else None
         raise FileFormatError(
             f"{source.name} is of format {header['format']}, written by neurornn "
-            f"{header.get('versions', {}).get('neurornn', 'of a later version')}",
+            f"{version or 'of a later version'}",
             f"Format {FORMAT} or older was needed",
             "Update the package: pip install --upgrade neurornn",
         )
+    if sealed and written.get("checksum") != _own_checksum(written):
+        raise damaged(source, "its settings")
+    if not isinstance(header["format"], int) or not isinstance(header["settings"], dict):
+        raise not_saved(source)
     return header
 
 
@@ -90,6 +119,21 @@ def not_saved(source: Path) -> FileFormatError:
         f"{source.name} is not a saved result",
         "A folder or .nc file written by save() was needed",
         f'For a recording use nr.open("{source.name}")',
+    )
+
+
+def damaged(source: Path, what: str) -> FileFormatError:
+    """Make the error for a saved result that is not as it was written.
+
+    Parameters
+    ----------
+    source : the file or folder.
+    what : the part of it, for example ``"the table parameters"``.
+    """
+    return FileFormatError(
+        f"{source.name} is damaged: {what} changed after it was saved",
+        "A saved result as save() had written it was needed",
+        "Copy it again from where it was made, or save it again",
     )
 
 
@@ -119,10 +163,3 @@ def plain(value: Any, where: str = "settings") -> Any:
 def unplain(value: dict[str, Any]) -> Any:
     """Object hook of JSON that reads what `plain` has marked."""
     return float(value["__float__"]) if set(value) == {"__float__"} else value
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

@@ -14,11 +14,16 @@ import xarray as xr
 from neurornn._core.checks import check_frame_times
 from neurornn._core.errors import FileFormatError, KindError, UnitError
 from neurornn._core.files import atomic_path
+from neurornn._core.report import versions
+from neurornn._core.targets import check_target
 from neurornn._core.units import seconds_per
 from neurornn.io.sources import check_source, explained, stamped
 
 #: Marks attributes that netCDF has no type for (None, bool, lists, dicts), kept as JSON.
 _JSON = "json:"
+
+#: Attribute of the files that `write_netcdf` makes: these it may replace.
+_WRITTEN = "written_by_neurornn"
 
 #: Tables up to this size (bytes) are put together in memory.
 _IN_MEMORY = 2**28
@@ -92,24 +97,40 @@ def read_zarr(
     return stamped(_on_seconds(restore(opened), source.name), source, "Zarr")
 
 
-def write_netcdf(recording: xr.Dataset, path: str | os.PathLike[str]) -> None:
+def write_netcdf(
+    recording: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
     """Write a recording or any table as netCDF, whole or not at all.
 
     Parameters
     ----------
     recording : Dataset; attributes may be None, bool, numbers, text, or lists and dicts of them.
-    path : ends in ``.nc``.
+    path : ends in ``.nc``. A file that this function has written is replaced.
+    overwrite : replace a file there whatever wrote it.
 
     Raises
     ------
     KindError
         Values that netCDF cannot hold.
     FileWriteError
-        Disk full or no permission; an older file there is untouched.
+        A file of another origin stands there; disk full or no permission; it is untouched.
     """
-    ready = prepare(recording)
-    with atomic_path(path) as temporary:
+    check_target(path, ours=_not_written, overwrite=overwrite)
+    ready = prepare(recording).assign_attrs({_WRITTEN: versions()["neurornn"]})
+    with atomic_path(path, ours=_not_written, overwrite=overwrite) as temporary:
         write_groups(temporary, {"/": ready})
+
+
+def _not_written(path: Path) -> str | None:
+    """Say why a file may not be replaced; None where `write_netcdf` has made it."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            ours = _WRITTEN in file.attrs
+    except OSError:
+        ours = False
+    return None if ours else "is a file that neurornn did not write"
 
 
 def write_groups(path: Path, groups: Mapping[str, xr.Dataset]) -> None:
@@ -191,7 +212,7 @@ def prepare(table: xr.Dataset) -> xr.Dataset:
 def restore(table: xr.Dataset) -> xr.Dataset:
     """Undo `prepare`: attributes as they were, text as fixed-width NumPy strings."""
     table = table.copy(deep=False)
-    table.attrs = {k: _decode(v) for k, v in table.attrs.items()}
+    table.attrs = {k: _decode(v) for k, v in table.attrs.items() if k != _WRITTEN}
     for name in list(table.variables):
         variable = table[name].variable
         attrs = {k: _decode(v) for k, v in variable.attrs.items()}

@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from neurornn._core.errors import DataError, KindError, NameUnknownError, nearest
 from neurornn._core.files import atomic_path
+from neurornn._core.targets import check_target
 from neurornn.data.recording import TIME_CONVENTION, sampling_rate_of
 from neurornn.io.sources import check_source, explained
 
 _UNSTATED = "not stated"
+#: Description of our processing module; a file without one is not replaced.
+_WRITTEN = "Written by neurornn"
 
 #: What an NWB file takes besides its values (bytes): the schema that is kept in it, and groups.
 _OVERHEAD = 4 * 2**20
@@ -36,6 +39,7 @@ def write_nwb(
     session: Mapping[str, Any] | None = None,
     rois: str | None = None,
     module: str = "neurornn",
+    overwrite: bool = False,
 ) -> None:
     """Write traces, parameters and events as one processing module, whole or not at all.
 
@@ -43,7 +47,7 @@ def write_nwb(
     ----------
     traces : variables (time, unit), for example ``kinetics.denoised()``
         Of a recording its traces are written, not its spikes, intervals or behaviour.
-    path : NWB file to write; an older one there is replaced.
+    path : NWB file to write. One that this function has written is replaced.
     parameters : (unit, ...)
         For example ``kinetics.parameters_``. Every variable becomes a column with its unit in
         the description; an interval ``name_ci`` becomes ``name_ci_lower`` and ``name_ci_upper``.
@@ -59,6 +63,7 @@ def write_nwb(
     rois : name of the ROI table of the template that `unit` refers to
         By default the one whose ids hold all labels; where none does, a table is made.
     module : name of the processing module.
+    overwrite : replace a file there whatever wrote it.
 
     Raises
     ------
@@ -68,7 +73,7 @@ def write_nwb(
     FileMissingError, FileFormatError
         No such template, or a damaged one.
     FileWriteError
-        Disk full or no permission; an older file there is untouched.
+        Another file stands there; disk full or no permission. It is untouched.
 
     Notes
     -----
@@ -78,6 +83,8 @@ def write_nwb(
     import pynwb
 
     source = None if template is None else check_source(template)
+    allowed: dict[str, Any] = {"ours": _not_written, "overwrite": overwrite}
+    check_target(path, **allowed)
     if source is not None and session is not None:
         raise DataError(
             "Both template= and session= came",
@@ -99,7 +106,7 @@ def write_nwb(
     attrs = {} if traces is None else dict(traces.attrs)
     size = sum(v.nbytes for v in [*variables.values(), parameters, events] if v is not None)
     size += 0 if source is None else source.stat().st_size
-    with atomic_path(path) as temporary, _quiet():
+    with atomic_path(path, **allowed) as temporary, _quiet():
         _check_room(temporary.parent, size)
         if source is None:
             content = _new_file(attrs, session or {})
@@ -115,6 +122,19 @@ def write_nwb(
                 content = file.read()
             _add(content, variables, tables, rois, module)
             file.write(content)
+
+
+def _not_written(path: Path) -> str | None:
+    """Say why a file may not be replaced; None where `write_nwb` has made it."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            rooms = file.get("processing", {}).values()
+            ours = any(room.attrs.get("description") == _WRITTEN for room in rooms)
+    except OSError:
+        ours = False
+    return None if ours else "is a file that neurornn did not write"
 
 
 @contextmanager
@@ -306,7 +326,7 @@ def _add(
             "A new name was needed: what a file holds is never overwritten",
             f'Pass module="{module}_2", or a template without it',
         )
-    room = content.create_processing_module(name=module, description="Written by neurornn")
+    room = content.create_processing_module(name=module, description=_WRITTEN)
     if variables:
         labels = next(iter(variables.values()))["unit"].values
         table, rows = _roi_table(content, room, variables, labels, rois)

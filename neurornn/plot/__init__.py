@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "latency",
         ],
         "estimates": ["league_scores", "timescales"],
+        "files": ["write_figure"],
         "residuals": ["mean_event", "residual_checks"],
     },
 )

@@ -1,6 +1,7 @@
 """Everything a fit needs to go on bit for bit: weights, optimiser, best weights, history."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,32 @@ import numpy as np
 import torch
 
 from neurornn._core.errors import ResumeError
+from neurornn._core.files import has_scratch, standing
+from neurornn._core.report import versions
+from neurornn._core.targets import check_own_folder
 from neurornn.io.saved import read_saved, write_saved
 
 NAME = "checkpoint"
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise where a folder for checkpoints holds anything else, or cannot be written.
+
+    Parameters
+    ----------
+    folder : may be absent.
+
+    Raises
+    ------
+    KindError, FileWriteError
+        See `neurornn._core.targets.check_own_folder`.
+    """
+    check_own_folder(folder, lambda name: name == NAME)
+
+
+def stands(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a checkpoint, at its place or set aside by a killed writer."""
+    return standing(Path(folder) / NAME) is not None
 
 
 def write_checkpoint(folder: str | os.PathLike[str], key: str, state: dict[str, Any]) -> None:
@@ -32,10 +56,22 @@ def read_checkpoint(folder: str | os.PathLike[str], key: str) -> dict[str, Any] 
     Raises
     ------
     ResumeError
-        The checkpoint belongs to other data, another model or other settings.
+        The checkpoint belongs to other data, another model, other settings or another version.
+
+    Warns
+    -----
+    UserWarning
+        A run was stopped here before its first checkpoint was whole.
     """
     path = Path(folder) / NAME
-    if not path.exists():
+    if standing(path) is None:
+        if has_scratch(path):
+            warnings.warn(
+                f"{folder} holds no whole checkpoint: an earlier run was stopped while it wrote "
+                "its first one. The fit starts at its first epoch.",
+                UserWarning,
+                stacklevel=4,
+            )
         return None
     content = read_saved(path)
     if content.kind != "Checkpoint" or not {"key", "state"} <= set(content.settings):
@@ -49,6 +85,13 @@ def read_checkpoint(folder: str | os.PathLike[str], key: str) -> dict[str, Any] 
             f"{path} belongs to a fit of other data, another model or other settings",
             "The checkpoint of the same call was needed to resume",
             "Pass another folder as checkpoint=, or delete this one",
+        )
+    written, here = content.versions.get("neurornn"), versions()["neurornn"]
+    if written != here:
+        raise ResumeError(
+            f"{path} was written by neurornn {written}, and this is {here}",
+            "A checkpoint of the same version was needed: the fit is to go on bit for bit",
+            "Go on with that version, or pass another folder as checkpoint= to start afresh",
         )
     try:
         return _put_together(content.settings["state"], content.weights)

@@ -12,6 +12,7 @@ from neurornn._core.jobs import progress_bar
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import as_training_data
+from neurornn.training.checkpoint import check_folder
 from neurornn.training.objectives import check_targets, objective_named
 from neurornn.training.passes import make_passes
 from neurornn.training.result import FitResult
@@ -108,7 +109,7 @@ def fit(
     refine : go on to the maximum of the likelihood in whitened coordinates, where the model has
         physical parameters, there is no validation part and data are many: intervals hold there.
     confidence_level : of the intervals.
-    checkpoint : folder for checkpoints, each whole or absent.
+    checkpoint : folder of its own for checkpoints, each whole or absent.
     resume : go on from the checkpoint where there is one; the result is that of a run that was
         never interrupted, bit for bit.
     checkpoint_every : epochs.
@@ -125,7 +126,10 @@ def fit(
     KindError, ShapeError, UnitError, DataError
         Data that do not fit the model.
     ResumeError
-        A checkpoint of another fit is in the folder, or one is there and `resume` is not set.
+        A checkpoint of another fit or another version is in the folder, or one is there and
+        `resume` is not set.
+    FileWriteError
+        The folder of checkpoints holds anything else, or cannot be written.
 
     Warns
     -----
@@ -149,6 +153,8 @@ def fit(
             "A model that sees the past alone was needed to predict a series from itself",
             "Set bidirectional=False",
         )
+    if checkpoint is not None and n_seeds == 1:
+        check_folder(checkpoint)
     train = as_training_data(data, model)
     watch = None if validation is None else as_training_data(validation, model, "validation")
     n_trials, n_steps = train.targets.shape[:2]

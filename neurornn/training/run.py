@@ -17,7 +17,7 @@ from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
-from neurornn.training.checkpoint import NAME, read_checkpoint, write_checkpoint
+from neurornn.training.checkpoint import read_checkpoint, stands, write_checkpoint
 from neurornn.training.curvature import no_intervals, nuisance_shift, physical_intervals
 from neurornn.training.objectives import (
     Objective,
@@ -293,7 +293,7 @@ class Run:
     def resume(self, folder: str | os.PathLike[str], wanted: bool) -> None:
         """Take up the state in a folder, where there is one."""
         if not wanted:
-            if os.path.exists(os.path.join(folder, NAME)):
+            if stands(folder):
                 raise ResumeError(
                     f"{folder} already holds a checkpoint",
                     "An empty folder, or resume=True, was needed",

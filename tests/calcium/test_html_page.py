@@ -194,7 +194,7 @@ def test_a_trace_that_was_not_fitted_is_refused(recording, kinetics, change, err
 
 
 def test_bad_paths_and_units_are_refused(recording, kinetics, tmp_path):
-    with pytest.raises(FileWriteError, match="is a folder"):
+    with pytest.raises(FileWriteError, match="is an empty folder, and a file is written"):
         write_html(kinetics, recording, tmp_path)
     (tmp_path / "file").write_text("x")
     with pytest.raises(FileWriteError, match="part of the path is a file"):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from neurornn._core.errors import FileWriteError, ResumeError
-from neurornn._core.files import atomic_path, fingerprint
-from neurornn._core.jobs import chunk_slices, run_chunks
+from neurornn._core.files import atomic_path, fingerprint, replace_any
+from neurornn._core.jobs import chunk_slices, forget_partial, run_chunks
 from neurornn._core.rng import derived_seed, generator, seed_of
 
 
@@ -75,6 +75,71 @@ def test_manifest_is_plain_json(tmp_path):
     assert json.loads((tmp_path / "p" / "manifest.json").read_text())["n_chunks"] == 5
 
 
+def test_chunks_without_their_manifest_are_not_adopted(tmp_path):
+    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    for name in ("gone", "damaged"):
+        manifest = tmp_path / "p" / "manifest.json"
+        manifest.unlink() if name == "gone" else manifest.write_text("{")
+        with pytest.raises(ResumeError, match=r"without a readable manifest\.json"):
+            run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+        manifest.write_text("{}")
+
+
+def test_chunks_of_another_version_are_not_adopted(tmp_path):
+    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    manifest = tmp_path / "p" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**content, "version": "0.0.7"}))
+    with pytest.raises(ResumeError, match=r"another version of neurornn, 0\.0\.7"):
+        run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+
+
+def test_a_chunk_of_another_place_or_job_is_computed_again(tmp_path):
+    done = []
+    for folder, power in (("p", 2), ("q", 3)):
+        run_chunks(square, CHUNKS, shared=(power,), partial=tmp_path / folder)
+    files = [tmp_path / "p" / f"chunk-{k:06d}.npz" for k in range(3)]
+    files[0].write_bytes((tmp_path / "q" / files[0].name).read_bytes())
+    files[1].write_bytes(files[2].read_bytes())
+    results = run_chunks(
+        square, CHUNKS, shared=(2,), partial=tmp_path / "p",
+        progress=lambda k, n: done.append(k),
+    )  # fmt: skip
+    assert done == [4, 5]
+    assert np.array_equal(np.concatenate([r["out"] for r in results]), np.arange(15) ** 2)
+
+
+def test_a_folder_with_anything_else_in_it_is_refused_and_stays(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "notes.md").write_text("mine")
+    with pytest.raises(FileWriteError, match=r"holds notes\.md besides"):
+        run_chunks(fail_on_seven, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    assert [p.name for p in (tmp_path / "p").iterdir()] == ["notes.md"]
+
+
+def fail_at_once(values, power):
+    raise RuntimeError("worker lost")
+
+
+def test_a_run_stopped_before_its_first_chunk_removes_only_what_it_made(tmp_path):
+    (tmp_path / "given").mkdir()
+    for name in ("given", "made"):
+        with pytest.raises(RuntimeError, match="worker lost"):
+            run_chunks(fail_at_once, CHUNKS, shared=(2,), partial=tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == ["given"]
+
+
+def test_forgetting_removes_our_own_files_alone(tmp_path):
+    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    (tmp_path / "p" / "chunk-of-mine.npz").write_text("mine")
+    forget_partial(tmp_path / "p")
+    assert [p.name for p in (tmp_path / "p").iterdir()] == ["chunk-of-mine.npz"]
+    (tmp_path / "p" / "chunk-of-mine.npz").unlink()
+    forget_partial(tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+    forget_partial(tmp_path / "p")
+
+
 def test_chunk_slices_cover_once():
     slices = chunk_slices(10, 4)
     assert [(s.start, s.stop) for s in slices] == [(0, 4), (4, 8), (8, 10)]
@@ -83,7 +148,7 @@ def test_chunk_slices_cover_once():
 def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
     target = tmp_path / "result.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(target) as path:
+    with pytest.raises(RuntimeError), atomic_path(target, ours=replace_any) as path:
         path.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old"
@@ -93,7 +158,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
 def test_a_folder_is_replaced_whole(tmp_path):
     target = tmp_path / "fit"
     for word in ("first", "second"):
-        with atomic_path(target, folder=True) as path:
+        with atomic_path(target, folder=True, ours=replace_any) as path:
             (path / f"{word}.txt").write_text(word)
     assert [p.name for p in target.iterdir()] == ["second.txt"]
 

@@ -257,3 +257,135 @@ def test_running_out_of_room_in_the_middle_leaves_nothing_half_written(tmp_path)
     )
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.nc"]
+
+
+# --- what is damaged, what may be replaced ---
+
+
+def sealed(tmp_path, table, name="m"):
+    other = table[["tau"]] * 2
+    write_saved(
+        tmp_path / name,
+        kind="Kinetics",
+        settings=SETTINGS,
+        tables={"parameters": table, "history": other},
+        weights={"w": np.eye(3)} if name == "m" else None,
+    )
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("settings.json", "its settings changed after it was saved"),
+        ("tables/history.nc", "the table history changed"),
+        ("tables/parameters.nc", "the table parameters changed"),
+        ("weights.safetensors", "the file of weights changed"),
+    ],
+)
+def test_a_changed_part_of_a_folder_is_named(tmp_path, table, file, words):
+    path = sealed(tmp_path, table) / file
+    raw = path.read_bytes()
+    old, new = (b'"n": 3', b'"n": 4') if file == "settings.json" else (raw[-9:-1], b"changed!")
+    path.write_bytes(raw.replace(old, new))
+    assert path.read_bytes() != raw
+    with pytest.raises(FileFormatError, match=f"m is damaged: {words}"):
+        read_saved(tmp_path / "m")
+
+
+def test_a_changed_table_of_a_file_is_named(tmp_path, table):
+    path = sealed(tmp_path, table, "m.nc")
+    raw = path.read_bytes()
+    # tau of the table parameters is .5, of history 1; the last copy of it is the one in use.
+    at = raw.rindex(np.float64(0.5).tobytes())
+    path.write_bytes(raw[:at] + np.float64(0.7).tobytes() + raw[at + 8 :])
+    with pytest.raises(FileFormatError, match=r"m\.nc is damaged: the table parameters changed"):
+        read_saved(path)
+    path.write_bytes(raw[:-5])
+    with pytest.raises(FileFormatError, match="is damaged: its end changed"):
+        read_saved(path)
+    path.write_bytes(raw.replace(b"json:", b"jsox:"))
+    with pytest.raises(FileFormatError, match="its settings, labels or text"):
+        read_saved(path)
+
+
+def test_netcdf_programs_read_a_sealed_file(tmp_path, table):
+    path = sealed(tmp_path, table, "m.nc")
+    with xr.open_dataset(path, group="parameters", engine="h5netcdf") as found:
+        np.testing.assert_array_equal(found["tau"], table["tau"])
+
+
+def test_files_from_before_there_were_checksums_are_read(tmp_path, table):
+    path = sealed(tmp_path, table)
+    header = json.loads((path / "settings.json").read_text())
+    old = {k: v for k, v in header.items() if not k.startswith("checksum")}
+    (path / "settings.json").write_text(json.dumps(old))
+    content = read_saved(path)
+    assert content.settings == SETTINGS
+    np.testing.assert_array_equal(content.weights["w"], np.eye(3))
+
+
+def test_a_file_beside_a_saved_result_is_never_lost(tmp_path, table):
+    path = sealed(tmp_path, table)
+    (path / "tables" / "notes.md").write_text("the good one")
+    with pytest.raises(FileWriteError, match=r"holds tables/notes\.md besides a saved result"):
+        sealed(tmp_path, table)
+    (path / "tables" / "notes.md").unlink()
+    (path / ".DS_Store").write_text("litter of a desktop")
+    sealed(tmp_path, table)
+
+
+@pytest.mark.parametrize("name", ["notes", "m.nc", "vacant"])
+def test_only_a_saved_result_is_replaced(tmp_path, rng, table, name):
+    (tmp_path / "vacant").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "monday.md").write_text("mine")
+    nr.io.write_netcdf(nr.data.from_traces(rng.random(9), sampling_rate=10), tmp_path / "m.nc")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(FileWriteError, match="nothing was touched"):
+        write_saved(tmp_path / name, kind="Kinetics", settings={}, tables={"t": table})
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert (tmp_path / "vacant").is_dir()
+
+
+def test_one_of_two_writers_wins_whole_and_no_reader_meets_a_gap(tmp_path):
+    """In processes of their own, with and without an exchange in one step."""
+    script = textwrap.dedent(
+        """
+        import sys
+        import numpy as np, xarray as xr
+        from neurornn._core import files
+        from neurornn.io import read_saved, write_saved
+        path, value, exchange = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+        if exchange == "two renames":
+            files._exchange = lambda one, other: False
+        table = xr.Dataset({"x": ("t", [value] * 50)})
+        for k in range(40):
+            if value:
+                write_saved(path, kind="Kinetics", settings={"v": value}, tables={"t": table},
+                            weights={"w": np.full(50, value)})
+            else:
+                found = read_saved(path)
+                values = {found.settings["v"], *found.tables["t"]["x"].values, *found.weights["w"]}
+                assert len(values) == 1, values
+        """
+    )
+    for exchange in ("exchange", "two renames"):
+        place = tmp_path / exchange
+        first = xr.Dataset({"x": ("t", [9.0] * 50)})
+        write_saved(
+            place / "m", kind="Kinetics", settings={"v": 9.0}, tables={"t": first},
+            weights={"w": np.full(50, 9.0)},
+        )  # fmt: skip
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(place / "m"), value, exchange],
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for value in ("1", "2", "0")
+        ]
+        said = [process.communicate(timeout=100)[1] for process in running]
+        assert [process.returncode for process in running] == [0, 0, 0], said
+        assert read_saved(place / "m").settings["v"] in (1.0, 2.0)
+        assert [p.name for p in place.iterdir()] == ["m"]
