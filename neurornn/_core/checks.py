@@ -1,19 +1,69 @@
 """One checker for the whole package, so that the same mistake reads the same everywhere."""
 
 import warnings
-from numbers import Integral
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from neurornn._core.errors import DataError, KindError, ShapeError, UnitError, UnitWarning
+from neurornn._core.errors import (
+    DataError,
+    KindError,
+    ShapeError,
+    UnitError,
+    UnitWarning,
+)
+from neurornn._core.values import (
+    check_choice,
+    check_confidence_level,
+    check_count,
+    check_finite_or_missing,
+    check_interval,
+    check_labels,
+    check_number,
+    check_numbers,
+    check_positive,
+    check_rng,
+    check_rows,
+)
+
+#: What the rooms take from here; numbers and arrays are looked at in `values`.
+__all__ = [
+    "FASTEST_RATE",
+    "LONGEST_BIN",
+    "SLOWEST_FRAME",
+    "Traces",
+    "as_traces",
+    "check_bin_size",
+    "check_choice",
+    "check_clock",
+    "check_confidence_level",
+    "check_count",
+    "check_finite_or_missing",
+    "check_frame_times",
+    "check_interval",
+    "check_labels",
+    "check_number",
+    "check_numbers",
+    "check_positive",
+    "check_ranges",
+    "check_rng",
+    "check_rows",
+    "check_sampling_rate",
+    "check_spike_times",
+    "check_spike_trains",
+    "find_blocks",
+    "wrapped_around",
+]
 
 #: A frame every two seconds or slower is taken for a time axis in milliseconds or in frames.
 SLOWEST_FRAME = 2.0
-#: A value beyond this is taken for a fill value: netCDF writes 9.97e36, others the largest float.
-_LARGEST = 1e30
+#: A rate above this, Hz, is in another unit.
+FASTEST_RATE = 1e6
+#: A bin longer than a day, s, is no bin.
+LONGEST_BIN = 86400.0
 
 
 class Traces(NamedTuple):
@@ -35,26 +85,7 @@ class Traces(NamedTuple):
     unit: NDArray[Any]
 
 
-def check_positive(value: float, name: str, unit: str = "1") -> float:
-    """Return `value` as a float, or raise where it is not a finite number above zero."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise KindError(
-            f"{name} is {value!r}, a {type(value).__name__}",
-            "A number above 0" + ("" if unit == "1" else f" in {unit}") + " was needed",
-            f"Pass {name} as a plain number",
-        ) from None
-    if not np.isfinite(number) or number <= 0:
-        raise DataError(
-            f"{name} is {number}",
-            "A finite number above 0" + ("" if unit == "1" else f" in {unit}") + " was needed",
-            f"Check {name}" + ("" if unit == "1" else " and its unit"),
-        )
-    return number
-
-
-def check_sampling_rate(sampling_rate: float) -> float:
+def check_sampling_rate(sampling_rate: Any) -> float:
     """Return a frame rate in Hz, or raise where it looks like a frame interval or kHz."""
     rate = check_positive(sampling_rate, "sampling_rate", "Hz")
     if rate <= 1 / SLOWEST_FRAME:
@@ -64,12 +95,24 @@ def check_sampling_rate(sampling_rate: float) -> float:
             f"Is this a frame interval or a rate in kHz? Then pass {1 / rate:g} or "
             f"{1000 * rate:g} Hz",
         )
+    if rate > FASTEST_RATE:
+        raise UnitError(
+            f"sampling_rate is {rate:g} Hz, above 1 MHz",
+            f"A rate of at most {FASTEST_RATE:g} Hz was needed",
+            f"Is this in mHz, or a number of frames? In mHz it is {rate / 1000:g} Hz",
+        )
     return rate
 
 
-def check_bin_size(bin_size: float) -> float:
+def check_bin_size(bin_size: Any) -> float:
     """Return a bin width in s; warn where it looks like milliseconds."""
     width = check_positive(bin_size, "bin_size", "s")
+    if not 1 / FASTEST_RATE <= width <= LONGEST_BIN:
+        raise UnitError(
+            f"bin_size is {width:g} s",
+            f"A width from {1 / FASTEST_RATE:g} s to a day, {LONGEST_BIN:g} s, was needed",
+            "Pass the width in s, for example 0.02 for 20 ms",
+        )
     if width > 1:
         warnings.warn(
             f"bin_size is {width:g} s. Are these ms? Then pass {width / 1000:g}.",
@@ -79,29 +122,23 @@ def check_bin_size(bin_size: float) -> float:
     return width
 
 
-def check_frame_times(time: ArrayLike, name: str = "time") -> NDArray[np.float64]:
-    """Return time stamps in s, increasing, or raise where they look like ms or frame numbers."""
-    stamps = np.asarray(time)
-    if stamps.dtype.kind in "mM":
-        raise UnitError(
-            f"{name} holds {stamps.dtype} values",
-            "Time stamps in s as floats were needed",
-            f'Convert them: {name} / np.timedelta64(1, "s")',
-        )
-    stamps = stamps.astype(np.float64)
+def check_clock(time: Any, name: str = "time") -> NDArray[np.float64]:
+    """Return time stamps, one for each frame, that are finite and increase, or raise."""
+    stamps = check_numbers(time, name)
     if stamps.ndim != 1:
         raise ShapeError(
             f"{name} has shape {stamps.shape}",
             "One time stamp for each frame, in one dimension, was needed",
             f"Pass {name} as a 1-D array",
         )
-    steps = np.diff(stamps)
     if not np.isfinite(stamps).all():
         raise DataError(
             f"{name} holds {np.sum(~np.isfinite(stamps))} values that are not finite",
             "A finite time stamp for every frame was needed",
             "Drop those frames; a missing frame needs no time stamp",
         )
+    check_finite_or_missing(stamps, name)
+    steps = np.diff(stamps)
     if len(steps) and np.any(steps <= 0):
         first = int(np.argmax(steps <= 0))
         remedy = "Sort the frames, or put trials on one clock with data.join_trials"
@@ -117,26 +154,64 @@ def check_frame_times(time: ArrayLike, name: str = "time") -> NDArray[np.float64
             "Time stamps in s that increase from frame to frame were needed",
             remedy,
         )
-    if len(steps):
-        step = float(np.median(steps))
+    return stamps
+
+
+def check_frame_times(time: Any, name: str = "time") -> NDArray[np.float64]:
+    """Return time stamps in s, increasing, or raise where they look like ms or frame numbers."""
+    stamps = check_clock(time, name)
+    if len(stamps) > 1:
+        step = float(np.median(np.diff(stamps)))
         if step >= SLOWEST_FRAME:
             raise UnitError(
                 f"{name} advances by {step:g} from frame to frame",
                 f"Time stamps in s, less than {SLOWEST_FRAME:g} s apart, were needed",
                 f"Are these ms or frame numbers? Divide {name} by 1000 or by the frame rate",
             )
+        if step < 1 / FASTEST_RATE:
+            raise UnitError(
+                f"{name} advances by {step:g} s from frame to frame",
+                f"Steps of at least {1 / FASTEST_RATE:g} s, a rate of 1 MHz, were needed",
+                f"Are these hours or days? Multiply {name} by 3600 or 86400",
+            )
     return stamps
 
 
-def check_spike_times(spike_times: ArrayLike, name: str = "spike_times") -> NDArray[np.float64]:
+def check_ranges(
+    start: Any, stop: Any, names: tuple[str, str] = ("start", "stop")
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return starts and stops of ranges in s, (range,) each, or raise."""
+    begin, end = (
+        np.atleast_1d(check_numbers(x, name, missing=False))
+        for x, name in zip((start, stop), names, strict=True)
+    )
+    if begin.shape != end.shape or begin.ndim != 1 or np.any(end < begin):
+        raise DataError(
+            f"{names[0]} holds {begin.size} and {names[1]} {end.size} times, or a stop lies "
+            "before its start",
+            "As many starts as stops, each stop at or after its start, were needed",
+            "Check the order of the arguments: start, then stop",
+        )
+    return begin, end
+
+
+def check_spike_times(spike_times: Any, name: str = "spike_times") -> NDArray[np.float64]:
     """Return spike times in s; raise where not finite, warn where they look like ms."""
-    times = np.asarray(spike_times, dtype=np.float64).ravel()
+    times = check_numbers(spike_times, name)
+    if sum(n > 1 for n in times.shape) > 1:
+        raise ShapeError(
+            f"{name} has shape {times.shape}",
+            "The times of one unit, in one dimension, were needed",
+            "Pass a list with one 1-D array for each unit",
+        )
+    times = times.ravel()
     if not np.isfinite(times).all():
         raise DataError(
             f"{name} holds {np.sum(~np.isfinite(times))} values that are not finite",
             "Finite spike times in s were needed",
             "Drop the NaN paddings before",
         )
+    check_finite_or_missing(times, name)
     if len(times) > 10 and np.median(np.diff(np.sort(times))) > 100:
         warnings.warn(
             f"The median interspike interval of {name} is "
@@ -145,6 +220,22 @@ def check_spike_times(spike_times: ArrayLike, name: str = "spike_times") -> NDAr
             stacklevel=3,
         )
     return times
+
+
+def check_spike_trains(spike_times: Any, name: str = "spike_times") -> list[NDArray[np.float64]]:
+    """Return one array of times (s) per unit from a list of them, or raise."""
+    kind = getattr(spike_times, "dtype", None)
+    trains = not isinstance(spike_times, str | bytes | Mapping | Set | Iterator)
+    if not (trains and isinstance(spike_times, Iterable)) or (
+        kind is not None and kind != np.dtype(object)
+    ):
+        raise KindError(
+            f"{name} is one {type(spike_times).__name__}"
+            + (f" of shape {np.shape(spike_times)}" if kind is not None else ""),
+            "A list with one 1-D array of times (s) per unit was needed",
+            "Pass [times] for a single unit",
+        )
+    return [check_spike_times(t, f"{name}[{k}]") for k, t in enumerate(spike_times)]
 
 
 def find_blocks(time: NDArray[np.float64], dt: float, tolerance: float = 0.5) -> NDArray[np.int64]:
@@ -203,7 +294,7 @@ def as_traces(
     if isinstance(data, xr.DataArray):
         array, time, labels, sampling_rate = _from_labelled(data, sampling_rate, name)
     else:
-        array = _as_numbers(data, name)
+        array = check_numbers(data, name)
         if array.ndim == 1:
             array = array[:, None]
         if array.ndim != 2:
@@ -267,39 +358,6 @@ def as_traces(
     )
 
 
-def check_finite_or_missing(array: NDArray[np.float64], name: str) -> None:
-    """Raise `DataError` for infinite values and for fill values of files; NaN may stand."""
-    if np.isinf(array).any():
-        raise DataError(
-            f"{name} holds {int(np.isinf(array).sum())} infinite values",
-            "Finite values were needed, or NaN where a frame is missing",
-            "Replace them: np.where(np.isinf(x), np.nan, x)",
-        )
-    if np.nanmax(np.abs(array), initial=0.0) > _LARGEST:
-        raise DataError(
-            f"{name} holds values as large as {np.nanmax(np.abs(array)):.3g}",
-            f"Values below {_LARGEST:g} were needed, or NaN where a frame is missing",
-            f"Are these fill values of a file? Then np.where(np.abs(x) > {_LARGEST:g}, np.nan, x)",
-        )
-
-
-def _as_numbers(data: Any, name: str) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(data)
-        if array.dtype.kind == "c" or array.dtype.kind not in "biuf":
-            raise TypeError
-        numbers = array.astype(np.float64)
-        if isinstance(data, np.ma.MaskedArray):
-            numbers[np.ma.getmaskarray(data)] = np.nan
-        return numbers
-    except (TypeError, ValueError):
-        raise KindError(
-            f"{name} is a {type(data).__name__} that is not an array of real numbers",
-            "An array (time, unit) of floats was needed",
-            "Open a file with nr.open, or pass a NumPy array or a DataArray",
-        ) from None
-
-
 def wrapped_around(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.bool_]:
     """Whether the whole numbers of each unit ran over the limit of their type and came back.
 
@@ -353,11 +411,13 @@ def _from_labelled(
     if "unit" not in data.dims:
         data = data.expand_dims("unit", axis=1)
     data = data.transpose("time", "unit")
-    array = _as_numbers(data.values, name)
+    array = check_numbers(data, name)
     labels = np.asarray(data["unit"].values) if "unit" in data.coords else np.arange(data.shape[1])
     labels = np.atleast_1d(labels)
     stated = data.attrs.get("sampling_rate")
-    stated = None if stated is None else float(stated)
+    stated = None if stated is None else check_sampling_rate(stated)
+    if sampling_rate is not None:
+        sampling_rate = check_sampling_rate(sampling_rate)
     time = None
     if "time" in data.coords and data.sizes["time"] > 1:
         time = check_frame_times(data["time"].values)
@@ -387,13 +447,3 @@ def _from_labelled(
             )
         sampling_rate = stated
     return array, time, labels, sampling_rate
-
-
-def check_count(value: Any, name: str) -> int:
-    """Return a whole number of at least 1, or raise."""
-    is_number = isinstance(value, Integral | float | np.floating) and not isinstance(value, bool)
-    if is_number and 1 <= value < np.inf and int(value) == value:
-        return int(value)
-    raise DataError(
-        f"{name} is {value!r}", "A whole number of at least 1 was needed", "Check the sizes"
-    )

@@ -11,10 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from neurornn._core.checks import Traces, check_positive, find_blocks
+from neurornn._core.checks import (
+    Traces,
+    check_confidence_level,
+    check_count,
+    check_interval,
+    check_positive,
+    find_blocks,
+)
 from neurornn._core.confidence import (
     Estimate,
-    normal_quantile,
     rate_interval,
     scale_interval,
     to_dataset,
@@ -158,6 +164,8 @@ class Kinetics(Reported, Saved, BaseEstimator):
         KindError, ShapeError, UnitError, DataError
             Each says what came, what was needed and what to do.
         """
+        check_count(self.chunk_size, "chunk_size")
+        check_count(self.n_jobs, "n_jobs", least=-1_000_000)
         source = TraceSource(
             X, sampling_rate, self.chunk_size, min_frames=20, on_cluster=client is not None
         )
@@ -181,22 +189,22 @@ class Kinetics(Reported, Saved, BaseEstimator):
         return self
 
     def _settings(self, traces: Traces) -> Settings:
-        low, high = (check_positive(b, "tau_bounds", "s") for b in self.tau_bounds)
-        if low >= high:
-            raise DataError(
-                f"tau_bounds is {self.tau_bounds}",
-                "A lower and a larger upper bound in s were needed",
-                "Pass for example tau_bounds=(0.005, 20.0)",
-            )
+        low, high = check_interval(self.tau_bounds, "tau_bounds", "s")
         if low > 2:
             raise UnitError(
                 f"tau_bounds is {self.tau_bounds} s",
                 "Bounds in s were needed that hold the decay of an indicator",
                 "Are these ms? Then divide them by 1000",
             )
-        normal_quantile(self.confidence_level)  # Refuses what is no probability.
+        check_confidence_level(self.confidence_level)
         if self.knot_spacing is not None:
-            check_positive(self.knot_spacing, "knot_spacing", "s")
+            spacing = check_positive(self.knot_spacing, "knot_spacing", "s")
+            if spacing * traces.sampling_rate < 1:
+                raise UnitError(
+                    f"knot_spacing is {spacing:g} s, and a frame {1 / traces.sampling_rate:g} s",
+                    "A spacing of many frames, in s, was needed",
+                    "Pass 60.0, or None for a baseline that stays",
+                )
         return Settings(
             dt=1 / traces.sampling_rate,
             penalty=np.nan if self.penalty is None else check_positive(self.penalty, "penalty"),

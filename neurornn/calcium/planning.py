@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import lfilter
 from scipy.stats import poisson
 
-from neurornn._core.checks import check_positive, check_sampling_rate
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_number,
+    check_positive,
+    check_rng,
+    check_sampling_rate,
+)
 from neurornn._core.confidence import Estimate, normal_quantile, to_dataset
 from neurornn._core.errors import DataError, UnitError
 from neurornn._core.report import Reported, Table
@@ -187,10 +193,16 @@ def plan(
     """
     tau = check_positive(tau, "tau", "s")
     rate = check_positive(rate, "rate", "Hz")
-    snr = check_positive(snr, "snr")
+    snr = check_number(snr, "snr", least=1e-3, most=1e6)
     sampling_rate = check_sampling_rate(sampling_rate)
-    rise = 0.0 if tau_rise == 0 else check_positive(tau_rise, "tau_rise", "s")
-    relative_width = check_positive(relative_width, "relative_width")
+    if rate > sampling_rate:
+        raise UnitError(
+            f"rate is {rate:g} Hz at {sampling_rate:g} frames per s",
+            "A rate of events below the frame rate was needed",
+            "Pass events per second",
+        )
+    rise = check_number(tau_rise, "tau_rise", "s", least=0.0)
+    relative_width = check_number(relative_width, "relative_width", least=1e-6)
     if tau > 20 or rise > 20:
         raise UnitError(
             f"tau is {tau:g} s and tau_rise {rise:g} s",
@@ -204,8 +216,8 @@ def plan(
             "The full width of the interval over tau, below 2, was needed",
             f"Is this a number of percent? Then pass {relative_width / 100:g}",
         )
-    normal_quantile(confidence_level)
-    per_train = _informations(tau, rise, rate, sampling_rate, generator(rng))
+    confidence_level = check_confidence_level(confidence_level)
+    per_train = _informations(tau, rise, rate, sampling_rate, generator(check_rng(rng)))
     # Relative to tau squared, so that 1 / sqrt(information * duration) is the sd of log(tau).
     information = float(per_train.mean()) * tau**2 * snr**2
     stderr = float(per_train.std(ddof=1) / np.sqrt(len(per_train)) / per_train.mean())

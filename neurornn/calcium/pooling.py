@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import check_confidence_level
 from neurornn._core.confidence import (
     Estimate,
     normal_quantile,
@@ -67,6 +68,13 @@ def pool_sessions(
     >>> bool((abs(pooled["tau_decay"] - 0.5) < 0.03).all())
     True
     """
+    confidence_level = check_confidence_level(confidence_level)
+    if isinstance(fits, str | bytes) or not isinstance(fits, Sequence):
+        raise KindError(
+            f"fits is a {type(fits).__name__}",
+            "A list of fits, one for each session, was needed",
+            "Pass [kinetics_of_monday, kinetics_of_tuesday]",
+        )
     tables = [_table(f) for f in fits]
     if len(tables) < 2:
         raise DataError(

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import Traces, as_traces, check_positive
+from neurornn._core.checks import Traces, as_traces, check_number, check_positive
 from neurornn._core.errors import DataError, ShapeError, UnitWarning
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
@@ -98,18 +98,14 @@ def dff(
     """
     traces = as_traces(fluorescence, sampling_rate=sampling_rate)
     window = _check_window(window, traces.sampling_rate)
+    percentile = check_number(percentile, "percentile", "percent")
+    offset = check_number(offset, "offset")
     if not 0 < percentile < 100:
         raise DataError(
             f"percentile is {percentile:g}",
             "A number of percent between 0 and 100 was needed",
             "Pass 8.0, or 50.0 for the median"
             + (f"; was {100 * percentile:g} meant?" if percentile == 0 else ""),
-        )
-    if not np.isfinite(offset):
-        raise DataError(
-            f"offset is {offset}",
-            "A finite number in the unit of the fluorescence was needed",
-            "Pass the dark level of the camera, or 0",
         )
     status = _judge(traces, _dtype_of(fluorescence))
     signal = traces.values - float(offset)
@@ -173,6 +169,7 @@ def subtract_neuropil(
     >>> subtract_neuropil(cell, ring, sampling_rate=10.0).values.ravel()
     array([2., 2., 2., 2.])
     """
+    coefficient = check_number(coefficient, "coefficient")
     if not 0 <= coefficient <= 1:
         raise DataError(
             f"coefficient is {coefficient:g}",
@@ -256,7 +253,8 @@ def _check_window(window: float, rate: float) -> float:
 
 
 def _dtype_of(data: Any) -> np.dtype[Any]:
-    return np.dtype(getattr(data, "dtype", np.float64))
+    kind = getattr(data, "dtype", None)
+    return kind if isinstance(kind, np.dtype) else np.dtype(np.float64)
 
 
 def _states_rate(data: Any) -> bool:

@@ -7,11 +7,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import as_traces, check_positive
+from neurornn._core.checks import as_traces, check_number, check_numbers, check_positive
 from neurornn._core.errors import DataError, UnitWarning
 
 #: A resting or half-saturating calcium below this (nM) is taken for micromolar.
 _SMALLEST_NANOMOLAR = 5.0
+#: More of anything, nM, than there is room for: 1000 mol/l.
+MOST_NANOMOLAR = 1e12
+#: Hill coefficients of indicators are near 2.
+LARGEST_HILL = 100.0
 
 
 def hill_fluorescence(
@@ -51,7 +55,7 @@ def hill_fluorescence(
     Chen et al. 2013, Nature 499:295, doi:10.1038/nature12354 (Hill exponents of GCaMP6).
     """
     check_positive(hill, "hill")
-    total = np.asarray(calcium, dtype=float) + resting
+    total = check_numbers(calcium, "calcium", missing=True) + resting
 
     def bright(c: Any) -> Any:
         bound = np.maximum(c, 0.0) ** hill
@@ -107,6 +111,11 @@ def linearise(
     """
     for name, value in (("hill", hill), ("dissociation", dissociation), ("resting", resting)):
         check_positive(value, name)
+    hill, dissociation, resting = float(hill), float(dissociation), float(resting)
+    dynamic_range = check_number(dynamic_range, "dynamic_range")
+    check_number(hill, "hill", most=LARGEST_HILL, least=1 / LARGEST_HILL)
+    for name, value in (("dissociation", dissociation), ("resting", resting)):
+        check_number(value, name, "nM", most=1e9)
     if not dynamic_range > 1:
         raise DataError(
             f"dynamic_range is {dynamic_range}",
@@ -126,7 +135,11 @@ def linearise(
     bound = ((1 + traces.values) * dark - 1) / (dynamic_range - 1)
     outside = (bound <= 0) | (bound >= 1)
     inside = np.where(outside, np.nan, bound)
-    calcium = dissociation * (inside / (1 - inside)) ** (1 / hill) - resting
+    with np.errstate(over="ignore"):
+        calcium = dissociation * (inside / (1 - inside)) ** (1 / hill) - resting
+    # At the ends of a flat curve a value beyond all molars is no value.
+    outside |= ~(calcium < MOST_NANOMOLAR) & ~np.isnan(calcium)
+    calcium = np.where(outside, np.nan, calcium)
     seen = ~np.isnan(traces.values)
     lost = float(np.sum(outside & seen)) / max(int(seen.sum()), 1)
     if lost > 0.01:

@@ -40,6 +40,10 @@ BROAD = 0.15
 _FIRST_THRESHOLD = 3.5
 
 
+#: Spacings of knots that a pause between frames is worth at most.
+LONGEST_PAUSE = 10.0
+
+
 class Settings(NamedTuple):
     """What the fit of one trace depends on besides the trace.
 
@@ -105,13 +109,20 @@ def knots_of(time: Array, spacing: float) -> tuple[Frames, Array, int]:
     Parameters
     ----------
     time : (n,), s.
-    spacing : s, about; infinite for a constant baseline.
+    spacing : s, about; infinite for a constant baseline. A pause of more than `LONGEST_PAUSE`
+        spacings counts as one of so many.
 
     Returns
     -------
     knot, fraction : as `project_decays` takes them.
     n_knots
     """
+    if np.isfinite(spacing):
+        # Nobody saw the baseline of a long pause: it costs a few knots, not one for each minute.
+        steps = np.diff(time)
+        longest = LONGEST_PAUSE * spacing
+        if (steps > longest).any():
+            time = time[0] + np.concatenate([[0.0], np.cumsum(np.minimum(steps, longest))])
     span = float(time[-1] - time[0])
     n_pieces = 0 if not np.isfinite(spacing) else int(span // spacing)
     if n_pieces < 1:

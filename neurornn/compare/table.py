@@ -8,17 +8,22 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_count,
+)
 from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
 from neurornn._core.report import Reported, Table
 from neurornn._core.rng import derived_seed
-from neurornn._core.status import remedies
+from neurornn._core.status import Status, remedies
 from neurornn._core.units import format_number, format_quantity
 from neurornn.compare.accounts import fitted, named_accounts, options_of
 from neurornn.compare.scores import block_scores, score_table
 from neurornn.compare.task import scaled_task, task_of
 from neurornn.io.saved import Saved
 from neurornn.models.base import RecurrentModel
+from neurornn.training.loop import MOST_EPOCHS, MOST_SEEDS
 from neurornn.training.objectives import objective_named
 
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -169,6 +174,27 @@ def league(
     deviation from the training mean), pooled over outputs after scaling. Intervals resample test
     blocks and, apart from them, seeds.
     """
+    n_seeds = check_count(n_seeds, "n_seeds", most=MOST_SEEDS)
+    max_epochs = check_count(max_epochs, "max_epochs", most=MOST_EPOCHS)
+    confidence_level = check_confidence_level(confidence_level)
+    rng = check_count(rng, "rng", 0, 2**63)
+    if isinstance(recipes, str) or not isinstance(recipes, Sequence):
+        raise KindError(
+            f"recipes is a {type(recipes).__name__}",
+            "A list of models or names of accounts was needed",
+            "Pass for example ['ridge', 'linear']",
+        )
+    if horizons is not None:
+        several = isinstance(horizons, Sequence) or np.ndim(horizons) == 1
+        if not several or isinstance(horizons, str | bytes):
+            raise KindError(
+                f"horizons is a {type(horizons).__name__}",
+                "Whole numbers of frames were needed",
+                "Pass for example horizons=(1, 10)",
+            )
+        horizons = [check_count(h, "A horizon", 0) for h in horizons]
+        if not horizons:
+            raise DataError("horizons is empty", "At least one was needed", "Pass horizons=(1,)")
     clock = next(
         ((r.dt, r.time_unit) for r in recipes if isinstance(r, RecurrentModel)), (1.0, "steps")
     )
@@ -221,6 +247,10 @@ def league(
                 tick()
             scored[name] = np.array(per_seed)
             statuses[name] = next((c for c in codes if c not in ("ok", "stopped_early")), "ok")
+            if not np.isfinite(scored[name]).all():
+                # No score is better than a wrong one; what belongs to the data alone stays.
+                scored[name][..., [0, 2]] = np.nan
+                statuses[name] = str(Status.DIVERGED)
             n_weights[name] = sum(p.numel() for p in model.parameters() if p.requires_grad)
             if choice:
                 chosen[name] = choice

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from neurornn._core.errors import DataError, KindError
+from neurornn._core.checks import check_count, check_numbers, check_positive
+from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import derived_seed
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.windowing import windows
@@ -31,17 +32,19 @@ def task_of(
     data: Any, split: Sequence[float], duration: float, rng: int, clock: tuple[float, str]
 ) -> Task:
     """Split first, cut windows inside each part after; arrays take the clock of the recipes."""
-    if len(split) != 3:
+    shares = check_numbers(split, "split", missing=False).ravel()
+    if len(shares) != 3 or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
         raise DataError(
-            f"split has {len(split)} parts",
-            "Three fractions, for training, validation and test, were needed",
+            f"split has {len(shares)} parts, {shares[:5].tolist()}",
+            "Three fractions above 0 with sum 1, for training, validation and test, were needed",
             "Pass split=(0.7, 0.15, 0.15)",
         )
     if isinstance(data, xr.DataArray) and "time" in data.dims and "trial" not in data.dims:
         name = str(data.name or "series")
         dt = 1 / sampling_rate_of(data)
+        values = check_numbers(data, name, missing=True)
         parts = windows(
-            xr.Dataset({name: data.astype(float)}),
+            xr.Dataset({name: data.copy(data=values)}),
             inputs=name,
             targets=name,
             duration=duration,
@@ -53,12 +56,14 @@ def task_of(
         train, validation, test = (as_training_data(p, carrier) for p in parts)
         return Task(train, validation, test, dt, 1, True, "s")
     if isinstance(data, xr.Dataset) and "inputs" in data:
-        dt = float(data.attrs.get("dt", 1.0))
+        dt = check_positive(data.attrs.get("dt", 1.0), "dt of the windows")
         n_in, n_out = data.sizes["input"], data.sizes["output"]
         unit = str(data.attrs.get("time_unit", "s"))
     elif isinstance(data, tuple | list) and len(data) in (2, 3):
         dt, unit = clock
-        n_in, n_out = (np.shape(d)[-1] for d in data[:2])
+        n_in, n_out = (
+            _n_last(d, what) for d, what in zip(data, ("inputs", "targets"), strict=False)
+        )
     else:
         raise KindError(
             f"data is a {type(data).__name__}",
@@ -71,7 +76,7 @@ def task_of(
     if isinstance(data, xr.Dataset) and "start" in data:
         # Windows of one recording stay in the order of time, with a window left out at each edge.
         order = np.arange(n)
-    cuts = np.round(np.cumsum(split)[:2] * n).astype(int)
+    cuts = np.round(np.cumsum(shares)[:2] * n).astype(int)
     skip = 1 if isinstance(data, xr.Dataset) and "start" in data else 0
     pieces = [order[: cuts[0]], order[cuts[0] + skip : cuts[1]], order[cuts[1] + skip :]]
     if min(map(len, pieces)) < 1:
@@ -82,6 +87,17 @@ def task_of(
         )
     parts = [whole.pick(torch.from_numpy(p.copy())) for p in pieces]
     return Task(parts[0], parts[1], parts[2], dt, 0, False, unit)
+
+
+def _n_last(values: Any, name: str) -> int:
+    shape = check_numbers(values, name).shape
+    if len(shape) != 3:
+        raise ShapeError(
+            f"{name} have shape {shape}",
+            "An array (trial, time, input or output) was needed",
+            "Add the missing axis: x[None] for one trial, x[..., None] for one channel",
+        )
+    return check_count(shape[2], f"The size of the {name}")
 
 
 def scaled_task(task: Task, *, gaussian: bool) -> Task:

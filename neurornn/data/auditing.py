@@ -7,6 +7,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_count,
+    check_labels,
+    check_rng,
+    check_rows,
+)
 from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import RNG, generator
 from neurornn.data.alphabets import ALPHABETS
@@ -71,17 +78,22 @@ def audit(
     >>> int(report.parameters["duplicate_rows"]), report.split
     (1, 'clusters')
     """
+    check_confidence_level(confidence_level)
+    check_count(n_splits, "n_splits", 2)
+    rng = check_rng(rng)
     data, what = _as_data(X)
     targets = None if y is None else _as_targets(y)
     if groups is None and isinstance(data, SequenceSet):
         groups = data.groups
-    labels = {str(k): np.asarray(v) for k, v in (groups or {}).items()}
+    labels = {str(k): check_labels(v, str(k)) for k, v in (groups or {}).items()}
     n = _n_rows(data, targets, labels)
     ordered = isinstance(X, xr.DataArray) and "time" in X.dims[:1]
     sequences = data if isinstance(data, SequenceSet) else None
     if kmer is None:
         kmer = 10 if sequences is not None and sequences.alphabet == "protein" else 40
     kind = None if targets is None else task_of(targets, task)
+    if targets is not None and kind == "classification":
+        _check_classes(targets)
     ledger = Ledger(confidence_level=confidence_level, rng=generator(rng))
     if data is not None:
         look_for_copies(ledger, data, targets if kind == "classification" else None, ordered)
@@ -157,16 +169,31 @@ def _as_parts(data: Any, what: str, test: Any) -> tuple[Any, Any]:
 
 
 def _as_targets(y: ArrayLike) -> NDArray[Any]:
-    targets = np.asarray(y)
-    if targets.dtype == object:
-        targets = targets.astype(str)
+    targets = check_rows(y, "y")
+    if targets.ndim > 2 or 0 in targets.shape or (targets.dtype.kind == "U" and targets.ndim > 1):
+        raise ShapeError(
+            f"y has shape {targets.shape}",
+            "One target, or one row of outputs, for each row was needed",
+            "Reshape it: y.reshape(len(y), -1)",
+        )
     if targets.dtype.kind == "f" and not np.isfinite(targets).all():
         raise DataError(
             f"y holds {np.sum(~np.isfinite(targets))} values that are not finite",
             "A target for every row was needed",
             "Select the rows with a target: X[keep], y[keep]",
         )
-    return targets
+    return targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
+
+
+def _check_classes(targets: NDArray[Any]) -> None:
+    """Raise where there are so many classes that none can be learned and held out."""
+    n = len(np.unique(targets))
+    if n > len(targets) / 2:
+        raise DataError(
+            f"y holds {n} different classes in {len(targets)} rows",
+            "At least two rows of a class, on average, were needed",
+            'If these are numbers, pass y.astype(float), or task="regression"',
+        )
 
 
 def _as_data(X: Any, alphabet: str | None = None) -> tuple[Any, str]:
@@ -180,16 +207,18 @@ def _as_data(X: Any, alphabet: str | None = None) -> tuple[Any, str]:
         )
     if isinstance(X, SequenceSet):
         return X, f"{X.alphabet} sequences"
-    values = np.asarray(X)
-    if values.dtype.kind in "US" or (values.dtype == object and isinstance(values.flat[0], str)):
-        strings = [str(s) for s in (values.astype(str) if values.dtype.kind == "S" else values)]
+    if isinstance(X, np.ndarray) and X.dtype.kind == "S":
+        X = np.char.decode(X, "latin-1")
+    values = check_rows(X, "X")
+    if values.dtype.kind == "U":
+        strings = [str(s) for s in values.ravel()]
         if alphabet is None:
             letters = set("".join(strings).upper())
             fits = [k for k, a in ALPHABETS.items() if letters <= set(a.order)]
             alphabet = fits[0] if fits else "protein"
         made = SequenceSet.from_sequences([str(k) for k in range(len(strings))], strings, alphabet)
         return made, f"{alphabet} sequences"
-    if values.dtype.kind not in "biuf" or values.ndim < 2:
+    if values.dtype.kind not in "biuf" or values.ndim < 2 or 0 in values.shape:
         raise ShapeError(
             f"X has shape {values.shape} and type {values.dtype}",
             "Sequences, or an array (row, feature) of numbers, was needed",

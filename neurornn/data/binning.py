@@ -10,10 +10,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_bin_size, check_frame_times, find_blocks
+from neurornn._core.checks import check_bin_size, check_frame_times, check_number, find_blocks
 from neurornn._core.errors import DataError, KindError, UnitError
 from neurornn.data.intervals import intersect
-from neurornn.data.spike_table import EDGE_SLACK, Spikes, as_spikes, count_attrs, time_attrs
+from neurornn.data.spike_table import (
+    EDGE_SLACK,
+    Spikes,
+    as_spikes,
+    check_grid,
+    count_attrs,
+    time_attrs,
+)
 from neurornn.data.trial_binning import as_trials, count_trials
 
 
@@ -72,6 +79,12 @@ def bin_spikes(
     ([[1, 0], [1, 1]], [0.2, 0.4])
     """
     table = as_spikes(spikes)
+    if t_start is not None:
+        t_start = check_number(t_start, "t_start", "s")
+    if t_stop is not None:
+        t_stop = check_number(t_stop, "t_stop", "s")
+    if bin_size is not None:
+        bin_size = check_bin_size(bin_size)
     if time is not None:
         if trials is not None:
             raise KindError(
@@ -91,7 +104,7 @@ def bin_spikes(
             "The width of a bin in s, or the ends of the bins in s, were needed",
             "Pass bin_size=0.02 for bins of 20 ms",
         )
-    width = check_bin_size(bin_size)
+    width = bin_size
     if trials is not None and trials is not False:
         return count_trials(table, as_trials(trials, spikes), width, ragged)
     return _count(table, _edges_of_stretches(table, width, t_start, t_stop), width)
@@ -100,7 +113,7 @@ def bin_spikes(
 def _edges_of_frames(
     time: ArrayLike, bin_size: float | None
 ) -> tuple[list[NDArray[np.float64]], float]:
-    stamps = check_frame_times(getattr(time, "values", time))
+    stamps = check_frame_times(time)
     if len(stamps) < 2:
         raise DataError(
             f"time has {len(stamps)} stamps",
@@ -127,8 +140,8 @@ def _edges_of_stretches(
         # A spike at 0 or before belongs to the bin that ends there, so that none is lost.
         low = 0.0 if first > 0 else width * (np.ceil(first / width) - 1)
         low = low if t_start is None else t_start
-        bins = max(1.0, np.ceil((last - low - EDGE_SLACK) / width))
-        stretches = np.array([[low, low + bins * width if t_stop is None else t_stop]])
+        n_wide = max(1.0, np.ceil((last - low - EDGE_SLACK) / width))
+        stretches = np.array([[low, low + n_wide * width if t_stop is None else t_stop]])
     else:
         stretches = table.stretches
         wanted = [
@@ -143,7 +156,10 @@ def _edges_of_stretches(
             )
         stretches = intersect(stretches, [wanted])
     # A millionth of a bin of slack: 0.3 s is three bins of 0.1 s although 0.3 / 0.1 < 3.
-    n_bins = np.floor((stretches[:, 1] - stretches[:, 0]) / width + 1e-6).astype(np.int64)
+    bins = np.floor((stretches[:, 1] - stretches[:, 0]) / width + 1e-6)
+    told = t_start is not None and t_stop is not None
+    check_grid(float(np.maximum(bins, 0.0).sum()), table, told=told)
+    n_bins = bins.astype(np.int64)
     if not np.any(n_bins > 0):
         longest = float(np.max(stretches[:, 1] - stretches[:, 0], initial=0.0))
         raise DataError(

@@ -12,9 +12,18 @@ from sklearn.metrics import accuracy_score, get_scorer, r2_score
 from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
-from neurornn._core.checks import find_blocks
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_count,
+    check_finite_or_missing,
+    check_labels,
+    check_numbers,
+    check_rng,
+    check_rows,
+    find_blocks,
+)
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
-from neurornn._core.errors import NameUnknownError, ShapeError, SplitError, nearest
+from neurornn._core.errors import KindError, NameUnknownError, ShapeError, SplitError, nearest
 from neurornn._core.rng import RNG, generator
 from neurornn.data.splitters import BlockedSplit, RandomSplit
 
@@ -49,7 +58,13 @@ def as_rows(X: Any, y: Any, trials: ArrayLike | None = None) -> Rows:
     y : as many rows; (row,) or (row, output), or (trial, time[, output]).
     trials : (row,), label of the trial of each row; a change of label is a join.
     """
-    features, targets = np.asarray(X), np.asarray(y)
+    features, targets = check_numbers(X, "X"), check_rows(y, "y")
+    if features.ndim == 0 or features.size == 0 or targets.size == 0:
+        raise ShapeError(
+            f"X has shape {features.shape} and y {targets.shape}",
+            "At least one row of one feature, with its target, was needed",
+            "Check the selection",
+        )
     run = np.zeros(len(features), dtype=np.int64)
     usable = np.ones(len(features), dtype=bool)
     dims = tuple(map(str, X.dims)) if isinstance(X, xr.DataArray) else ()
@@ -74,7 +89,7 @@ def as_rows(X: Any, y: Any, trials: ArrayLike | None = None) -> Rows:
             "Transpose it: X.transpose('time', 'unit')",
         )
     elif dims[:1] == ("time",) and "time" in X.coords and len(features) > 2:
-        time = np.asarray(X["time"].values, dtype=float)
+        time = check_numbers(X["time"].values, "time", missing=False)
         joins = find_blocks(time, float(np.median(np.diff(time))))[1:, 0]
         run[joins] = 1
         run = np.cumsum(run)
@@ -86,7 +101,7 @@ def as_rows(X: Any, y: Any, trials: ArrayLike | None = None) -> Rows:
             "Bring y onto the rows of X, for example with data.resample_to",
         )
     if trials is not None:
-        labels = np.asarray(trials)
+        labels = check_labels(trials, "trials")
         if labels.shape != (len(features),):
             raise ShapeError(
                 f"trials has shape {labels.shape} for {len(features)} rows",
@@ -101,6 +116,18 @@ def as_rows(X: Any, y: Any, trials: ArrayLike | None = None) -> Rows:
     if targets.dtype.kind == "f":
         scored = np.isfinite(targets.reshape(len(targets), -1)).all(axis=1)
     return Rows(features, targets, run, usable, scored)
+
+
+def check_window(window: Any, n_rows: int) -> int:
+    """Return the rows of a window, or raise where none of so many rows would hold it."""
+    n_window = check_count(window, "window", 0)
+    if not 1 <= n_window <= max(n_rows, 1):
+        raise SplitError(
+            f"window is {window} of {n_rows} rows",
+            "At least 1 row, and no more than there are, was needed",
+            "Pass window=10",
+        )
+    return n_window
 
 
 def history(X: NDArray[Any], window: int) -> NDArray[Any]:
@@ -188,14 +215,20 @@ def cross_score(
         No whole window fits into a part, for example because the splitter shuffles rows.
     """
     rows = as_rows(X, y, trials)
-    rng = generator(rng)
-    n_window = 1 if window is None else int(window)
-    if n_window < 1:
-        raise SplitError(f"window is {window}", "At least 1 row was needed", "Pass window=10")
-    keep_gap = (n_window if n_window > 1 else 0) if gap is None else int(gap)
+    rng = generator(check_rng(rng))
+    check_confidence_level(confidence_level)
+    n_window = 1 if window is None else check_window(window, len(rows.X))
+    keep_gap = (n_window if n_window > 1 else 0) if gap is None else check_count(gap, "gap", 0)
+    check_finite_or_missing(rows.X, "X")
+    if rows.y.dtype.kind == "U" and not is_classifier(estimator):
+        raise KindError(
+            f"y holds words and the estimator is a {type(estimator).__name__}",
+            "Numbers were needed, or a classifier",
+            "Pass for example sklearn's LogisticRegression",
+        )
     splitter, name = _as_splitter(split, groups, n_splits, keep_gap, n_window, rng)
     leaky = isinstance(splitter, RandomSplit)
-    labels = None if groups is None else np.asarray(groups)
+    labels = None if groups is None else check_labels(groups, "groups")
     features = history(rows.X, n_window) if n_window > 1 else rows.X
     everything = whole_windows(rows.usable, rows.run, n_window) & rows.scored
     score = scorer_of(estimator, scoring)

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import find_blocks
-from neurornn._core.errors import DataError
+from neurornn._core.checks import check_clock, check_numbers, check_ranges, find_blocks
+from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn.data.recording import sampling_rate_of, set_intervals
 
 # Half a nanosecond of slack, so that a frame stamp that went through a sum is not lost.
@@ -25,10 +25,18 @@ def support(recording: xr.Dataset) -> NDArray[np.float64]:
     -------
     (stretch, 2), s : each is ``(start, stop]``; joins between trials are stretch edges too.
     """
+    if not isinstance(recording, xr.Dataset):
+        raise KindError(
+            f"recording is a {type(recording).__name__}",
+            "A recording, an xarray.Dataset, was needed",
+            "Make one with data.from_traces or data.from_spikes",
+        )
     stretches = None
     sampled = [v for v in recording.data_vars.values() if "time" in v.dims]
     if "time" in recording.coords and sampled:
-        time = recording["time"].values
+        time = check_clock(recording["time"].values)
+        if not len(time):
+            return np.empty((0, 2))
         dt = 1 / sampling_rate_of(sampled[0])
         blocks = find_blocks(time, dt)
         stretches = np.stack([time[blocks[:, 0]] - dt, time[blocks[:, 1] - 1]], axis=1)
@@ -51,10 +59,7 @@ def intersect(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     ----------
     a, b : (range, 2), s; each list sorted, its ranges disjoint.
     """
-    first, second = (
-        np.asarray(a, dtype=float).reshape(-1, 2),
-        np.asarray(b, dtype=float).reshape(-1, 2),
-    )
+    first, second = as_ranges(a, "a"), as_ranges(b, "b")
     out = []
     i = j = 0
     while i < len(first) and j < len(second):
@@ -67,6 +72,22 @@ def intersect(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
         else:
             j += 1
     return np.array(out, dtype=float).reshape(-1, 2)
+
+
+def as_ranges(ranges: ArrayLike, name: str = "ranges") -> NDArray[np.float64]:
+    """Check time ranges and return them as (range, 2), s; an empty list is no range."""
+    found = check_numbers(ranges, name, missing=False)
+    if found.size == 0:
+        return np.empty((0, 2))
+    if found.shape == (2,):
+        found = found[None]
+    if found.ndim != 2 or found.shape[1] != 2:
+        raise ShapeError(
+            f"{name} has shape {found.shape}",
+            "An array (range, 2) of starts and stops in s was needed",
+            "Stack them: np.stack([start, stop], axis=1)",
+        )
+    return found
 
 
 def restrict(recording: xr.Dataset, start: ArrayLike, stop: ArrayLike) -> xr.Dataset:
@@ -83,8 +104,8 @@ def restrict(recording: xr.Dataset, start: ArrayLike, stop: ArrayLike) -> xr.Dat
     Dataset with the times unchanged (the clock of the whole recording). Where several ranges came
     for a recording without intervals, they become its intervals, so that the joins are known.
     """
-    first, last = np.atleast_1d(np.asarray(start, float)), np.atleast_1d(np.asarray(stop, float))
-    if first.shape != last.shape or np.any(last < first) or np.any(first[1:] < last[:-1] - _SLACK):
+    first, last = check_ranges(start, stop)
+    if np.any(first[1:] < last[:-1] - _SLACK):
         raise DataError(
             f"{first.size} starts and {last.size} stops came, which overlap or run backwards",
             "Ranges (start, stop] in order, each stop at or after its start, were needed",

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier
 from threadpoolctl import threadpool_limits
 
+from neurornn._core.checks import check_count, check_number, check_rng, check_rows
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import SplitError
 from neurornn._core.rng import RNG, generator
@@ -63,8 +64,10 @@ def leakage_report(
     block suffers most from change; blocked K-fold averages over it.
     """
     model = linear_model("regression") if estimator is None else estimator
-    rng = generator(rng)
-    keep_gap = window if gap is None else int(gap)
+    rng = generator(check_rng(rng))
+    window = check_count(window, "window")
+    keep_gap = window if gap is None else check_count(gap, "gap", 0)
+    test_fraction = check_number(test_fraction, "test_fraction", above=0.0, below=1.0)
     common: dict[str, Any] = {"n_splits": n_splits, "window": window, "trials": trials,
                               "confidence_level": confidence_level, "rng": rng}  # fmt: skip
     random = cross_score(model, X, y, split="random", **common)
@@ -121,7 +124,7 @@ def leakage_report(
 
 def _rotated(y: Any) -> NDArray[Any]:
     """Rotate the targets by half the rows, or by half the trials."""
-    targets = np.asarray(y)
+    targets = check_rows(y, "y")
     return np.roll(targets, len(targets) // 2, axis=0)
 
 

@@ -12,9 +12,15 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import (
+    FASTEST_RATE,
     check_frame_times,
+    check_labels,
+    check_number,
+    check_numbers,
+    check_positive,
+    check_ranges,
     check_sampling_rate,
-    check_spike_times,
+    check_spike_trains,
     find_blocks,
 )
 from neurornn._core.errors import (
@@ -68,7 +74,11 @@ def from_traces(
     ShapeError, UnitError, DataError
         Axes that do not fit, a rate or times in another unit.
     """
-    array = np.asarray(values)
+    kept = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+    if not kept or isinstance(values, np.ma.MaskedArray):
+        array = check_numbers(values, "values")
+    else:
+        array = np.asarray(values)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
@@ -100,7 +110,7 @@ def from_traces(
     own: dict[str, Any] = {"units": units, "sampling_rate": sampling_rate}
     if indicator:
         own["indicator"] = indicator
-    labels = np.arange(array.shape[1]) if unit is None else np.asarray(unit)
+    labels = np.arange(array.shape[1]) if unit is None else _unit_labels(unit, array.shape[1])
     return xr.Dataset(
         {name: (("time", "unit"), array, own)},
         coords={"time": ("time", stamps, _TIME_ATTRS), "unit": labels},
@@ -130,6 +140,10 @@ def from_spikes(
     Dataset with ``spike_times (spike)``, ``spike_unit (spike)`` and ``spike_count (unit)``; the
     recorded stretch stands on ``interval``.
     """
+    if t_start is not None:
+        t_start = check_number(t_start, "t_start", "s")
+    if t_stop is not None:
+        t_stop = check_number(t_stop, "t_stop", "s")
     table = add_spikes(xr.Dataset(attrs=dict(attrs or {})), spike_times, unit=unit)
     times = table["spike_times"].values
     first = 0.0
@@ -152,15 +166,7 @@ def add_spikes(
     recording : Dataset; where it has a ``unit`` axis, the list must be as long.
     spike_times : one 1-D array per unit, s; sorted here.
     """
-    if isinstance(spike_times, np.ndarray) and spike_times.dtype != object:
-        raise KindError(
-            f"spike_times is one array of shape {spike_times.shape}",
-            "A list with one 1-D array of times per unit was needed",
-            "Pass [times] for a single unit",
-        )
-    trains = [
-        np.sort(check_spike_times(t, f"spike_times[{k}]")) for k, t in enumerate(spike_times)
-    ]
+    trains = [np.sort(t) for t in check_spike_trains(spike_times)]
     n_units = recording.sizes.get("unit", len(trains))
     if n_units != len(trains):
         raise ShapeError(
@@ -178,8 +184,20 @@ def add_spikes(
         spike_count=("unit", counts, {"sample_dimension": "spike", "long_name": "spikes"}),
     )
     if "unit" not in out.coords:
-        out = out.assign_coords(unit=np.arange(len(trains)) if unit is None else np.asarray(unit))
+        n = len(trains)
+        out = out.assign_coords(unit=np.arange(n) if unit is None else _unit_labels(unit, n))
     return out
+
+
+def _unit_labels(unit: Any, n_units: int) -> NDArray[Any]:
+    labels = check_labels(unit, "unit")
+    if labels.shape != (n_units,):
+        raise ShapeError(
+            f"unit has shape {labels.shape} for {n_units} units",
+            "One label for each unit was needed",
+            "Leave it out to number the units",
+        )
+    return labels
 
 
 def spike_trains(recording: xr.Dataset) -> list[NDArray[np.float64]]:
@@ -230,8 +248,20 @@ def select_units(recording: xr.Dataset, units: ArrayLike) -> xr.Dataset:
     NameUnknownError
         A label that is not there.
     """
+    if "unit" not in recording.coords:
+        raise ShapeError(
+            f"The recording has axes {', '.join(map(str, recording.sizes))}",
+            "Labels on the axis unit were needed",
+            "Set them: recording.assign_coords(unit=...)",
+        )
     labels = recording["unit"].values
-    wanted = np.atleast_1d(np.asarray(units))
+    wanted = np.atleast_1d(check_labels(units, "units"))
+    if wanted.ndim != 1:
+        raise ShapeError(
+            f"units has shape {wanted.shape}",
+            "Labels of units in one dimension were needed",
+            "Pass a list of labels, or a boolean mask (unit,)",
+        )
     if wanted.dtype == bool:
         if wanted.shape != labels.shape:
             raise ShapeError(
@@ -270,13 +300,7 @@ def set_intervals(recording: xr.Dataset, start: ArrayLike, stop: ArrayLike) -> x
     ----------
     start, stop : (interval,), s; each range is ``(start, stop]``.
     """
-    begin, end = np.asarray(start, dtype=float), np.asarray(stop, dtype=float)
-    if begin.shape != end.shape or begin.ndim != 1 or np.any(end < begin):
-        raise DataError(
-            f"{begin.size} starts and {end.size} stops came, or a stop lies before its start",
-            "As many starts as stops, each stop at or after its start, were needed",
-            "Check the order of the arguments: start, then stop",
-        )
+    begin, end = check_ranges(start, stop)
     out = recording.drop_dims("interval", errors="ignore")
     return out.assign(
         start=("interval", begin, {"units": "s", "long_name": "start of the time range"}),
@@ -297,8 +321,27 @@ def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
     Dataset whose ``interval``s are the trials; ``clock_offset (interval)`` (s) was added to the
     times of each trial.
     """
+    gap = check_number(gap, "gap", "s", least=0)
+    if not isinstance(trials, list | tuple):
+        raise KindError(
+            f"trials is a {type(trials).__name__}",
+            "A list of recordings was needed",
+            "Pass [recording, recording]",
+        )
     if not trials:
         raise DataError("No trials came", "At least one trial was needed", "Check the file")
+    for k, trial in enumerate(trials):
+        if (
+            not isinstance(trial, xr.Dataset)
+            or not trial.sizes.get("time")
+            or ("time" not in trial.coords)
+        ):
+            raise KindError(
+                f"Trial {k} is a {type(trial).__name__} without frames",
+                "Recordings with at least one time stamp on time were needed",
+                "Make each with data.from_traces",
+            )
+        check_frame_times(trial["time"].values)
     shifted, trains = [], []
     starts: list[float] = []
     stops: list[float] = []
@@ -347,11 +390,22 @@ def sampling_rate_of(variable: xr.DataArray) -> float:
     """Frame rate in Hz of a sampled variable: from its attrs, else from its time axis."""
     stated = variable.attrs.get("sampling_rate")
     if stated is not None:
-        return float(stated)
-    if variable.attrs.get("bin_size") is not None:
-        return 1 / float(variable.attrs["bin_size"])
-    if "time" in variable.coords and variable.sizes["time"] > 1:
-        return float(1 / np.median(np.diff(variable["time"].values)))
+        rate = check_positive(stated, "attrs['sampling_rate']", "Hz")
+    elif variable.attrs.get("bin_size") is not None:
+        rate = 1 / check_positive(variable.attrs["bin_size"], "attrs['bin_size']", "s")
+    elif "time" in variable.coords and variable.sizes["time"] > 1:
+        steps = np.diff(check_numbers(variable["time"].values, "time", missing=False))
+        rate = 1 / check_positive(np.median(steps), "The median step of time", "s")
+    else:
+        rate = np.nan
+    if 0 < rate <= FASTEST_RATE:
+        return float(rate)
+    if rate > FASTEST_RATE:
+        raise UnitError(
+            f"{variable.name} has a rate of {rate:g} Hz",
+            f"A rate of at most {FASTEST_RATE:g} Hz was needed",
+            "Is the time axis in hours or days, or the rate in mHz?",
+        )
     raise UnitError(
         f"{variable.name} has neither a sampling_rate nor a time axis",
         "The rate in Hz was needed",

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_frame_times
-from neurornn._core.errors import DataError, NameUnknownError, ShapeError, nearest
+from neurornn._core.checks import check_choice, check_frame_times, check_number, check_numbers
+from neurornn._core.errors import DataError, ShapeError
 from neurornn.data.spike_table import EDGE_SLACK, time_attrs
 
 
@@ -44,10 +44,15 @@ def resample_to(
     -----
     Angles are not unwrapped: resample their sine and cosine.
     """
-    stamps = check_frame_times(getattr(time, "values", time))
-    samples = np.asarray(getattr(clock, "values", clock), dtype=np.float64)
-    values = np.asarray(getattr(variable, "values", variable), dtype=np.float64)
-    if samples.ndim != 1 or values.shape[:1] != samples.shape or not len(samples):
+    stamps = check_frame_times(time)
+    samples = check_numbers(clock, "clock")
+    values = check_numbers(variable, "variable", missing=True)
+    if (
+        samples.ndim != 1
+        or values.ndim < 1
+        or values.shape[:1] != samples.shape
+        or not len(samples)
+    ):
         raise ShapeError(
             f"variable has shape {values.shape} and its clock {samples.shape}",
             "One time stamp (s) for each sample, along the first axis, was needed",
@@ -59,16 +64,13 @@ def resample_to(
             "Time stamps in s that do not decrease were needed",
             "Sort the samples by their stamps, and drop those without one",
         )
-    if method not in ("linear", "mean"):
-        raise NameUnknownError(
-            f"method is {method!r}",
-            "A known method was needed",
-            nearest(method, ["linear", "mean"]),
-        )
+    check_choice(method, "method", ("linear", "mean"))
     dt = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
     step = float(np.median(np.diff(samples))) if len(samples) > 1 else 0.0
-    reach = max(dt, 3 * step) if max_gap is None else float(max_gap)
-    flat = values.reshape(len(samples), -1)
+    reach = (
+        max(dt, 3 * step) if max_gap is None else check_number(max_gap, "max_gap", "s", least=0)
+    )
+    flat = values.reshape(len(samples), int(np.prod(values.shape[1:])))
     columns = [
         _linear(samples, column, stamps, reach)
         if method == "linear"

@@ -7,13 +7,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_spike_times
-from neurornn._core.errors import DataError, KindError, NameUnknownError, nearest
+from neurornn._core.checks import check_numbers, check_spike_times, check_spike_trains
+from neurornn._core.errors import DataError, NameUnknownError, nearest
 from neurornn.data.intervals import support
 from neurornn.data.recording import TIME_CONVENTION, check_spike_owners
 
 #: Slack at a bin edge, s: an edge that went through a product must not lose the spike upon it.
 EDGE_SLACK = 5e-10
+
+
+#: Most cells (bin, unit) of counts, and how many are looked at twice where most would be empty.
+MOST_CELLS, MANY_CELLS = 2**31, 2**25
+#: So many bins for each spike are the work of a gap, or of a clock that does not begin at 0.
+BINS_PER_SPIKE = 1000
 
 
 class Spikes(NamedTuple):
@@ -60,16 +66,9 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
         clocked = "start" in spikes or "time" in spikes.coords
         stretches = support(spikes) if clocked else None
         if "spike_weight" in spikes:
-            weights = spikes["spike_weight"].values.astype(np.float64)
+            weights = check_numbers(spikes["spike_weight"], "spike_weight", missing=False)
     else:
-        kind = getattr(spikes, "dtype", None)
-        if isinstance(spikes, str) or (kind is not None and kind != np.dtype(object)):
-            raise KindError(
-                f"spikes is one {type(spikes).__name__}",
-                "A recording, or a list with one 1-D array of times (s) per unit, was needed",
-                "Pass [times] for a single unit",
-            )
-        trains = [check_spike_times(t, f"spikes[{k}]") for k, t in enumerate(spikes)]
+        trains = check_spike_trains(spikes, "spikes")
         times = np.concatenate(trains) if trains else np.empty(0)
         owner = np.repeat(np.arange(len(trains)), [len(t) for t in trains]).astype(np.int64)
         unit = np.arange(len(trains))
@@ -81,6 +80,32 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
     order = np.argsort(times, kind="stable")
     weights = None if weights is None else weights[order]
     return Spikes(times[order], owner[order], unit, stretches, weights)
+
+
+def check_grid(n_bins: float, table: Spikes, *, told: bool) -> None:
+    """Refuse bins that a gap or a clock of its own made, before room is made for them.
+
+    Parameters
+    ----------
+    n_bins : of all stretches.
+    told : start and stop were given, so that empty bins are wanted.
+
+    Raises
+    ------
+    DataError
+    """
+    n_units, n_spikes = len(table.unit), len(table.times)
+    cells = n_bins * n_units
+    empty = cells > MANY_CELLS and n_bins > BINS_PER_SPIKE * max(n_spikes, 1)
+    if cells <= MOST_CELLS and (told or not empty):
+        return
+    span = f", from {table.times[0]:g} to {table.times[-1]:g} s" if n_spikes else ""
+    raise DataError(
+        f"{n_bins:.3g} bins of {n_units} units came for {n_spikes} spikes{span}",
+        f"At most {MOST_CELLS:.2g} counts, and not mostly empty bins, were needed",
+        "Pass t_start and t_stop, set what was recorded with data.set_intervals, or subtract the "
+        "start of the clock; are the times in ms?",
+    )
 
 
 def time_attrs(long_name: str) -> dict[str, str]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator
 
-from neurornn._core.errors import DataError, SplitError
+from neurornn._core.checks import check_count
+from neurornn._core.errors import SplitError
 from neurornn._core.rng import RNG, generator
 
 
@@ -47,12 +48,13 @@ class BlockedSplit(BaseCrossValidator):
         n = X.shape[0] if hasattr(X, "shape") else len(X)
         for name, value, least in (("n_splits", self.n_splits, 2), ("gap", self.gap, 0),
                                    ("purge", self.purge, 0)):  # fmt: skip
-            if int(value) != value or value < least:
-                raise DataError(
-                    f"{name} is {value}",
-                    f"A whole number of at least {least} was needed",
-                    "Gaps in s become rows as round(gap / bin_size)",
-                )
+            check_count(value, name, least)
+        if self.n_splits > n:
+            raise SplitError(
+                f"{n} rows came for {self.n_splits} blocks",
+                "At least one row for each block was needed",
+                "Use fewer blocks",
+            )
         drop = self.gap + max(self.purge - 1, 0)
         edges = np.linspace(0, n, self.n_splits + 1).round().astype(np.intp)
         rows = np.arange(n)
@@ -89,6 +91,7 @@ class RandomSplit(BaseCrossValidator):
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Yield row numbers of train and test; `y` and `groups` are ignored."""
         n = X.shape[0] if hasattr(X, "shape") else len(X)
+        check_count(self.n_splits, "n_splits", 0)
         if n < self.n_splits or self.n_splits < 2:
             raise SplitError(
                 f"{n} rows came for {self.n_splits} folds",

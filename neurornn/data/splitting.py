@@ -4,16 +4,17 @@ Neighbouring bins, frames and windows look alike, so a random split puts near-co
 rows into training. What is dealt out here is always the larger thing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import check_labels, check_number, check_numbers, check_rng
 from neurornn._core.errors import KindError, ShapeError, SplitError
 from neurornn._core.rng import RNG, generator
-from neurornn.data.intervals import restrict, support
+from neurornn.data.intervals import as_ranges, restrict, support
 from neurornn.data.recording import sampling_rate_of
 
 Recorded = TypeVar("Recorded", xr.Dataset, xr.DataArray)
@@ -53,7 +54,8 @@ def split_blocks(
     [490, 490]
     """
     shares = _check_fractions(fractions)
-    if gap < 0 or not np.isfinite(gap):
+    gap = check_number(gap, "gap", "s")
+    if gap < 0:
         raise SplitError(f"gap is {gap} s", "A gap of 0 s or more was needed", "Pass gap=1.0")
     whole = _as_recording(recording)
     stretches = support(whole)
@@ -115,6 +117,13 @@ def split_trials(
     with `split_groups`.
     """
     shares = _check_fractions(fractions)
+    if not isinstance(recording, xr.Dataset | xr.DataArray):
+        raise KindError(
+            f"recording is a {type(recording).__name__}",
+            "A recording whose intervals are the trials, or a variable with a trial axis, was "
+            "needed",
+            "Deal rows of anything else out with data.split_groups",
+        )
     axis = "trial" if "trial" in recording.dims else "interval"
     if axis not in recording.dims or (axis == "interval" and "start" not in recording):
         raise SplitError(
@@ -123,7 +132,7 @@ def split_trials(
             "Set them with data.set_intervals, or split by time with data.split_blocks",
         )
     n = recording.sizes[axis]
-    rows = generator(rng).permutation(n)
+    rows = generator(check_rng(rng)).permutation(n)
     picks = [np.sort(p) for p in np.split(rows, _cuts(n, shares, "trials"))]
     if axis == "trial":
         return tuple(recording.isel(trial=p) for p in picks)
@@ -155,7 +164,22 @@ def split_groups(
     One part per fraction, its rows in their old order.
     """
     shares = _check_fractions(fractions)
-    labels = np.asarray(groups)
+    if not hasattr(data, "__getitem__") or isinstance(data, str | bytes | Mapping | Set):
+        raise KindError(
+            f"data is a {type(data).__name__}",
+            "Something with rows was needed: an array, a DataArray, a SequenceSet or a list",
+            "Pass np.arange(n) to get row numbers",
+        )
+    if hasattr(data, "iloc"):
+        data = data.to_numpy()
+    sparse = hasattr(data, "toarray") or getattr(data, "is_sparse", False)
+    if sparse or getattr(data, "ndim", 1) == 0:
+        raise KindError(
+            f"data is a {type(data).__name__} without rows that can be counted",
+            "A dense array with rows along its first axis was needed",
+            "Pass np.arange(n) to get row numbers",
+        )
+    labels = check_labels(groups, "groups")
     if labels.ndim != 1 or len(labels) != len(data):
         raise ShapeError(
             f"groups has shape {labels.shape} for {len(data)} rows",
@@ -169,7 +193,7 @@ def split_groups(
             "At least one group for each part was needed",
             "Ask for fewer parts, or leave one group out at a time (sklearn's LeaveOneGroupOut)",
         )
-    mixed = generator(rng).permutation(len(sizes))
+    mixed = generator(check_rng(rng)).permutation(len(sizes))
     missing = shares * len(labels)
     part_of = np.empty(len(sizes), dtype=np.int64)
     n_groups = np.zeros(len(shares), dtype=np.int64)
@@ -203,10 +227,13 @@ def check_windows(start: ArrayLike, stop: ArrayLike, stretches: ArrayLike) -> No
     SplitError
         Says how many windows cross an edge, and which is the first.
     """
-    begin, end = np.atleast_1d(np.asarray(start, float)), np.atleast_1d(np.asarray(stop, float))
-    ranges = np.asarray(stretches, dtype=float).reshape(-1, 2)
+    begin, end = (
+        np.atleast_1d(check_numbers(x, name, missing=False))
+        for x, name in ((start, "start"), (stop, "stop"))
+    )
+    ranges = as_ranges(stretches, "stretches")
     ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
-    if begin.shape != end.shape or np.any(end < begin) or not len(ranges):
+    if begin.shape != end.shape or begin.ndim != 1 or np.any(end < begin) or not len(ranges):
         raise ShapeError(
             f"{begin.size} starts, {end.size} stops and {len(ranges)} stretches came",
             "As many starts as stops, each stop after its start, and one stretch were needed",
@@ -225,7 +252,7 @@ def check_windows(start: ArrayLike, stop: ArrayLike, stretches: ArrayLike) -> No
 
 
 def _check_fractions(fractions: Sequence[float]) -> NDArray[np.float64]:
-    shares = np.asarray(fractions, dtype=np.float64).reshape(-1)
+    shares = check_numbers(fractions, "fractions").reshape(-1)
     if len(shares) < 2 or np.any(~(shares > 0)) or abs(shares.sum() - 1) > 1e-6:
         raise SplitError(
             f"fractions is {tuple(shares.tolist())}, sum {shares.sum():g}",

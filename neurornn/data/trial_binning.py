@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import check_numbers
 from neurornn._core.errors import DataError, ShapeError
-from neurornn.data.spike_table import EDGE_SLACK, Spikes, count_attrs, time_attrs
+from neurornn.data.spike_table import EDGE_SLACK, Spikes, check_grid, count_attrs, time_attrs
 
 
 def as_trials(trials: ArrayLike | xr.Dataset | bool, spikes: Any) -> NDArray[np.float64]:
@@ -27,7 +28,7 @@ def as_trials(trials: ArrayLike | xr.Dataset | bool, spikes: Any) -> NDArray[np.
         return np.stack([spikes["start"].values, spikes["stop"].values], axis=1)
     if isinstance(trials, xr.Dataset):
         return as_trials(True, trials)
-    ranges = np.asarray(trials, dtype=np.float64)
+    ranges = check_numbers(trials, "trials")
     if ranges.ndim != 2 or ranges.shape[1] != 2 or not len(ranges):
         raise ShapeError(
             f"trials has shape {ranges.shape}",
@@ -56,7 +57,9 @@ def count_trials(
     width : s, of a bin.
     ragged : accept bins that were not recorded; otherwise they raise.
     """
-    n_bins = np.floor((ranges[:, 1] - ranges[:, 0]) / width + 1e-6).astype(np.int64)
+    bins = np.floor((ranges[:, 1] - ranges[:, 0]) / width + 1e-6)
+    check_grid(float(bins.max()) * len(bins), table, told=False)
+    n_bins = bins.astype(np.int64)
     if n_bins.min() < 1:
         short = int(np.argmin(n_bins))
         raise DataError(

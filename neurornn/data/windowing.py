@@ -7,7 +7,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import check_positive
+from neurornn._core.checks import (
+    check_clock,
+    check_count,
+    check_number,
+    check_numbers,
+    check_positive,
+)
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
 from neurornn.data.binning import bin_spikes
 from neurornn.data.intervals import support
@@ -79,8 +85,22 @@ def windows(
     >>> dict(win["inputs"].sizes)
     {'trial': 4, 'time': 600, 'input': 1}
     """
+    if not isinstance(recording, xr.Dataset):
+        raise KindError(
+            f"recording is a {type(recording).__name__}",
+            "A recording, an xarray.Dataset, was needed",
+            "Open a file with nr.open, or make one with nr.data.from_traces",
+        )
+    if not isinstance(trials, bool | np.bool_):
+        raise KindError(
+            f"trials is a {type(trials).__name__}",
+            "True or False was needed",
+            "Set the trials with data.set_intervals, and pass trials=True",
+        )
+    horizon = check_count(horizon, "horizon", 0)
+    gap = check_number(gap, "gap", "s")
     if split is not None:
-        parts = split_blocks(recording, fractions=tuple(split), gap=gap)
+        parts = split_blocks(recording, fractions=split, gap=gap)
         return tuple(
             windows(
                 part,
@@ -101,9 +121,13 @@ def windows(
     clock, rate = target["time"].values, sampling_rate_of(target)
     dt = 1 / rate
     source = _stack(recording, inputs, target, "inputs")
-    n_frames = round(length * rate)
+    # No window is longer than the recording, whatever was asked for.
+    n_frames = round(min(length * rate, len(clock) + 1.0))
     share = 0.0 if trials else WARMUP_SHARE
-    n_warmup = round((share * length if warmup is None else float(warmup)) * rate)
+    warm = (
+        share * n_frames / rate if warmup is None else check_number(warmup, "warmup", "s", least=0)
+    )
+    n_warmup = round(min(warm * rate, len(clock) + 1.0))
     if not 0 <= n_warmup < n_frames:
         raise DataError(
             f"warmup is {n_warmup} and duration {n_frames} frames",
@@ -162,7 +186,14 @@ def _stack(
     recording: xr.Dataset, what: Source, onto: xr.DataArray | None, role: str
 ) -> xr.DataArray:
     """Bring one or several variables to (time, feature) on the frames of `onto`."""
-    items = [what] if isinstance(what, str | xr.DataArray) else list(what)
+    items: list[Any] = list(what) if isinstance(what, list | tuple) else [what]
+    for item in items:
+        if not isinstance(item, str | xr.DataArray):
+            raise KindError(
+                f"{role} holds a {type(item).__name__}",
+                "Names of variables or DataArrays with a time axis were needed",
+                "Add the array to the recording, and name it",
+            )
     if not items:
         raise DataError(f"No {role} came", "At least one variable was needed", "Name one")
     flat = [_one(recording, item, onto, role) for item in items]
@@ -226,11 +257,19 @@ def _one(
                 "Bring it onto the frames first with data.resample_to",
             )
         item = resample_to(item, recording[f"{clock}_time"], onto["time"].values)
+    elif "time" not in item.coords:
+        raise ShapeError(
+            f"{item.name or role} has a time axis without time stamps",
+            "A time stamp in s for each frame was needed",
+            "Make it with nr.data.from_traces(values, sampling_rate=...)",
+        )
     elif onto is not None and not np.array_equal(item["time"].values, onto["time"].values):
         item = resample_to(item, item["time"], onto["time"].values)
     rest = [d for d in item.dims if d != "time"]
     item = item.transpose("time", *rest)
-    values = np.asarray(item.values, dtype=np.float64).reshape(item.sizes["time"], -1)
+    check_clock(item["time"].values)
+    values = check_numbers(item, str(item.name or role), missing=True)
+    values = values.reshape(item.sizes["time"], int(np.prod(item.shape[1:])))
     single = len(rest) == 1 and rest[0] in item.coords
     labels = item[rest[0]].values if single else np.arange(values.shape[1])
     attrs = {**item.attrs, "sampling_rate": sampling_rate_of(item)}

@@ -138,7 +138,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         for name, value, known in (
             ("signal", self.signal, SIGNALS), ("stand_in", self.stand_in, STAND_INS),
         ):  # fmt: skip
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise NameUnknownError(
                     f"{name} is {value!r}", f"One of {', '.join(known)} was needed",
                     nearest(str(value), known),
@@ -243,9 +243,9 @@ class Decoder(Reported, Saved, BaseEstimator):
 
     def _powers(self, power: float | str) -> Sequence[float]:
         """Powers of the counts to try."""
-        if power == "auto":
+        if isinstance(power, str) and power == "auto":
             return POWERS if self.signal == "counts" else (1.0,)
-        if power not in POWERS:
+        if not _is_number(power) or power not in POWERS:
             raise DataError(
                 f"power is {power!r}",
                 f"One of {', '.join(map(str, POWERS))} or 'auto' was needed",
@@ -505,6 +505,12 @@ class MovementDecoder(Decoder):
         from sklearn.metrics import r2_score
 
         check_is_fitted(self, "parameters_")
+        if targets is None:
+            raise DataError(
+                "targets is None",
+                "Targets of the bins were needed for a score",
+                "Pass them, or take predict",
+            )
         bins = self._bins_of(counts, trials, targets)
         out, _ = self._run(bins, False)
         assert bins.targets is not None
@@ -581,7 +587,8 @@ def cut(stretches: Sequence[Stretch], rows: NDArray[Any]) -> list[Stretch]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+    plain = isinstance(value, int | float | np.integer | np.floating)
+    return plain and not isinstance(value, bool | np.timedelta64) and -1e30 < value < 1e30
 
 
 def _short(value: Any) -> str:

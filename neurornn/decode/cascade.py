@@ -20,6 +20,10 @@ DEGREES = (1, 2, 3, 4, 5, 6, 7, 8, 9)
 MORE_ROWS = 20
 
 
+#: Powers beyond this have no digits left.
+MOST_DEGREE = 30
+
+
 class WienerCascade(RidgeDecoder):
     """Wiener cascade: a ridge filter, and a polynomial behind it.
 
@@ -77,8 +81,8 @@ confidence_level
 
     def _learn(self, bins: Bins) -> Learned:
         degrees: Sequence[int] = DEGREES
-        if self.degree != "auto":
-            degrees = (check_count(self.degree, "degree"),)
+        if not (isinstance(self.degree, str) and self.degree == "auto"):
+            degrees = (check_count(self.degree, "degree", most=MOST_DEGREE),)
         y = bins.targets
         assert y is not None
         n_out = y.shape[1]

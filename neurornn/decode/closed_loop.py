@@ -6,13 +6,23 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_bin_size, check_count, check_positive
+from neurornn._core.checks import (
+    check_bin_size,
+    check_confidence_level,
+    check_count,
+    check_number,
+    check_numbers,
+    check_positive,
+    check_rng,
+)
 from neurornn._core.confidence import Estimate, binomial_interval, median_interval, to_dataset
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
 from neurornn._core.rng import RNG, generator
 from neurornn.data.spike_table import count_attrs, time_attrs
 from neurornn.decode.scores import fitts_bit_rate
 
+#: A trial longer than an hour, s, is one in ms.
+LONGEST_TRIAL = 3600.0
 #: Pause between trials on the common clock, s; nothing is recorded in it.
 PAUSE = 1.0
 
@@ -117,7 +127,7 @@ def run_closed_loop(
     width = check_bin_size(user.bin_size)
     radius = check_positive(target_radius, "target_radius", "cm")
     n_hold, n_most = _bins(hold_time, "hold_time", width), _bins(timeout, "timeout", width)
-    home = np.asarray(start, dtype=float)
+    home = check_numbers(start, "start", missing=False)
     goals = _as_targets(targets, home, radius)
     rests = float(getattr(user, "rest_radius", 0.0))
     if rests > radius:
@@ -127,8 +137,8 @@ def run_closed_loop(
             "A user who rests only inside the target was needed",
             "Make it with CursorUser(rest_radius=...), or choose a larger target_radius",
         )
-    n_trials = check_count(n_trials, "n_trials")
-    rng = generator(rng)
+    n_trials = check_count(n_trials, "n_trials", most=1_000_000)
+    rng = generator(check_rng(rng))
     rounds = -(-n_trials // len(goals))
     order = np.concatenate([rng.permutation(len(goals)) for _ in range(rounds)])[:n_trials]
     trials = [_run_trial(stream, user, goals[k], home, radius, n_hold, n_most) for k in order]
@@ -157,6 +167,7 @@ def closed_loop_scores(trials: xr.Dataset, *, confidence_level: float = 0.95) ->
         The Dataset is not one of closed-loop trials.
     """
     _need(trials, ("success", "time_to_target", "dial_in_time", "path_efficiency", "distance"))
+    check_confidence_level(confidence_level)
     hit = trials["success"].values.astype(bool)
     n, n_hit = len(hit), int(hit.sum())
     few = "too few successful trials for an interval of the median"
@@ -354,14 +365,20 @@ def _trial_row(
 def _as_targets(
     targets: ArrayLike | None, home: NDArray[np.float64], radius: float
 ) -> NDArray[np.float64]:
-    if home.ndim != 1 or not np.isfinite(home).all():
+    if home.ndim != 1 or not len(home):
         raise ShapeError(
             f"start has shape {home.shape}", "A point (axis,) in cm was needed", "Pass (0.0, 0.0)"
+        )
+    if targets is None and len(home) != 2:
+        raise ShapeError(
+            f"start has {len(home)} axes and no targets came",
+            "A point (x, y) in cm, or targets with the axes of start, was needed",
+            "Pass targets=",
         )
     if targets is None:
         angle = 2 * np.pi * np.arange(8) / 8
         targets = home + 8.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    goals = np.asarray(targets, dtype=float)
+    goals = check_numbers(targets, "targets", missing=False)
     if goals.ndim != 2 or goals.shape[1] != len(home) or not len(goals):
         raise ShapeError(
             f"targets has shape {goals.shape} and start {home.shape}",
@@ -379,7 +396,7 @@ def _as_targets(
 
 
 def _bins(duration: float, name: str, width: float) -> int:
-    n = round(check_positive(duration, name, "s") / width)
+    n = round(check_number(duration, name, "s", above=0, most=LONGEST_TRIAL) / width)
     if n < 1:
         raise DataError(
             f"{name} is {duration:g} s and a bin {width:g} s",

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from neurornn._core.checks import check_count
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_count,
+    check_labels,
+    check_rng,
+    check_rows,
+)
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import RNG, generator
@@ -95,9 +101,11 @@ def neuron_dropping(
         )
     total = spikes.shape[1]
     sizes = _sizes(n_units, total)
-    n_draws = check_count(n_draws, "n_draws")
+    n_draws = check_count(n_draws, "n_draws", most=1_000_000)
+    check_confidence_level(confidence_level)
+    gap = check_count(gap, "gap", 0)
     train, test = list(BlockedSplit(n_blocks, gap=gap).split(np.empty(len(spikes))))[-1]
-    rng = generator(rng)
+    rng = generator(check_rng(rng))
     score = np.empty((len(sizes), n_draws))
     for draw in range(n_draws):
         order = rng.permutation(total)
@@ -138,10 +146,10 @@ def neuron_dropping(
 def _sizes(n_units: Sequence[int] | None, total: int) -> NDArray[np.int64]:
     if n_units is None:
         return np.unique(np.geomspace(1, total, 8).round().astype(np.int64))
-    sizes = np.unique(np.atleast_1d(np.asarray(n_units)))
+    sizes = np.unique(np.atleast_1d(check_labels(n_units, "n_units")))
     if sizes.dtype.kind not in "iu" or not len(sizes) or sizes[0] < 1 or sizes[-1] > total:
         raise DataError(
-            f"n_units is {list(np.atleast_1d(n_units))} for a recording of {total} units",
+            f"n_units is {sizes.tolist()} for a recording of {total} units",
             f"Whole numbers from 1 to {total} were needed",
             "Leave n_units out for 8 numbers evenly spaced in the logarithm",
         )
@@ -151,7 +159,7 @@ def _sizes(n_units: Sequence[int] | None, total: int) -> NDArray[np.int64]:
 def _rows(data: Any, name: str) -> Any:
     """The data with rows of time first: a DataArray as it is, anything else as an array."""
     if not isinstance(data, xr.DataArray):
-        return np.asarray(data)
+        return check_rows(data, name)
     if "time" not in data.dims:
         raise ShapeError(
             f"{name} has dims {tuple(map(str, data.dims))}",

@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import (
+    check_finite_or_missing,
+    check_labels,
+    check_numbers,
+    check_positive,
+)
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
 from neurornn._core.units import symbol
 from neurornn.data.cross_scoring import as_rows
@@ -125,11 +132,7 @@ def as_bins(
         y = np.array(rows.y)
         if not labelled:
             y = y.astype(np.float64).reshape(len(y), -1)
-            if np.isinf(y).any():
-                raise DataError(
-                    "targets hold infinity, inf", "Finite numbers were needed, or NaN where "
-                    "unknown", "Replace them by NaN",
-                )  # fmt: skip
+            check_finite_or_missing(y[~masked], "targets")
         y = y[~masked]
     # Bins that are masked in the middle are a hole: what follows starts anew.
     run = (run + np.cumsum(masked))[~masked]
@@ -150,19 +153,7 @@ def _as_targets(targets: Any, labelled: bool) -> NDArray[Any]:
     if isinstance(targets, xr.DataArray):
         targets = _in_order(targets).values
     if labelled:
-        labels = np.asarray(targets)
-        absent = 0
-        if labels.dtype.kind == "f":
-            absent = int(np.isnan(labels).sum())
-        elif labels.dtype.kind == "O":
-            absent = sum(x is None or x != x for x in labels.ravel())
-        if absent:
-            raise DataError(
-                f"{absent} of {labels.size} labels are missing, NaN or None",
-                "A label for every bin was needed",
-                "Leave those bins out with a mask or as a gap between trials, or give them a "
-                "label of their own such as 'none'",
-            )
+        labels = check_labels(targets, "labels of targets")
         return _of_one_kind(labels, "targets")
     return _numbers(targets, "targets")
 
@@ -245,6 +236,8 @@ def is_list_of_trials(counts: Any) -> bool:
 
 def n_dims(trial: Any) -> int:
     """Number of dimensions, 0 for what is no array of numbers."""
+    if isinstance(getattr(trial, "ndim", None), int):
+        return int(trial.ndim)
     try:
         return np.asarray(trial).ndim
     except (TypeError, ValueError):
@@ -307,37 +300,31 @@ def _numbers(values: Any, name: str) -> NDArray[Any]:
             "One array of numbers was needed",
             f"Pass one variable, for example recording[{name!r}]",
         )
-    try:
-        array = np.asarray(values.values if isinstance(values, xr.DataArray) else values)
-    except ValueError as error:
-        raise ShapeError(
-            f"{name} is a {type(values).__name__} whose parts differ in shape: {error}",
-            "(time, unit), or a list of such arrays, was needed",
-            "Pass one array per trial, each with the same units",
-        ) from None
-    if array.dtype.kind == "c":
+    kind = getattr(getattr(values, "dtype", None), "kind", "")
+    if kind == "c":
         raise DataError(
             f"{name} holds complex numbers; Complex data not supported",
             "Real numbers were needed",
             "Pass their real part or their size",
         )
-    if array.dtype.kind in "US":
+    if kind in ("U", "S"):
+        text = np.asarray(values)
         raise KindError(
-            f"{name} is an array of text, {array.dtype}, for example {array.ravel()[:1].tolist()}",
+            f"{name} is an array of text, {text.dtype}, for example {text.ravel()[:1].tolist()}",
             "Numbers were needed",
             f"Convert it, {name}.astype(float); labels are for a TargetDecoder or a "
             "RecurrentClassifier",
         )
-    if array.dtype.kind not in "biuf":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
+    if kind == "O":
+        odd = [x for x in np.asarray(values).ravel() if not isinstance(x, Real | np.bool_)]
+        if odd:
             raise KindError(
-                f"{name} is an array of {array.dtype}: {error}",
+                f"{name} is an array of objects: argument must be a string or a real number, not "
+                f"{type(odd[0]).__name__!r}",
                 "Numbers were needed",
                 "Bin the spikes with nr.data.bin_spikes(recording, bin_size)",
-            ) from None
-    return array
+            )
+    return check_numbers(values, name)
 
 
 def _check_clock(counts: Any, bin_size: float) -> None:
@@ -347,7 +334,9 @@ def _check_clock(counts: Any, bin_size: float) -> None:
     widths = []
     if counts.attrs.get("bin_size") is not None or counts.attrs.get("sampling_rate") is not None:
         stated = counts.attrs.get("bin_size")
-        widths.append(("attrs", 1 / sampling_rate_of(counts) if stated is None else float(stated)))
+        if stated is not None:
+            stated = check_positive(stated, "attrs['bin_size']", "s")
+        widths.append(("attrs", 1 / sampling_rate_of(counts) if stated is None else stated))
     if "time" in counts.coords and counts["time"].ndim == 1:
         stamps = counts["time"].values
         if stamps.dtype.kind not in "biuf":
@@ -397,12 +386,7 @@ def _check_same_clock(counts: xr.DataArray, targets: Any, bin_size: float) -> No
 
 def _check_counts(values: NDArray[np.float64], signal: str) -> None:
     """Refuse what is no count, where counts were promised."""
-    if np.isinf(values).any():
-        raise DataError(
-            f"counts hold {int(np.isinf(values).sum())} infinite values, inf",
-            "Finite numbers were needed, or NaN where a unit was not recorded",
-            "Replace them by NaN",
-        )
+    check_finite_or_missing(values, "counts")
     known = values[np.isfinite(values)]
     if signal == "features":
         return

@@ -265,8 +265,10 @@ class KalmanFilter(MovementDecoder):
     def _learn(self, bins: Bins) -> Learned:
         check_count(self.n_lags, "n_lags")
         lags: Sequence[int] = LAGS if self.n_lags == 1 else (0,)
-        if self.lag != "auto":
-            if not isinstance(self.lag, int | np.integer) or self.lag < 0:
+        if not (isinstance(self.lag, str) and self.lag == "auto"):
+            if isinstance(self.lag, bool | str | np.timedelta64) or not (
+                isinstance(self.lag, int | np.integer) and self.lag >= 0
+            ):
                 raise DataError(
                     f"lag is {self.lag!r}", "A whole number of bins, 0 or more, or 'auto' was "
                     "needed", "A filter cannot wait for counts to come: 0 or more",

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import check_count
+from neurornn._core.checks import check_count, check_number
 from neurornn._core.errors import ConvergenceWarning, DataError, NameUnknownError, nearest
 from neurornn._core.jobs import progress_bar
 from neurornn._core.rng import derived_seed, seed_of
@@ -37,28 +37,16 @@ _FOLDER = re.compile(r"seed_\d+_part_\d+")
 
 
 def _check(decoder: Any) -> None:
-    if decoder.cell not in CELLS:
+    if not isinstance(decoder.cell, str) or decoder.cell not in CELLS:
         raise NameUnknownError(
             f"cell is {decoder.cell!r}", f"One of {', '.join(CELLS)} was needed",
             nearest(str(decoder.cell), CELLS),
         )  # fmt: skip
-    for name in ("n_hidden", "n_seeds", "window"):
-        check_count(getattr(decoder, name), name)
+    for name, most in (("n_hidden", 100_000), ("n_seeds", 1000), ("window", 1_000_000)):
+        check_count(getattr(decoder, name), name, most=most)
     for name in ("dropout", "unit_dropout"):
-        chance = getattr(decoder, name)
-        if not isinstance(chance, int | float | np.number) or not 0 <= chance < 1:
-            raise DataError(
-                f"{name} is {chance!r}",
-                "A chance of at least 0 and below 1 was needed",
-                "Pass 0.3",
-            )
-    share = decoder.validation_fraction
-    if not isinstance(share, int | float | np.number) or not 0 < share < 0.5:
-        raise DataError(
-            f"validation_fraction is {share!r}",
-            "A share above 0 and below a half was needed",
-            "Pass 0.1",
-        )
+        check_number(getattr(decoder, name), name, least=0.0, below=1.0)
+    check_number(decoder.validation_fraction, "validation_fraction", above=0.0, below=0.5)
 
 
 def train_networks(
@@ -85,7 +73,7 @@ def train_networks(
     seed = seed_of(decoder.rng)
     n_steps = -(-len(data[0]) // BATCH)
     n_epochs = max(EPOCHS, -(-LEAST_STEPS // n_steps))
-    if decoder.max_epochs != "auto":
+    if not (isinstance(decoder.max_epochs, str) and decoder.max_epochs == "auto"):
         n_epochs = check_count(decoder.max_epochs, "max_epochs")
     # One network for all outputs, or one for each.
     n_out = targets.shape[1]

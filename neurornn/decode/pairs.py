@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import check_count
-from neurornn._core.errors import DataError, KindError, ShapeError
+from neurornn._core.checks import check_count, check_numbers
+from neurornn._core.errors import DataError, ShapeError
 
 
 class Pair(NamedTuple):
@@ -50,20 +50,14 @@ def as_pair(
     for name, given in (("true", true), ("predicted", predicted)):
         if isinstance(given, xr.DataArray) and "time" in given.dims:
             given = given.transpose("time", ...)
-        array = np.asarray(given)
-        if array.dtype.kind not in "biuf":
-            raise KindError(
-                f"{name} is a {type(given).__name__} of {array.dtype}",
-                "Real numbers (time,) or (time, output) were needed",
-                "Pass one variable, for example recording['velocity']",
-            )
-        if array.ndim not in (1, 2):
+        array = check_numbers(given, name, missing=True)
+        if array.ndim not in (1, 2) or not array.size:
             raise ShapeError(
                 f"{name} has shape {array.shape}",
                 "(time,) or (time, output) was needed",
                 "Put trials one after the other first: x.reshape(-1, n_output)",
             )
-        arrays.append(array.astype(np.float64).reshape(len(array), -1))
+        arrays.append(array.reshape(len(array), -1))
     y, p = arrays
     if y.shape != p.shape:
         raise ShapeError(
@@ -93,7 +87,7 @@ def as_pair(
 def _check_clocks(true: xr.DataArray, predicted: xr.DataArray) -> None:
     if "time" not in true.coords or "time" not in predicted.coords:
         return
-    a, b = true["time"].values, predicted["time"].values
+    a, b = (check_numbers(x["time"].values, "time", missing=False) for x in (true, predicted))
     if a.shape != b.shape or len(a) < 2:
         return
     # Half a bin apart is another bin.

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from neurornn._core.checks import check_positive
+from neurornn._core.checks import check_number, check_positive
 from neurornn._core.confidence import Estimate, to_dataset
 from neurornn._core.errors import DataError
 from neurornn._core.status import Status
@@ -24,6 +24,8 @@ from neurornn.decode.wiener import mean_r2
 WIDTHS = (0.7, 1.0, 1.5, 2.0, 3.0, 4.0)
 #: Cells along the longer side of the room.
 CELLS_ACROSS = 40
+#: Most cells of a map: more are the work of a position far away.
+MOST_CELLS = 1_000_000
 #: Seconds at the unit's mean rate that are added to every target.
 PRIOR_SECONDS = 0.5
 #: Chance of a jump to any place in a bin.
@@ -113,15 +115,21 @@ class PlaceDecoder(MovementDecoder):
 
     def _learn(self, bins: Bins) -> Learned:
         _only_counts(self)
-        if self.estimate not in ("mean", "mode"):
+        if not isinstance(self.estimate, str) or self.estimate not in ("mean", "mode"):
             raise DataError(
                 f"estimate is {self.estimate!r}", "'mean' or 'mode' was needed", "Pass 'mean'"
             )
         preparation, stretches = self._prepared(bins)
         room = _Room(bins, self.cell_size)
         widths: Sequence[float] = [w * room.side for w in WIDTHS]
-        if self.map_width != "auto":
-            widths = [check_positive(self.map_width, "map_width", bins.units or "1")]  # type: ignore[arg-type]
+        if not (isinstance(self.map_width, str) and self.map_width == "auto"):
+            # Narrower than a hundredth of a cell is no smoothing, wider than the room no map.
+            widths = [
+                check_number(
+                    self.map_width, "map_width", bins.units or "1", least=room.side / 100,
+                    most=100 * room.side * max(room.shape),
+                )
+            ]  # fmt: skip
         folds = list(self._folds(bins, 1))
         best: tuple[float, float, Any, Any] | None = None
         for width in widths:
@@ -203,6 +211,13 @@ class _Room:
                 f"cell_size is {self.side:g} in a room of {reach:g}",
                 "A cell smaller than the room was needed",
                 "Check the unit of cell_size",
+            )
+        n_cells = float(np.prod(np.floor((high - low) / self.side) + 1))
+        if n_cells > MOST_CELLS:
+            raise DataError(
+                f"cell_size is {self.side:g} in a room of {reach:g}, {n_cells:.3g} cells",
+                f"At most {MOST_CELLS} cells were needed",
+                "Pass a larger cell_size; does one position lie far outside the room?",
             )
         self.shape = tuple(np.floor((high - low) / self.side).astype(int) + 1)
         index = np.floor((np.where(known[:, None], self.position, low) - low) / self.side)

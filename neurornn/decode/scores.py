@@ -8,6 +8,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_finite_or_missing,
+    check_labels,
+    check_number,
+    check_numbers,
+    check_rng,
+)
 from neurornn._core.confidence import (
     Estimate,
     binomial_interval,
@@ -83,7 +91,7 @@ def movement_scores(
     (0.75, 0.0)
     """
     pair = as_pair(true, predicted, units, n_blocks)
-    level, seed = confidence_level, seed_of(rng)
+    level, seed = check_confidence_level(confidence_level), seed_of(check_rng(rng))
     # About the mean: the sums of squares below then lose no digits.
     centre = pair.true.mean(axis=0)
     y, p = pair.true - centre, pair.predicted - centre
@@ -173,7 +181,8 @@ def place_errors(
     error = np.linalg.norm(pair.true - pair.predicted, axis=1)
     blocks = pair.blocks(error)
     how = f"{len(error)} rows; percentile bootstrap over {len(blocks)} blocks"
-    seed = seed_of(rng)
+    seed = seed_of(check_rng(rng))
+    check_confidence_level(confidence_level)
     estimates = [
         Estimate(
             name=f"{name}_error",
@@ -242,7 +251,8 @@ def fitts_bit_rate(
     >>> float(rate["bit_rate"])
     1.5
     """
-    hit = np.atleast_1d(np.asarray(success))
+    check_confidence_level(confidence_level)
+    hit = np.atleast_1d(check_labels(success, "success"))
     if hit.ndim != 1 or hit.dtype.kind not in "biu" or not np.isin(hit, (0, 1)).all():
         raise KindError(
             f"success has shape {hit.shape} and type {hit.dtype}",
@@ -256,7 +266,7 @@ def fitts_bit_rate(
         ("width", width),
         ("time_to_target", time_to_target),
     ):
-        array = np.asarray(given, dtype=float)
+        array = check_numbers(given, name)
         if array.shape not in ((), hit.shape):
             raise ShapeError(
                 f"{name} has shape {array.shape} and success {hit.shape}",
@@ -273,6 +283,7 @@ def fitts_bit_rate(
         values[name] = used
     difficulty = np.log2(values["distance"] / values["width"] + 1)
     rates = difficulty / values["time_to_target"]
+    check_finite_or_missing(rates, "The rate of a trial, log2(distance / width + 1) / time,")
     known = len(rates) > 0
     ci = bootstrap_interval(rates, confidence_level=confidence_level, rng=rng)
     how = f"mean over {len(rates)} successful of {len(hit)} trials; bootstrap over trials"
@@ -322,7 +333,11 @@ def target_scores(true: Any, predicted: Any, *, confidence_level: float = 0.95) 
     >>> float(table["accuracy"]), table["confusion"].values.tolist()
     (0.75, [[1, 1], [0, 2]])
     """
-    labels, given = np.asarray(true), np.asarray(predicted)
+    check_confidence_level(confidence_level)
+    labels, given = (
+        check_labels(x, name, missing=True)
+        for x, name in ((true, "true"), (predicted, "predicted"))
+    )
     if labels.ndim != 1 or labels.shape != given.shape:
         raise ShapeError(
             f"true has shape {labels.shape} and predicted {given.shape}",
@@ -401,7 +416,11 @@ def _angular(
     if pair.true.shape[1] < 2:
         return *nothing, 0, np.nan, "one output has no direction"
     length = np.linalg.norm(pair.true, axis=1)
-    limit = _MOVING * float(np.quantile(length, 0.99)) if min_speed is None else float(min_speed)
+    limit = (
+        _MOVING * float(np.quantile(length, 0.99))
+        if min_speed is None
+        else check_number(min_speed, "min_speed", pair.units)
+    )
     if not (np.isfinite(limit) and limit >= 0):
         raise DataError(
             f"min_speed is {limit:g} {pair.units}",

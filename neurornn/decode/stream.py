@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import LONGEST_BIN, check_count, check_numbers
 from neurornn._core.errors import DataError, FileFormatError, KindError, ShapeError
 from neurornn._core.files import fingerprint
 from neurornn._core.report import Table
@@ -20,6 +21,8 @@ from neurornn.io.headers import plain
 from neurornn.io.saved import Saved, read_saved
 
 COUNTERS = ("bins", "missing", "late", "duplicated", "invalid", "changed_units", "restarts")
+#: Number of a bin on a clock that counts; more are stamps in ns or a broken clock.
+MOST_BINS = 2**53
 #: Kinds of streams of which one has run in this process: their first step is not slow.
 _WARM: set[tuple[str, ...]] = set()
 
@@ -174,12 +177,8 @@ class Stream(Saved):
 
     def _in_turn(self, index: int) -> bool:
         """Step over bins that were skipped; False where this one was already passed."""
-        if not isinstance(index, int | np.integer) or index < 0:
-            raise DataError(
-                f"index is {index!r}",
-                "The number of the bin was needed, a whole number of at least 0",
-                "Pass round(time / bin_size), or leave it out",
-            )
+        if type(index) not in (int, np.int64) or not 0 <= index <= MOST_BINS:
+            check_count(index, "index", 0, MOST_BINS)
         awaited = self._next
         if awaited >= 0:
             longest = max(round(self.description["max_gap"] / self.bin_size), 1)
@@ -196,7 +195,8 @@ class Stream(Saved):
                 return False
             else:
                 # A clock that was set back would leave every bin to come too late.
-                self._counted[1] += max(gap - 1, 0)
+                # Over a jump of more than a day nobody knows what was missed.
+                self._counted[1] += min(max(gap - 1, 0), round(LONGEST_BIN / self.bin_size))
                 self._counted[6] += 1
                 self._machine.reset()
                 self._preparation.reset(units=False)
@@ -210,10 +210,12 @@ class Stream(Saved):
             return np.asarray(counts.values)
         if isinstance(counts, np.ma.MaskedArray):
             return np.where(np.ma.getmaskarray(counts), np.nan, np.ma.getdata(counts))
+        if hasattr(counts, "detach"):
+            return check_numbers(counts, "counts")
         try:
             row = np.asarray(counts)
             return row.astype(float) if row.dtype.kind == "O" else row
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self._wrong_counts(counts) from None
 
     def _check_labels(self, counts: xr.DataArray) -> None:
@@ -239,7 +241,7 @@ class Stream(Saved):
     def _wrong_counts(self, counts: Any) -> Exception:
         try:
             shape, dtype = np.shape(counts), np.asarray(counts).dtype
-        except ValueError:
+        except (ValueError, TypeError):
             shape, dtype = "none: its parts differ", np.dtype(object)
         if not isinstance(counts, np.ndarray | list | tuple | xr.DataArray):
             return KindError(
@@ -275,7 +277,7 @@ class Stream(Saved):
         if isinstance(counts, xr.DataArray):
             self._check_labels(counts)
             counts = counts.transpose("time", ...) if "time" in counts.dims else counts
-        rows = np.asarray(counts)
+        rows = check_numbers(counts, "counts")
         if rows.ndim != 2 or rows.shape[1] != self.n_units:
             raise ShapeError(
                 f"counts has shape {rows.shape}",

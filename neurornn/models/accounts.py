@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurornn._core.checks import check_count
+from neurornn._core.checks import check_count, check_rng
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import RecurrentModel, nonlinearity_named, random_weights
 from neurornn.models.dropout import SequenceDropout
@@ -105,7 +105,7 @@ class MemorylessMLP(RecurrentModel):
         self.nonlinearity = nonlinearity
         self._f = nonlinearity_named(nonlinearity)
         self.dropout = SequenceDropout(dropout)
-        draw = torch.Generator().manual_seed(seed_of(rng))
+        draw = torch.Generator().manual_seed(seed_of(check_rng(rng)))
         sizes = [self.n_input] + [self.n_hidden] * self.n_layers
         self.weights = nn.ParameterList(
             random_weights(m, n, 1.0, draw) for n, m in pairwise(sizes)
@@ -170,7 +170,7 @@ class LinearStateSpace(RecurrentModel):
         rng: RNG = 0,
     ) -> None:
         super().__init__(n_input, n_hidden, n_output, dt=dt, time_unit=time_unit)
-        draw = torch.Generator().manual_seed(seed_of(rng))
+        draw = torch.Generator().manual_seed(seed_of(check_rng(rng)))
         # Start from decays spread between a step and a hundred steps, uncoupled.
         decay = torch.exp(-1 / torch.logspace(0, 2, max(self.n_hidden, 1)))[: self.n_hidden]
         self.transition = nn.Parameter(torch.diag(decay))

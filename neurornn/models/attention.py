@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurornn._core.checks import check_count
+from neurornn._core.checks import check_count, check_rng
 from neurornn._core.errors import DataError
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import random_weights
@@ -148,7 +148,7 @@ class CausalTransformer(FiniteContext):
                 "A number of heads that divides n_hidden was needed",
                 f"Pass n_hidden={self.n_heads * -(-self.n_hidden // self.n_heads)}",
             )
-        draw = torch.Generator().manual_seed(seed_of(rng))
+        draw = torch.Generator().manual_seed(seed_of(check_rng(rng)))
         self.embedding = drawn(nn.Linear(self.n_input, self.n_hidden, device="meta"), 1.0, draw)
         lags = self.n_context - 1
         each = [lags * (k + 1) // n_layers - lags * k // n_layers for k in range(self.n_layers)]

@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from neurornn._core.checks import check_positive
+from neurornn._core.checks import check_count, check_numbers, check_positive
 from neurornn._core.errors import DataError, KindError, ShapeError, nearest
 
 NONLINEARITIES = {
@@ -17,6 +17,12 @@ NONLINEARITIES = {
     "sigmoid": torch.sigmoid,
     "linear": lambda x: x,
 }
+
+
+#: Units of a layer; more are a number in the wrong place.
+MOST_UNITS = 100_000
+#: Layers on top of one another.
+MOST_LAYERS = 1000
 
 
 class ModelOutput(NamedTuple):
@@ -69,13 +75,11 @@ class RecurrentModel(nn.Module):
     ) -> None:
         super().__init__()
         for name, size in (("n_input", n_input), ("n_hidden", n_hidden), ("n_output", n_output)):
-            least = 1 if name == "n_output" else 0
-            if int(size) != size or size < least:
-                raise DataError(
-                    f"{name} is {size}",
-                    f"A whole number of at least {least} was needed",
-                    "Check the sizes",
-                )
+            check_count(size, name, 1 if name == "n_output" else 0, MOST_UNITS)
+        if not isinstance(time_unit, str):
+            raise KindError(
+                f"time_unit is {time_unit!r}", "The unit of dt was needed, 's' or 'bp'", "Pass 's'"
+            )
         self.n_input, self.n_hidden, self.n_output = int(n_input), int(n_hidden), int(n_output)
         self.dt = check_positive(dt, "dt", time_unit)
         self.time_unit = time_unit
@@ -213,14 +217,15 @@ class RecurrentModel(nn.Module):
                 inputs = inputs.transpose("trial", "time", "input")
             inputs = inputs.values
         if not isinstance(inputs, Tensor):
-            try:
-                inputs = torch.as_tensor(np.asarray(inputs, dtype=np.float64))
-            except (TypeError, ValueError):
-                raise KindError(
-                    f"inputs is a {type(inputs).__name__} that is not an array of numbers",
-                    "An array (trial, time, input) was needed",
-                    "Cut windows with nr.data.windows",
-                ) from None
+            # Where targets are observed, NaN stands for what was not.
+            array = check_numbers(inputs, "inputs", missing=self.observes_targets)
+            inputs = torch.from_numpy(np.array(array, order="C"))
+        elif inputs.is_complex() or inputs.is_sparse:
+            raise KindError(
+                f"inputs is a tensor of {inputs.dtype}, {inputs.layout}",
+                "A dense tensor of real numbers was needed",
+                "Pass its real part, or inputs.to_dense()",
+            )
         if inputs.ndim != 3 or inputs.shape[2] != self.n_input:
             raise ShapeError(
                 f"inputs has shape {tuple(inputs.shape)}",
@@ -259,11 +264,11 @@ class RecurrentModel(nn.Module):
 
 def nonlinearity_named(name: str) -> Any:
     """Return the function of a nonlinearity, or raise and offer the nearest name."""
-    if name not in NONLINEARITIES:
+    if not isinstance(name, str) or name not in NONLINEARITIES:
         raise DataError(
             f"nonlinearity is {name!r}",
             "The name of a nonlinearity was needed",
-            nearest(name, NONLINEARITIES),
+            nearest(str(name), NONLINEARITIES),
         )
     return NONLINEARITIES[name]
 

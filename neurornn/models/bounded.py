@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from neurornn._core.checks import check_number
 from neurornn._core.errors import DataError
 
 
@@ -24,6 +25,10 @@ class LogBounded:
     """
 
     def __init__(self, lower: float, upper: float) -> None:
+        lower, upper = (
+            check_number(x, f"The {which} bound")
+            for x, which in ((lower, "lower"), (upper, "upper"))
+        )
         if not 0 < lower < upper < math.inf:
             raise DataError(
                 f"The bounds are {lower} and {upper}",
@@ -45,7 +50,7 @@ class LogBounded:
         DataError
             A value outside the bounds.
         """
-        if bool((value <= self.lower).any()) or bool((value >= self.upper).any()):
+        if not bool(((value > self.lower) & (value < self.upper)).all()):
             raise DataError(
                 f"A value of {value.detach().flatten()[:5].tolist()} came",
                 f"Values between {self.lower:g} and {self.upper:g} were needed",

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import check_numbers
 from neurornn._core.errors import DataError, ShapeError
 
 
@@ -38,7 +39,7 @@ def connection_mask(
     """
     mask = np.ones((n_hidden, n_hidden), dtype=bool)
     if connections is not None:
-        given = np.asarray(connections)
+        given = check_numbers(connections, "connections", missing=False)
         if given.shape != mask.shape:
             raise ShapeError(
                 f"connections has shape {given.shape}",
@@ -49,7 +50,7 @@ def connection_mask(
     if regions is not None:
         names, index = region_index(regions, n_hidden)
         if region_connections is not None:
-            blocks = np.asarray(region_connections)
+            blocks = check_numbers(region_connections, "region_connections", missing=False)
             if blocks.shape != (len(names), len(names)):
                 raise ShapeError(
                     f"region_connections has shape {blocks.shape}",

@@ -6,16 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurornn._core.checks import check_count, check_positive
+from neurornn._core.checks import check_count, check_number, check_positive, check_rng
 from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import (
+    MOST_LAYERS,
     ModelOutput,
     RecurrentModel,
     nonlinearity_named,
     random_weights,
 )
 from neurornn.models.dropout import SequenceDropout
+
+#: Steps of a context; more are a context in another unit.
+MOST_STEPS = 1_000_000
 
 
 class FiniteContext(RecurrentModel):
@@ -40,8 +44,9 @@ class FiniteContext(RecurrentModel):
         super().__init__(n_input, n_hidden, n_output, dt=dt, time_unit=time_unit)
         check_count(n_input, "n_input")
         check_count(n_hidden, "n_hidden")
-        self.n_layers = check_count(n_layers, "n_layers")
+        self.n_layers = check_count(n_layers, "n_layers", most=MOST_LAYERS)
         self.context = check_positive(context, "context", time_unit)
+        check_number(self.context / self.dt, "context in steps", most=MOST_STEPS)
         # A context of three steps may come as 2.9999999 steps.
         self.n_context = int(self.context / self.dt + 1e-6)
         if self.n_context < 1:
@@ -85,7 +90,8 @@ class FiniteContext(RecurrentModel):
                 "Pass out.states[:, t] of an earlier run, or model.start(n_trials)",
             )
         there = torch.cat([inputs, torch.ones_like(inputs[..., :1])], 2)
-        return torch.cat([state.reshape(len(state), -1, self.n_input + 1), there], 1)
+        past = state.reshape(len(state), self.n_context, self.n_input + 1)
+        return torch.cat([past, there], 1)
 
     def _states(self, frames: Tensor, n_steps: int) -> Tensor:
         """Frames to go on from after every step, (trial, time, state); a view of the frames."""
@@ -239,7 +245,7 @@ class CausalCNN(FiniteContext):
         )
         self.nonlinearity = nonlinearity
         self._f = nonlinearity_named(nonlinearity)
-        draw = torch.Generator().manual_seed(seed_of(rng))
+        draw = torch.Generator().manual_seed(seed_of(check_rng(rng)))
         self.taps = _spread(self.n_context, self.n_layers)
         sizes = [self.n_input + 1] + [self.n_hidden] * self.n_layers
         self.filters = nn.ModuleList(

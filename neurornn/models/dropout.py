@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from neurornn._core.errors import DataError, ShapeError
+from neurornn._core.checks import check_number
+from neurornn._core.errors import ShapeError
 
 
 def dropout_mask(n_trials: int, n_features: int, p: float, like: Tensor) -> Tensor:
@@ -52,13 +53,7 @@ class SequenceDropout(nn.Dropout):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not isinstance(p, int | float) or not 0 <= p < 1:
-            raise DataError(
-                f"dropout is {p!r}",
-                "A chance of at least 0 and below 1 was needed",
-                "Pass for example dropout=0.2; 0 drops nothing",
-            )
-        super().__init__(float(p))
+        super().__init__(check_number(p, "dropout", least=0.0, below=1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop features of (trial, time, feature)."""

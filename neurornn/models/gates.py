@@ -8,11 +8,11 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from neurornn._core.checks import check_count
+from neurornn._core.checks import check_count, check_numbers, check_rng
 from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.rng import RNG, seed_of
 from neurornn._core.status import Status
-from neurornn.models.base import ModelOutput, RecurrentModel, random_weights
+from neurornn.models.base import MOST_LAYERS, ModelOutput, RecurrentModel, random_weights
 from neurornn.models.dropout import SequenceDropout
 
 
@@ -42,11 +42,11 @@ class GatedRNN(RecurrentModel):
     ) -> None:
         super().__init__(n_input, n_hidden, n_output, dt=dt, time_unit=time_unit)
         check_count(n_hidden, "n_hidden")
-        self.n_layers = check_count(n_layers, "n_layers")
+        self.n_layers = check_count(n_layers, "n_layers", most=MOST_LAYERS)
         self.bidirectional = self.looks_ahead = bool(bidirectional)
         self.initial_tau = None if tau is None else self._as_tau(tau)
         self.input_dropout, self.dropout = SequenceDropout(input_dropout), SequenceDropout(dropout)
-        draw = torch.Generator().manual_seed(seed_of(rng))
+        draw = torch.Generator().manual_seed(seed_of(check_rng(rng)))
         n_above = self.n_hidden * (2 if self.bidirectional else 1)
         # Made without memory first: torch would draw their weights from the user's generator.
         self.layers = nn.ModuleList(
@@ -85,7 +85,7 @@ class GatedRNN(RecurrentModel):
         return self.n_layers * self._n_carried * self.n_hidden
 
     def _as_tau(self, tau: ArrayLike) -> np.ndarray:
-        values = np.asarray(tau, dtype=float)
+        values = check_numbers(tau, "tau", missing=False)
         if values.shape not in ((), (self.n_hidden,)):
             raise ShapeError(
                 f"tau has shape {values.shape}",

@@ -9,6 +9,13 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from neurornn._core.checks import (
+    check_count,
+    check_interval,
+    check_number,
+    check_numbers,
+    check_rng,
+)
 from neurornn._core.errors import DataError, KindError, ShapeError, nearest
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import (
@@ -150,15 +157,20 @@ class LeakyRNN(RecurrentModel):
         self.initial_state, self.readout = initial_state, readout
         self.self_connections = bool(self_connections)
         self.recurrent = bool(recurrent) and (self.n_hidden > 1 or self.self_connections)
-        self.tau_bounds = (self.dt / 10, 1e4 * self.dt) if tau_bounds is None else tau_bounds
-        self.learn_tau, self.noise_sd = bool(learn_tau), float(noise_sd)
-        self.rank = None if rank is None else int(rank)
-        self.substeps, self.regions = int(substeps), _labels(regions)
+        self.tau_bounds = (self.dt / 10, 1e4 * self.dt)
+        if tau_bounds is not None:
+            self.tau_bounds = check_interval(tau_bounds, "tau_bounds", time_unit)
+        self.learn_tau, self.noise_sd = (
+            bool(learn_tau),
+            check_number(noise_sd, "noise_sd", least=0),
+        )
+        self.rank = None if rank is None else check_count(rank, "rank")
+        self.substeps, self.regions = check_count(substeps, "substeps"), _labels(regions)
         self.dropout, self.input_dropout = SequenceDropout(dropout), SequenceDropout(input_dropout)
         self._check_sizes()
         shared = ["shared"] * self.n_hidden if tau_groups == "shared" else tau_groups
         self.tau_groups = _labels(shared)
-        draw = torch.Generator().manual_seed(seed_of(rng))
+        draw = torch.Generator().manual_seed(seed_of(check_rng(rng)))
         self.bounds = LogBounded(*map(float, self.tau_bounds))
         self.unbounded_tau = nn.Parameter(
             self.bounds.right_inverse(self._first_tau(tau)).float(), requires_grad=self.learn_tau
@@ -183,13 +195,6 @@ class LeakyRNN(RecurrentModel):
             self.first_weight = nn.Parameter(torch.zeros(self.n_hidden, self.n_input))
 
     def _check_sizes(self) -> None:
-        if self.substeps < 1 or self.noise_sd < 0 or (self.rank is not None and self.rank < 1):
-            raise DataError(
-                f"substeps is {self.substeps}, noise_sd {self.noise_sd:g} and rank {self.rank}",
-                "At least one substep, an sd that is not negative and a rank of at least 1 "
-                "were needed",
-                "Leave the ones you do not need at their defaults",
-            )
         if self.readout == "states" and self.n_output != self.n_hidden:
             raise ShapeError(
                 f"n_output is {self.n_output} and n_hidden {self.n_hidden} with readout='states'",
@@ -205,7 +210,7 @@ class LeakyRNN(RecurrentModel):
             )
 
     def _first_tau(self, tau: ArrayLike) -> Tensor:
-        start = np.asarray(tau, dtype=float)
+        start = check_numbers(tau, "tau", missing=False)
         n, what = self.n_hidden, "hidden units"
         if self.tau_groups is not None:
             n, what = len(self._groups()[0]), "groups"
@@ -399,7 +404,7 @@ class LeakyRNN(RecurrentModel):
 
 def _check_choices(**given: str) -> None:
     for name, value in given.items():
-        if value not in _CHOICES[name]:
+        if not isinstance(value, str) or value not in _CHOICES[name]:
             raise DataError(
                 f"{name} is {value!r}",
                 f"One of {', '.join(map(repr, _CHOICES[name]))} was needed",

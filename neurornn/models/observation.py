@@ -7,10 +7,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from neurornn._core.checks import check_count
 from neurornn._core.errors import DataError
 from neurornn._core.rng import RNG
 from neurornn._kernels.observer import observe, observe_adjoint
-from neurornn.models.base import PhysicalParameter, RecurrentModel
+from neurornn.models.base import MOST_UNITS, PhysicalParameter, RecurrentModel
 from neurornn.models.bounded import LogBounded
 from neurornn.models.leaky import LeakyRNN
 from neurornn.models.recurrence import kernels_run
@@ -117,7 +118,10 @@ class CalciumRNN(RecurrentModel):
         time_unit: str = "s",
         rng: RNG = 0,
     ) -> None:
-        if n_stimulus < 0 or n_hidden < 0 or (n_stimulus == 0) != (n_hidden == 0):
+        n_units = check_count(n_units, "n_units", most=MOST_UNITS)
+        n_stimulus = check_count(n_stimulus, "n_stimulus", 0, MOST_UNITS)
+        n_hidden = check_count(n_hidden, "n_hidden", 0, MOST_UNITS)
+        if (n_stimulus == 0) != (n_hidden == 0):
             raise DataError(
                 f"n_stimulus is {n_stimulus} and n_hidden {n_hidden}",
                 "A stimulus with latent units to pass it on, or neither, was needed",

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurornn._core.checks import check_rng
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import RecurrentModel, nonlinearity_named, random_weights
 
@@ -40,7 +41,7 @@ class VanillaRNN(RecurrentModel):
         super().__init__(n_input, n_hidden, n_output, dt=dt, time_unit=time_unit)
         self.nonlinearity = nonlinearity
         self._f = nonlinearity_named(nonlinearity)
-        draw = torch.Generator().manual_seed(seed_of(rng))
+        draw = torch.Generator().manual_seed(seed_of(check_rng(rng)))
         self.recurrent_weight = nn.Parameter(
             random_weights(self.n_hidden, self.n_hidden, 0.8, draw)
         )

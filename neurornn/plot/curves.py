@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from neurornn._core.errors import NameUnknownError, ShapeError, nearest
-from neurornn.plot.style import DATA, EVENT, FIT, new_axes, unit_label
+from neurornn._core.checks import check_clock, check_numbers
+from neurornn._core.errors import KindError, NameUnknownError, ShapeError, nearest
+from neurornn.plot.style import DATA, EVENT, FIT, new_axes, shown_range, unit_label
 
 
 def trace(
@@ -36,29 +38,42 @@ def trace(
     Returns
     -------
     the axes
+
+    Raises
+    ------
+    KindError, ShapeError, DataError, UnitError, NameUnknownError
+        No DataArray over time, a fit of other frames, a range without a frame, no such unit.
     """
-    ax = new_axes(ax, (9, 2.8))
     one, label, position = _one_unit(data, unit)
-    time = one["time"].values
-    low = time[0] if t_start is None else t_start
-    high = time[-1] if t_stop is None else t_stop
-    shown = (time >= low) & (time <= high)
-    gaps = np.concatenate([[False], np.diff(time) > 1.5 * np.median(np.diff(time))])
+    values, time = _values_of(one, "data")
+    shown, low, high = shown_range(time, t_start, t_stop)
+    curve = None
+    if fit is not None:
+        curve, stamps = _values_of(_one_unit(fit, unit)[0], "fit")
+        if not np.array_equal(stamps, time):
+            raise ShapeError(
+                f"fit has {len(stamps)} frames and data {len(time)}, or at other times",
+                "A fit of the same frames was needed",
+                "Cut both to the same time",
+            )
+    ax = new_axes(ax, (9, 2.8))
+    steps = np.diff(time)
+    gaps = np.concatenate([[False], steps > 1.5 * np.median(steps)]) if len(steps) else [False]
 
     def broken(values: Any) -> Any:
         # A gap in the recording is a gap in the line.
         return np.where(gaps, np.nan, values)[shown]
 
-    ax.plot(time[shown], broken(one.values), color=DATA, lw=0.7, label="data")
-    if fit is not None:
-        curve, _, _ = _one_unit(fit, unit)
-        ax.plot(time[shown], broken(curve.values), color=FIT, lw=1.4, label="fit")
+    ax.plot(time[shown], broken(values), color=DATA, lw=0.7, label="data")
+    if curve is not None:
+        ax.plot(time[shown], broken(curve), color=FIT, lw=1.4, label="fit")
     if events is not None:
         mine = events["event_unit"].values == position
         when = events["event_time"].values[mine]
         size = events["event_size"].values[mine]
         keep = (when >= low) & (when <= high)
-        bottom, top = np.nanmin(one.values[shown]), np.nanmax(one.values[shown])
+        seen = values[shown][np.isfinite(values[shown])]
+        bottom, top = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
         span = (top - bottom) or 1.0
         biggest = np.max(size, initial=0.0) or 1.0
         height = 0.14 * span * np.clip(size[keep] / biggest, 0.15, 1)
@@ -71,9 +86,15 @@ def trace(
 
 
 def _one_unit(data: xr.DataArray, unit: Any) -> tuple[xr.DataArray, Any, int]:
-    if "time" not in data.dims:
+    if not isinstance(data, xr.DataArray):
+        raise KindError(
+            f"data is a {type(data).__name__}",
+            "A DataArray (time,) or (time, unit) was needed",
+            'Pass a variable of the recording, for example recording["dff"]',
+        )
+    if "time" not in data.dims or not {*data.dims} <= {"time", "unit"} or not data.size:
         raise ShapeError(
-            f"data has dims {tuple(map(str, data.dims))}",
+            f"data has dims {tuple(map(str, data.dims))} and shape {data.shape}",
             "A DataArray (time,) or (time, unit) was needed",
             'Pass a variable of the recording, for example recording["dff"]',
         )
@@ -89,6 +110,14 @@ def _one_unit(data: xr.DataArray, unit: Any) -> tuple[xr.DataArray, Any, int]:
             nearest(str(unit), map(str, labels)),
         )
     return data.isel(unit=int(where[0])), unit, int(where[0])
+
+
+def _values_of(one: xr.DataArray, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values and time stamps (s) of one trace; without stamps the number of the frame."""
+    values = check_numbers(one, name, missing=True)
+    if "time" not in one.coords:
+        return values, np.arange(len(values), dtype=float)
+    return values, check_clock(one["time"].values, f"time of {name}")
 
 
 def history(table: xr.Dataset | Any, *, ax: Any = None) -> Any:

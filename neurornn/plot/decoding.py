@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import check_clock, check_numbers
 from neurornn._core.confidence import CI_BOUND
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
-from neurornn.plot.style import DATA, EVENT, FIT, new_axes, unit_label
+from neurornn.plot.style import DATA, EVENT, FIT, new_axes, shown_range, unit_label
 
 #: Percentiles of a latency that are marked, and how.
 _MARKS = ((50.0, "-"), (99.0, "--"), (99.9, ":"))
@@ -46,8 +47,8 @@ def decoded_traces(
     ShapeError, DataError
         Rows, outputs, bounds or axes that do not agree; a range without a row.
     """
-    y, labels, time = _outputs(true)
-    p, _, _ = _outputs(predicted)
+    y, labels, time = _outputs(true, "true")
+    p, _, _ = _outputs(predicted, "predicted")
     if y.shape != p.shape:
         raise ShapeError(
             f"true has (time, output) {y.shape} and predicted {p.shape}",
@@ -55,16 +56,8 @@ def decoded_traces(
             "Decode the same bins",
         )
     bounds = None if interval is None else _bounds(interval, y.shape)
+    shown, _, _ = shown_range(time, t_start, t_stop)
     axes = _axes_for(ax, y.shape[1])
-    shown = (time >= (time[0] if t_start is None else t_start)) & (
-        time <= (time[-1] if t_stop is None else t_stop)
-    )
-    if not shown.any():
-        raise DataError(
-            f"No row lies between t_start {t_start} and t_stop {t_stop}",
-            f"A range within {time[0]:g} to {time[-1]:g} was needed",
-            "Leave t_start and t_stop out to draw everything",
-        )
     # A gap between trials is a gap in the lines.
     steps = np.diff(time, prepend=time[0])
     gap = steps > 1.5 * np.median(steps[1:]) if len(time) > 1 else np.zeros(1, dtype=bool)
@@ -191,7 +184,7 @@ def confusion(matrix: Any, ax: Any = None) -> Any:
     ShapeError, DataError
         Not a square table, or counts below 0.
     """
-    counts = np.asarray(matrix, dtype=float)
+    counts = check_numbers(matrix, "matrix", missing=False)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ShapeError(
             f"matrix has shape {counts.shape}",
@@ -290,12 +283,18 @@ def latency(latencies_us: ArrayLike | xr.Dataset, ax: Any = None) -> Any:
 
     Raises
     ------
-    DataError
-        No steps, or times that are not above 0.
+    KindError, DataError
+        No table of latencies; no steps, or times that are not above 0.
     """
     if isinstance(latencies_us, xr.Dataset):
+        if "latency" not in latencies_us:
+            raise KindError(
+                f"A table with {', '.join(map(str, latencies_us.data_vars)) or 'nothing'} came",
+                "A table with latency (s) was needed",
+                "Pass stream.latency()",
+            )
         latencies_us = 1e6 * latencies_us["latency"].values
-    took = np.asarray(latencies_us, dtype=float).ravel()
+    took = check_numbers(latencies_us, "latencies_us").ravel()
     if not len(took) or not np.all(np.isfinite(took) & (took > 0)):
         raise DataError(
             f"{len(took)} latencies came, {int(np.sum(~(np.isfinite(took) & (took > 0))))} of "
@@ -326,14 +325,14 @@ def latency(latencies_us: ArrayLike | xr.Dataset, ax: Any = None) -> Any:
     return ax
 
 
-def _outputs(data: Any) -> tuple[NDArray[np.float64], list[str], NDArray[np.float64]]:
+def _outputs(data: Any, name: str) -> tuple[NDArray[np.float64], list[str], NDArray[np.float64]]:
     """Values (time, output), labels of the outputs, and time."""
     if isinstance(data, xr.DataArray) and "time" in data.dims:
         data = data.transpose("time", ...)
-    values = np.asarray(data, dtype=float)
-    if values.ndim not in (1, 2) or not len(values):
+    values = check_numbers(data, name, missing=True)
+    if values.ndim not in (1, 2) or not values.size:
         raise ShapeError(
-            f"Values of shape {values.shape} came",
+            f"{name} has shape {values.shape}",
             "(time,) or (time, output) was needed",
             "Pass one variable, and one trial",
         )
@@ -342,20 +341,20 @@ def _outputs(data: Any) -> tuple[NDArray[np.float64], list[str], NDArray[np.floa
     time = np.arange(len(values), dtype=float)
     if isinstance(data, xr.DataArray):
         inner = [d for d in data.dims if d != "time"]
-        name = "" if data.name is None else str(data.name)
+        title = "" if data.name is None else str(data.name)
         if inner and inner[0] in data.coords:
-            labels = [f"{name} {v}".strip() for v in data[inner[0]].values]
-        elif not inner and name:
-            labels = [name]
+            labels = [f"{title} {v}".strip() for v in data[inner[0]].values]
+        elif not inner and title:
+            labels = [title]
         if "time" in data.coords:
-            time = np.asarray(data["time"].values, dtype=float)
+            time = check_clock(data["time"].values, f"time of {name}")
     return values, labels, time
 
 
 def _bounds(interval: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     if isinstance(interval, xr.DataArray) and CI_BOUND in interval.dims:
         interval = interval.transpose("time", ..., CI_BOUND)
-    bounds = np.asarray(interval, dtype=float)
+    bounds = check_numbers(interval, "interval", missing=True)
     if bounds.ndim == 2 and shape[1] == 1:
         bounds = bounds[:, None]
     if bounds.shape != (*shape, 2):

@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from neurornn._core.checks import check_finite_or_missing, check_numbers, check_positive
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.windowing import windows
@@ -59,7 +60,7 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         Axes, sizes or clocks that do not fit; nothing to learn from.
     """
     if isinstance(data, xr.DataArray):
-        if "trial" in data.dims:
+        if "trial" in data.dims or not data.sizes.get("time"):
             raise KindError(
                 f"{name} is a DataArray over {', '.join(map(str, data.dims))}",
                 "A series (time, unit) to be predicted from itself, or a pair of inputs and "
@@ -70,7 +71,7 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         length = min(FORECAST_WINDOW, data.sizes["time"] / sampling_rate_of(data))
         if model.observes_targets:
             # It looks one frame back by itself, and asks of each cell alone whether it was seen.
-            inputs = data.fillna(0.0)
+            inputs = data.copy(data=np.nan_to_num(check_numbers(data, name, missing=True)))
             data = windows(table, inputs=inputs, targets=data, duration=length)
         else:
             data = windows(table, inputs=data, targets=data, duration=length, horizon=1)
@@ -83,6 +84,8 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
                 "Cut the recording with nr.data.windows(recording, inputs=..., targets=...)",
             )
         stated = data.attrs.get("dt")
+        if stated is not None:
+            stated = check_positive(stated, "dt of the windows", "s")
         if stated is not None and abs(float(stated) / model.dt - 1) > 0.01:
             raise UnitError(
                 f"The windows have dt = {float(stated):g} s and the model {model.dt:g} s",
@@ -137,10 +140,8 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
             "Inputs without NaN were needed",
             "Fill them and mask the frames; nr.data.windows does both",
         )
-    if torch.isinf(x).any() or torch.isinf(y).any():
-        raise DataError(
-            f"{name} holds infinite values", "Finite values were needed", "Replace them by NaN"
-        )
+    for part, values in (("inputs", x), ("targets", y)):
+        check_finite_or_missing(values.numpy(), f"{name} {part}")
     empty = (~seen.any(2).any(1)).nonzero().flatten().tolist()
     if empty:
         raise DataError(
@@ -177,10 +178,14 @@ def _seen(y: Tensor, mask: Any) -> Tensor:
         if isinstance(mask, xr.DataArray):
             order = [d for d in ("trial", "time", "output", "unit") if d in mask.dims]
             mask = mask.transpose(*order, ...)
-        plain = mask.values if isinstance(mask, xr.DataArray) else mask
-        known = np.asarray(plain.cpu() if isinstance(plain, Tensor) else plain)
         # Neither true nor false: not counted.
-        known = np.nan_to_num(known) if known.dtype.kind == "f" else known
+        known = np.nan_to_num(check_numbers(mask, "mask"))
+        if not np.isin(known, (0.0, 1.0)).all():
+            raise DataError(
+                f"mask holds {known[~np.isin(known, (0.0, 1.0))].flat[0]:g}",
+                "True or False for each target was needed",
+                "Pass mask > 0, say; targets have no weights",
+            )
         given = torch.as_tensor(known.astype(bool))
         given = given[..., None] if given.ndim == 2 else given
         try:
@@ -229,17 +234,8 @@ def _tensor(values: Any, name: str) -> Tensor:
     if isinstance(values, xr.DataArray):
         order = [d for d in ("trial", "time", "input", "unit", "output") if d in values.dims]
         values = values.transpose(*order, ...).values
-    try:
-        if isinstance(values, Tensor):
-            tensor = values.detach().cpu().double()
-        else:
-            tensor = torch.as_tensor(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise KindError(
-            f"{name} are a {type(values).__name__} that is not an array of numbers",
-            "An array (trial, time, ...) was needed",
-            "Cut the recording with nr.data.windows",
-        ) from None
+    # A copy in one order: what came may be read-only, or run backwards.
+    tensor = torch.from_numpy(np.array(check_numbers(values, name), order="C"))
     if tensor.ndim != 3 or 0 in tensor.shape[:2] or (tensor.numel() == 0 and "targets" in name):
         raise ShapeError(
             f"{name} have shape {tuple(tensor.shape)}",

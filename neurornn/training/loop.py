@@ -7,6 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_count,
+    check_number,
+    check_rng,
+)
 from neurornn._core.errors import DataError, KindError, ResumeError, nearest
 from neurornn._core.jobs import progress_bar
 from neurornn._core.rng import RNG, seed_of
@@ -23,6 +29,8 @@ LBFGS_MAX_PARAMETERS = 500
 #: Trials per step of Adam, where there are so many.
 BATCH_SIZE = 32
 OPTIMIZERS = ("auto", "lbfgs", "adam")
+#: More than these are a mistake: a number in the wrong place.
+MOST_EPOCHS, MOST_SEEDS = 10_000_000, 10_000
 SCHEDULES = ("cosine", "plateau", "constant")
 
 
@@ -147,6 +155,11 @@ def fit(
             "A model from nr.models was needed",
             "For example nr.models.LeakyRNN(n_input=2, n_hidden=64, n_output=2, dt=0.01)",
         )
+    max_epochs = check_count(max_epochs, "max_epochs", most=MOST_EPOCHS)
+    n_seeds = check_count(n_seeds, "n_seeds", most=MOST_SEEDS)
+    checkpoint_every = check_count(checkpoint_every, "checkpoint_every")
+    confidence_level = check_confidence_level(confidence_level)
+    rng = check_rng(rng)
     if model.looks_ahead and hasattr(data, "dims") and "trial" not in data.dims:
         raise KindError(
             f"A series came for a {type(model).__name__}, which looks ahead",
@@ -158,7 +171,7 @@ def fit(
     train = as_training_data(data, model)
     watch = None if validation is None else as_training_data(validation, model, "validation")
     n_trials, n_steps = train.targets.shape[:2]
-    if batch_size is not None and not 1 <= int(batch_size) <= n_trials:
+    if batch_size is not None and not 1 <= check_count(batch_size, "batch_size", 0) <= n_trials:
         raise DataError(
             f"batch_size is {batch_size} and there are {n_trials} trials",
             f"A number from 1 to {n_trials} was needed",
@@ -166,31 +179,10 @@ def fit(
         )
     batch_size = min(BATCH_SIZE, n_trials) if batch_size is None else int(batch_size)
     n_weights = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    whole = truncation is None and not teacher_forcing and not model.is_random
-    if optimizer == "auto":
-        optimizer = "lbfgs" if n_weights <= LBFGS_MAX_PARAMETERS and whole else "adam"
-    for name, value, known in (
-        ("optimizer", optimizer, OPTIMIZERS),
-        ("schedule", schedule, SCHEDULES),
-    ):
-        if value not in known:
-            raise DataError(
-                f"{name} is {value!r}",
-                f"One of {', '.join(map(repr, known))} was needed",
-                f"Check the spelling: {nearest(str(value), known)}",
-            )
-    if int(max_epochs) < 1 or int(n_seeds) < 1 or n_weights == 0:
-        raise DataError(
-            f"max_epochs is {max_epochs}, n_seeds {n_seeds}, and {n_weights} weights are free",
-            "At least one of each was needed",
-            "Leave them at their defaults; build the model with learn_tau=True",
-        )
-    if optimizer == "lbfgs" and not whole:
-        raise DataError(
-            "optimizer is 'lbfgs' with noise, dropout, truncation or teacher forcing",
-            "The same loss at every evaluation was needed by L-BFGS",
-            "Pass optimizer='adam'",
-        )
+    if weight_decay is None:
+        weight_decay = 0.0
+    if learning_rate is not None:
+        check_number(learning_rate, "learning_rate", above=0.0, most=1e38)
     _check_numbers(
         learning_rate=(learning_rate, 0.0),
         clip_norm=(clip_norm, 0.0),
@@ -200,7 +192,34 @@ def fit(
         warmup=(warmup, None),
         truncation=(truncation, 0.0),
         forcing_interval=(forcing_interval, 0.0),
+        teacher_forcing=(teacher_forcing, None),
+        segment_duration=(None if isinstance(segment_duration, str) else segment_duration, 0.0),
     )
+    whole = truncation is None and not teacher_forcing and not model.is_random
+    if isinstance(optimizer, str) and optimizer == "auto":
+        optimizer = "lbfgs" if n_weights <= LBFGS_MAX_PARAMETERS and whole else "adam"
+    for name, value, known in (
+        ("optimizer", optimizer, OPTIMIZERS),
+        ("schedule", schedule, SCHEDULES),
+    ):
+        if not isinstance(value, str) or value not in known:
+            raise DataError(
+                f"{name} is {value!r}",
+                f"One of {', '.join(map(repr, known))} was needed",
+                f"Check the spelling: {nearest(str(value), known)}",
+            )
+    if n_weights == 0:
+        raise DataError(
+            f"{n_weights} weights of the model are free",
+            "At least one was needed",
+            "Build the model with learn_tau=True",
+        )
+    if optimizer == "lbfgs" and not whole:
+        raise DataError(
+            "optimizer is 'lbfgs' with noise, dropout, truncation or teacher forcing",
+            "The same loss at every evaluation was needed by L-BFGS",
+            "Pass optimizer='adam'",
+        )
     settings = {
         "optimizer": optimizer,
         "objective": objective,
@@ -288,15 +307,7 @@ def fit(
 def _check_numbers(**given: tuple[Any, float | None]) -> None:
     """Refuse settings below 0, or at most at a least value where one is named."""
     for name, (value, above) in given.items():
-        if value is None:
-            continue
-        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        good = (
-            is_number and np.isfinite(value) and (value >= 0 if above is None else value > above)
-        )
-        if not good:
-            raise DataError(
-                f"{name} is {value!r}",
-                f"A number {'of at least 0' if above is None else 'above 0'} was needed",
-                "Leave it at its default",
-            )
+        # These have no meaning without a number.
+        if value is not None or name in ("patience", "tolerance", "warmup", "teacher_forcing"):
+            least, over = (0.0, -np.inf) if above is None else (-np.inf, above)
+            check_number(value, name, least=least, above=over)

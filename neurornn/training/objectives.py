@@ -96,11 +96,11 @@ def draw_targets(
 
 def objective_named(name: str) -> Objective:
     """Return an objective, or raise and offer the nearest name."""
-    if name not in OBJECTIVES:
+    if not isinstance(name, str) or name not in OBJECTIVES:
         raise NameUnknownError(
             f"objective is {name!r}",
             "The name of an objective was needed",
-            nearest(name, OBJECTIVES),
+            nearest(str(name), OBJECTIVES),
         )
     return OBJECTIVES[name]
 

@@ -329,6 +329,13 @@ class Run:
             dof[count.numpy() == 0] = np.nan
         return variance, dof
 
+    def _is_finite(self, model: RecurrentModel, data: TrainingData) -> bool:
+        """Whether every output that counts, its error, and every weight is a finite number."""
+        with torch.no_grad():
+            away = (model(data.inputs).output - data.targets) ** 2
+        weights = all(bool(p.isfinite().all()) for p in model.parameters())
+        return weights and bool(torch.where(data.mask, away, 0.0).sum().isfinite())
+
     def _why_no_intervals(self) -> str:
         """Say why no interval can be formed at all; empty where one can."""
         if not self.settings["intervals"]:
@@ -366,7 +373,12 @@ class Run:
                         p.add_(shift.get(name, torch.zeros(())).to(p.dtype))
             if shift:
                 variance, dof = self._noise(precise, data)
-        if why:
+        if not self._is_finite(precise, data):
+            status = Status.DIVERGED
+        if status is Status.DIVERGED:
+            why = "the loss, the noise or an output was not finite"
+            intervals = no_intervals(precise, why, Status.DIVERGED)
+        elif why:
             intervals = no_intervals(precise, why)
         elif not bool(variance.isfinite().all()):
             why = "there are no more data than weights"

@@ -347,3 +347,62 @@ def test_a_memory_map_the_wrong_way_round_is_refused(tmp_path):
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     with pytest.raises(ShapeError, match="Time along the first axis"):
         nr.calcium.Kinetics().fit(mapped, sampling_rate=30.0)
+
+
+# --- gaps of days, knots closer than frames, numbers that are none ---
+
+
+@pytest.mark.parametrize("gap", [1e6, 30 * 86400.0, 1e9])
+def test_a_gap_of_days_costs_no_knots(traces, gap):
+    part = traces.isel(time=slice(0, 3000))
+    time = part["time"].values.copy()
+    time[1500:] += gap
+    kinetics = nr.calcium.Kinetics().fit(part.assign_coords(time=time))
+    time[1500:] += 601.0 - gap
+    near = nr.calcium.Kinetics().fit(part.assign_coords(time=time))
+    a, b = (k.parameters_["tau_decay"].values for k in (kinetics, near))
+    # The baseline of the pause is nobody's: ten minutes of it or a month are the same.
+    assert a == pytest.approx(b, rel=1e-3) and np.isfinite(a).all()
+    assert kinetics.denoised().shape == part.shape
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "words"),
+    [
+        ({"knot_spacing": 1e-6}, UnitError, "knot_spacing is 1e-06 s, and a frame 0.03"),
+        ({"knot_spacing": "60"}, KindError, "knot_spacing is '60', a str"),
+        ({"knot_spacing": np.nan}, DataError, "knot_spacing is nan"),
+        ({"tau_bounds": 3.0}, KindError, "tau_bounds is 3.0. A lower and an upper bound"),
+        ({"tau_bounds": (2.0, 1.0)}, DataError, r"tau_bounds is \(2, 1\)"),
+        ({"penalty": True}, KindError, "penalty is True"),
+        ({"confidence_level": "95 %"}, KindError, "confidence_level is '95 %'"),
+        ({"chunk_size": 0.5}, DataError, "chunk_size is 0.5"),
+        ({"rise": 1j}, KindError, "rise is 1j"),
+    ],
+)
+def test_settings_that_are_none_are_told(traces, settings, kind, words):
+    with pytest.raises(kind, match=words):
+        nr.calcium.Kinetics(**settings).fit(traces)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: nr.calcium.dff(x, percentile="8"), "percentile is '8'"),
+        (lambda x: nr.calcium.dff(x, offset=None), "offset is None"),
+        (lambda x: nr.calcium.subtract_neuropil(x, x, [0.7]), r"coefficient is \[0.7\]"),
+        (lambda x: nr.calcium.plan(tau=0.5, rate=1e9, snr=5, sampling_rate=30), "rate is 1e"),
+        (lambda x: nr.calcium.plan(tau=0.5, rate=1, snr=1e300, sampling_rate=30), "snr is 1e"),
+        (lambda x: nr.calcium.pool_sessions(3.0), "fits is a float"),
+        (
+            lambda x: nr.calcium.linearise(
+                x, hill=1e9, dissociation=300, dynamic_range=30, resting=50
+            ),
+            "hill is 1e",
+        ),
+    ],
+)
+def test_other_doors_refuse_numbers_that_are_none(traces, call, words):
+    with pytest.raises((DataError, KindError, UnitError), match=words) as caught:
+        call(traces + 10.0)
+    three_parts(caught.value)

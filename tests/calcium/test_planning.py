@@ -153,7 +153,7 @@ def test_the_same_plan_every_time():
         ({"rate": 0.0}, DataError, "rate is 0"),
         ({"snr": -1.0}, DataError, "snr is -1"),
         ({"sampling_rate": 0.033}, UnitError, "frame interval"),
-        ({"confidence_level": 95.0}, DataError, "between 0 and 1"),
+        ({"confidence_level": 95.0}, DataError, "above 0 and below 1"),
         ({"tau_rise": -0.1}, DataError, "tau_rise is -0.1"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import neurornn as nr
-from neurornn._core.errors import ThreePartError, UnitError
+from neurornn._core.errors import DataError, ThreePartError, UnitError
 from neurornn.compare import forecast
 from neurornn.compare.scores import _interval, _r2
 from neurornn.training.batches import TrainingData
@@ -295,3 +295,63 @@ def test_bad_calls_are_refused_in_three_parts(call):
     rec = nr.simulate.simulate_calcium(1, 60.0, rng=0)
     with pytest.raises(ThreePartError):
         call(rec["dff"])
+
+
+@pytest.mark.parametrize("odd", [np.inf, 9.969209968386869e36, 1e300])
+def test_one_infinite_or_fill_value_makes_no_league(odd):
+    x = np.random.default_rng(0).standard_normal((12, 40, 1))
+    for side in (0, 1):
+        pair = [x.copy(), np.cumsum(x, 1)]
+        pair[side][3, 7] = odd
+        with pytest.raises(DataError, match=r"data (inputs|targets) holds .*(infinite|fill)"):
+            nr.compare.league(tuple(pair), ["ridge"], n_seeds=1, horizons=(0,))
+    series = np.random.default_rng(1).standard_normal((600, 2)).cumsum(0)
+    series[100, 1] = odd
+    table = nr.data.from_traces(series, sampling_rate=20.0)
+    with pytest.raises(DataError, match=r"dff holds .*(infinite|fill)"):
+        nr.compare.league(table["dff"], ["ridge"], n_seeds=1, duration=2.0)
+
+
+def test_a_score_that_is_no_number_has_the_status_of_one(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((12, 40, 1))
+    from neurornn.compare import table as module
+
+    def broken(model, task, goal, n_ahead, fill):
+        found = block_scores(model, task, goal, n_ahead, fill)
+        if type(model).__name__ == "LinearHistory":
+            found[:, 0] = np.inf
+        return found
+
+    block_scores = module.block_scores
+    monkeypatch.setattr(module, "block_scores", broken)
+    found = nr.compare.league(
+        (x, np.cumsum(x, 1)), ["ridge", "memoryless"], n_seeds=1, max_epochs=5, horizons=(0,)
+    )
+    assert str(found.status.sel(account="ridge").item()) == "diverged"
+    r2 = found.parameters["r2"].sel(horizon=0)
+    assert np.isnan(r2.sel(account="ridge")) and np.isfinite(r2.sel(account="memoryless"))
+    assert float(found.parameters["r2_behind_best"].sel(account="memoryless", horizon=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"n_seeds": 0}, "n_seeds is 0"),
+        ({"n_seeds": "3"}, "n_seeds is '3'"),
+        ({"max_epochs": np.nan}, "max_epochs is nan"),
+        ({"horizons": 1}, "horizons is a int"),
+        ({"horizons": (0.5,)}, "A horizon is 0.5"),
+        ({"horizons": ()}, "horizons is empty"),
+        ({"split": (0.5, 0.5, 0.5)}, "sum 1"),
+        ({"split": "all"}, "split is a str"),
+        ({"confidence_level": 95}, "confidence_level is 95"),
+        ({"rng": None}, "rng is None"),
+        ({"duration": "5"}, "duration is '5'"),
+    ],
+)
+def test_settings_of_the_league_are_checked(more, words):
+    table = nr.data.from_traces(
+        np.random.default_rng(1).standard_normal((600, 2)), sampling_rate=20.0
+    )
+    with pytest.raises(ThreePartError, match=words):
+        nr.compare.league(table["dff"], ["ridge"], **{"duration": 2.0, "n_seeds": 1, **more})

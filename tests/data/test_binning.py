@@ -174,3 +174,50 @@ def test_rounding_does_not_move_a_spike_off_its_edge():
     # Within half a nanosecond of the edge a spike lies on it; a microsecond later it does not.
     counts = bin_spikes([[0.3 + 1e-10, 0.6 + 1e-6]], 0.1, t_stop=1.0)
     assert np.flatnonzero(counts.values[:, 0]).tolist() == [2, 6]
+
+
+@pytest.mark.parametrize("away", [1e6, 1e9, 1.7e9, 1e12])
+def test_a_spike_days_away_is_told_before_room_is_made_for_the_bins(away):
+    trains = [[0.1, 0.2, away], *([[]] * 20)]
+    with pytest.raises(DataError, match=r"bins of 21 units came for 3 spikes.*t_start and t_stop"):
+        bin_spikes(trains, 0.01)
+    with pytest.raises(DataError, match="not mostly empty bins"):
+        bin_spikes(from_spikes(trains), 0.01)
+    # Whoever says where to count is believed.
+    counts = bin_spikes(trains, 0.01, t_start=0.0, t_stop=1.0)
+    assert counts.sizes["time"] == 100 and counts.attrs["spikes_outside"] == 1
+
+
+def test_a_pause_of_days_between_trials_costs_nothing():
+    recording = set_intervals(from_spikes([[0.5, 1e8 + 0.5]]), [0.0, 1e8], [1.0, 1e8 + 1.0])
+    counts = bin_spikes(recording, 0.1)
+    assert counts.values[:, 0].tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0] * 2
+
+
+def test_a_single_unit_that_hardly_fires_is_binned():
+    assert bin_spikes([[1200.0]], 0.001).sizes["time"] == 1_200_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "words"),
+    [
+        ({"t_start": "0"}, KindError, "t_start is '0', a str"),
+        ({"t_stop": np.nan}, DataError, "t_stop is nan"),
+        ({"t_stop": 1e300}, DataError, "bins of 1 units"),
+        ({"bin_size": 1e-300}, UnitError, "1e-300 s.*Pass the width in s"),
+        ({"bin_size": [0.1]}, KindError, "a list"),
+        ({"trials": [[0.0, "x"]]}, KindError, "trials is a list"),
+        ({"trials": [[0.0, 1.0], [2.0]]}, ShapeError, "parts differ in shape"),
+        ({"trials": [[0.0, 1e12]]}, DataError, "bins of 1 units"),
+        ({"bin_size": None, "time": ["a", "b"]}, KindError, "time is a list"),
+    ],
+)
+def test_what_cannot_be_binned_is_said_in_our_words(settings, kind, words):
+    with pytest.raises(kind, match=words):
+        bin_spikes([[0.5]], **{"bin_size": 0.1, **settings})
+
+
+@pytest.mark.parametrize("spikes", [np.ones(3), "spikes", None, {"a": [1.0]}, 3.0, {1.0, 2.0}])
+def test_what_is_no_list_of_trains_is_refused(spikes):
+    with pytest.raises(KindError, match="A list with one 1-D array of times"):
+        bin_spikes(spikes, 0.1)

@@ -9,7 +9,7 @@ import scipy.sparse
 import xarray as xr
 
 import neurornn as nr
-from neurornn._core.errors import ThreePartError, UnitWarning
+from neurornn._core.errors import DataError, KindError, ThreePartError, UnitWarning
 
 BIN_SIZE = 0.05
 
@@ -457,3 +457,75 @@ def test_known_matrices_that_do_not_fit_are_refused():
         make(transition=np.ones((2, 3)), gain=gain, bin_size=BIN_SIZE)
     with pytest.raises(ThreePartError):
         make(transition=a, gain=gain, bin_size=0.0)
+
+
+# --- one rule for infinite and fill values ---
+
+ODD = {"inf": np.inf, "-inf": -np.inf, "netCDF": 9.969209968386869e36, "1e300": 1e300}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_no_score_is_made_of_an_infinite_or_a_fill_value(odd):
+    true = np.random.default_rng(0).standard_normal((100, 2))
+    for score in (nr.decode.movement_scores, nr.decode.place_errors):
+        for side in (0, 1):
+            pair = [true.copy(), 0.9 * true]
+            pair[side][7, 1] = odd
+            with pytest.raises(DataError, match=r"(true|predicted) holds .*(infinite|fill)"):
+                score(*pair)
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_no_decoder_is_fitted_to_an_infinite_or_a_fill_value(odd):
+    rng = np.random.default_rng(1)
+    place = np.sin(np.arange(300) / 9)[:, None]
+    counts = rng.poisson(np.exp(place @ rng.standard_normal((1, 5)))).astype(float)
+    decoder = nr.decode.RidgeDecoder(0.05, n_lags=1).fit(counts, place)
+    for what in ("counts", "targets"):
+        given = {"counts": counts.copy(), "targets": place.copy()}
+        given[what][7, 0] = odd
+        with pytest.raises(DataError, match=r"(infinite|fill|negative)"):
+            nr.decode.RidgeDecoder(0.05, n_lags=1).fit(**given)
+        with pytest.raises(DataError, match=r"(infinite|fill|negative)"):
+            decoder.score(**given)
+    bad = counts.copy()
+    bad[7, 0] = odd
+    with pytest.raises(DataError, match=r"(infinite|fill|negative)"):
+        decoder.predict(bad)
+    # A stream goes on: what came is no count, and nothing of it stays.
+    stream, other = decoder.stream(), decoder.stream()
+    missing = counts.copy()
+    missing[7, 0] = np.nan
+    for k in range(200):
+        out, expected = stream.step(bad[k]), other.step(missing[k])
+        assert np.isfinite(out).all()
+    assert np.allclose(out, expected)
+
+
+def test_a_position_far_away_makes_no_room_of_a_billion_cells():
+    rng = np.random.default_rng(2)
+    place = 50 + 50 * np.sin(np.arange(400) / 9)[:, None] * [1.0, 0.5]
+    counts = rng.poisson(1.0, (400, 4))
+    place[11] = 1e12
+    with pytest.raises(DataError, match=r"cell_size is 2 in a room of 1e\+12.*cells"):
+        nr.decode.PlaceDecoder(0.1, cell_size=2.0).fit(counts, place)
+
+
+@pytest.mark.parametrize("width", [1e-300, 1e300, [1.0, 2.0], "wide"])
+def test_a_width_of_maps_is_a_number_between_cells_and_room(width):
+    place = np.sin(np.arange(200) / 9)[:, None]
+    counts = np.random.default_rng(3).poisson(1.0, (200, 3))
+    with pytest.raises((DataError, KindError), match="map_width is"):
+        nr.decode.PlaceDecoder(0.1, map_width=width).fit(counts, place)
+
+
+@pytest.mark.parametrize("index", [2**60, 10**30])
+def test_a_clock_beyond_all_bins_is_refused_and_the_stream_is_as_it_was(index):
+    place = np.sin(np.arange(300) / 9)[:, None]
+    counts = np.random.default_rng(4).poisson(1.0 + place**2 @ np.ones((1, 3)))
+    stream = nr.decode.RidgeDecoder(0.05, n_lags=1).fit(counts, place).stream()
+    stream.step(counts[0], index=0)
+    with pytest.raises(DataError, match=f"index is {index}"):
+        stream.step(counts[1], index=index)
+    assert np.isfinite(stream.copy().step(counts[1], index=1)).all()
+    assert stream.counters["bins"] == 1 and stream.counters["late"] == 0

@@ -372,7 +372,8 @@ def test_after_a_long_gap_or_a_clock_set_back_it_starts_anew(bench, index):
     fresh.reset()
     assert np.array_equal(found, by_hand(fresh, rows[20:30]))
     assert stream.counters["restarts"] == 1 and stream.counters["bins"] == 20
-    assert stream.counters["missing"] == (0 if first else index - 10)
+    # Over more than a day of 50 ms nobody knows what was missed.
+    assert stream.counters["missing"] == (0 if first else min(index - 10, 1_728_000))
     assert stream.counters["late"] == 1
 
 
@@ -398,10 +399,11 @@ def test_one_corrupt_number_does_not_stop_the_stream(bench_of):
     assert (c["restarts"], c["late"], c["missing"]) == (0, 1, 1)
 
 
-@pytest.mark.parametrize("index", [1.5, "7", -3, np.nan])
+@pytest.mark.parametrize("index", [1.5, "7", -3, np.nan, 2**53 + 2, 10**400, 1e300])
 def test_what_is_no_number_of_a_bin_is_refused(bench_of, index):
     stream = bench_of("ridge").decoder.stream()
-    with pytest.raises(DataError, match="whole number"):
+    kind = KindError if isinstance(index, str) else DataError
+    with pytest.raises(kind, match="whole number"):
         stream.step(np.zeros(30), index=index)
     assert stream.counters["bins"] == 0
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.hostile import flips, targets
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from neurornn._core.errors import DataError, ShapeError
+from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn.models import UnitDropout
 
 
@@ -43,8 +43,10 @@ def test_the_same_seed_drops_the_same_units():
 
 
 def test_what_is_no_chance_or_no_sequence_is_refused():
-    for p in (-0.1, 1.0, "half"):
-        with pytest.raises(DataError):
+    for p in (-0.1, 1.0):
+        with pytest.raises(DataError, match=f"dropout is {p:g}.*below 1 was needed"):
             UnitDropout(p)
+    with pytest.raises(KindError, match="dropout is 'half', a str"):
+        UnitDropout("half")
     with pytest.raises(ShapeError):
         UnitDropout(0.5)(torch.ones(4, 5))

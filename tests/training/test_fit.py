@@ -364,3 +364,63 @@ def test_bad_settings_are_refused():
         nr.fit(pair(), driven(), optimizer="sgd")
     with pytest.raises(ThreePartError, match=r"nr\.models"):
         nr.fit(torch.nn.Linear(2, 2), driven())
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, 9.969209968386869e36, 1e300])
+def test_infinite_and_fill_values_are_never_fitted(odd):
+    x, y = driven(n_trials=3, n_steps=30)
+    model = nr.models.LeakyRNN(2, 2, 2, dt=0.01, tau=0.1)
+    for name, at in (("inputs", 0), ("targets", 1)):
+        pair = [x.copy(), y.copy()]
+        pair[at][1, 7, 1] = odd
+        with pytest.raises(DataError, match=rf"data {name} holds .*(infinite|fill)"):
+            nr.fit(model, tuple(pair), max_epochs=1)
+        with pytest.raises(DataError, match=rf"validation {name} holds .*(infinite|fill)"):
+            nr.fit(model, (x, y), validation=tuple(pair), max_epochs=1)
+
+
+def test_a_fit_whose_numbers_are_not_finite_is_not_ok():
+    x, y = driven(n_trials=3, n_steps=30)
+    # Their squares are beyond the largest number of single precision.
+    model = nr.models.LeakyRNN(2, 2, 2, dt=0.01, tau=0.1)
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        found = nr.fit(model, (x, 1e25 * y), max_epochs=2, optimizer="adam")
+    assert found.status == "diverged"
+    tau = found.parameters["tau_ci"]
+    assert np.isnan(tau).all() and "not finite" in tau.attrs["reason"]
+    assert all(bool(p.isfinite().all()) for p in found.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "words"),
+    [
+        ({"max_epochs": 1.5}, DataError, "max_epochs is 1.5"),
+        ({"max_epochs": "many"}, KindError, "max_epochs is 'many'"),
+        ({"n_seeds": 1e9}, DataError, r"n_seeds is 1000000000.0.*at most 10000"),
+        ({"batch_size": [2]}, KindError, r"batch_size is \[2\]"),
+        ({"learning_rate": "low"}, KindError, "learning_rate is 'low'"),
+        ({"learning_rate": 1e300}, DataError, r"learning_rate is 1e\+300"),
+        ({"patience": None}, KindError, "patience is None"),
+        ({"confidence_level": 95}, DataError, "confidence_level is 95"),
+        ({"teacher_forcing": "yes"}, KindError, "teacher_forcing is 'yes'"),
+        ({"segment_duration": np.nan}, DataError, "segment_duration is nan"),
+        ({"optimizer": ["adam"]}, DataError, "optimizer is"),
+        ({"rng": -1}, DataError, "rng is -1"),
+        ({"rng": "0"}, KindError, "rng is '0'"),
+    ],
+)
+def test_settings_of_a_fit_are_checked_before_it_starts(more, kind, words):
+    x, y = driven(n_trials=3, n_steps=30)
+    with pytest.raises(kind, match=words):
+        nr.fit(nr.models.LeakyRNN(2, 2, 2, dt=0.01, tau=0.1), (x, y), **more)
+
+
+def test_a_mask_holds_true_and_false_alone():
+    x, y = driven(n_trials=3, n_steps=30)
+    model = nr.models.LeakyRNN(2, 2, 2, dt=0.01, tau=0.1)
+    for mask, kind, words in (
+        (np.full(y.shape, 0.5), DataError, "mask holds 0.5"),
+        (np.full(y.shape, "yes"), KindError, "mask is a ndarray"),
+    ):
+        with pytest.raises(kind, match=words):
+            nr.fit(model, (x, y, mask), max_epochs=1)

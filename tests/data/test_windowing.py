@@ -1,0 +1,105 @@
+"""The door to models: what is damaged or far away never becomes a quiet number."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neurornn as nr
+from neurornn._core.errors import DataError, KindError, ShapeError, SplitError, UnitError
+
+DT = 0.05
+SERIES = np.random.default_rng(0).standard_normal((400, 2))
+
+
+def recording(values=SERIES, pause=0.0):
+    time = (np.arange(len(values)) + 1) * DT
+    time[len(values) // 2 :] += pause
+    attrs = {"sampling_rate": 1 / DT}
+    return xr.Dataset({"x": (("time", "unit"), values, attrs)}, coords={"time": time})
+
+
+def cut(values=SERIES, pause=0.0, **more):
+    settings = {"inputs": "x", "targets": "x", "duration": 2.0, **more}
+    return nr.data.windows(recording(values, pause), **settings)
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, 9.969209968386869e36, 1e300])
+def test_infinite_and_fill_values_are_refused(odd):
+    values = SERIES.copy()
+    values[7, 1] = odd
+    with pytest.raises(DataError, match=r"x holds .*(infinite|fill values)"):
+        cut(values)
+
+
+def test_what_is_missing_is_masked_and_nothing_else_is():
+    values = SERIES.copy()
+    values[60, 1] = np.nan
+    found = cut(values, horizon=1, warmup=0.0)
+    assert np.isfinite(found["inputs"]).all() and np.isfinite(found["targets"]).all()
+    # As a target one value is lost, as an input all targets of its frame.
+    assert int((~found["mask"]).sum() - (~cut(horizon=1, warmup=0.0)["mask"]).sum()) == 3
+
+
+@pytest.mark.parametrize("gap", [1e6, 30 * 86400.0, 1e10])
+def test_a_gap_of_days_costs_nothing(gap):
+    near, far = cut(pause=10.0), cut(pause=gap)
+    assert near["inputs"].shape == far["inputs"].shape
+    assert np.array_equal(near["inputs"], far["inputs"])
+    parts = nr.data.split_blocks(recording(pause=gap), (0.5, 0.5), gap=1.0)
+    assert [p.sizes["time"] for p in parts] == [190, 190]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "words"),
+    [
+        ({"horizon": -1}, DataError, "horizon is -1. A whole number of at least 0"),
+        ({"horizon": 1.5}, DataError, "horizon is 1.5"),
+        ({"horizon": "next"}, KindError, "horizon is 'next'"),
+        ({"horizon": 10**6}, DataError, "No stretch"),
+        ({"warmup": np.nan}, DataError, "warmup is nan"),
+        ({"warmup": "1"}, KindError, "warmup is '1', a str"),
+        ({"warmup": -1.0}, DataError, "warmup is -1"),
+        ({"duration": [2.0]}, KindError, "duration is .* a list"),
+        ({"duration": True}, KindError, "duration is True"),
+        ({"gap": None}, KindError, "gap is None"),
+        ({"gap": -1.0, "split": (0.5, 0.5)}, SplitError, "A gap of 0 s or more"),
+        ({"split": 0.5}, SplitError, "fractions is"),
+        ({"split": "half"}, KindError, "fractions is a str"),
+        ({"split": (0.5, np.nan)}, SplitError, "sum nan"),
+        ({"trials": "yes"}, KindError, "trials is a str"),
+        ({"inputs": SERIES}, KindError, "inputs holds a ndarray"),
+        ({"inputs": ["x", None]}, KindError, "inputs holds a NoneType"),
+        (
+            {"targets": xr.DataArray(SERIES, dims=("time", "unit"))},
+            ShapeError,
+            "without time stamps",
+        ),
+    ],
+)
+def test_wrong_settings_say_what_was_needed(settings, kind, words):
+    with pytest.raises(kind, match=words):
+        cut(**settings)
+
+
+def test_a_window_longer_than_the_recording_is_the_recording():
+    assert cut(duration=1e300, warmup=0.0).sizes["time"] == len(SERIES)
+
+
+@pytest.mark.parametrize(
+    ("rate", "kind", "words"),
+    [("fast", KindError, "'fast'"), (0.0, DataError, "is 0"), (np.nan, DataError, "nan"),
+     (1e12, UnitError, "at most")],
+)  # fmt: skip
+def test_a_rate_in_the_attributes_that_is_none_is_refused(rate, kind, words):
+    table = recording()
+    table["x"].attrs["sampling_rate"] = rate
+    with pytest.raises(kind, match=words):
+        nr.data.windows(table, inputs="x", targets="x", duration=2.0)
+
+
+def test_time_that_stands_still_or_runs_back_is_refused():
+    for stamps in (np.zeros(400), np.arange(400)[::-1] * DT):
+        with pytest.raises(DataError, match=r"does not increase|median step"):
+            nr.data.windows(
+                recording().assign_coords(time=stamps), inputs="x", targets="x", duration=2.0
+            )
