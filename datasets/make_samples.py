@@ -137,7 +137,7 @@ def main():
             if table[variable].dtype == np.float64 and "time" in table[variable].dims:
                 table[variable] = table[variable].astype(np.float32)
         path = HERE / f"{name}.nc"
-        nr.io.write_netcdf(table, path)
+        nr.io.write_netcdf(table, path, overwrite=True)
         text = CARD.format(
             name=name,
             title=title,
