@@ -173,7 +173,7 @@ def _kinetics(a: Any) -> str:
     _check_places(a)
     recording = nr.open(a.file, sampling_rate=a.sampling_rate)
     trace = _variable(recording, a.variable)
-    partial = f"{a.out}.partial" if a.out else None
+    partial = _partial_of(a.out) if a.out else None
     estimator = nr.calcium.Kinetics(
         penalty=a.penalty,
         tau_bounds=tuple(a.tau_bounds),
@@ -197,17 +197,24 @@ def _kinetics(a: Any) -> str:
     return "\n".join(said)
 
 
+def _partial_of(out: str) -> str:
+    """Folder for the finished chunks of `neurornn kinetics`, beside its result."""
+    return f"{out.rstrip('/' + os.sep)}.partial"
+
+
+def _not_a_table(path: Path) -> str | None:
+    """Say why a CSV file may not be replaced; None where it is a table of kinetics."""
+    with path.open("rb") as file:
+        ours = file.read(17) == b"unit,tau_decay (s"
+    return None if ours else "is not a table of kinetics"
+
+
 def _check_places(a: Any) -> None:
     """Raise before the fit where one of the files of `neurornn kinetics` cannot be written."""
     from neurornn._core.targets import check_apart, check_container, check_target
     from neurornn.calcium.html_page import not_a_report
-    from neurornn.io.saved import check_save_target
+    from neurornn.io.replaceable import check_save_target
     from neurornn.plot.files import not_a_figure
-
-    def not_a_table(path: Path) -> str | None:
-        with path.open("rb") as file:
-            ours = file.read(5) == b"unit,"
-        return None if ours else "is not a table of kinetics"
 
     places: list[str] = []
     if a.figures is not None:
@@ -215,15 +222,15 @@ def _check_places(a: Any) -> None:
     figures = [] if a.figures is None else [os.path.join(a.figures, name) for name in _FIGURES]
     for path, ours in [
         *((name, not_a_figure) for name in figures),
-        (a.csv, not_a_table),
+        (a.csv, _not_a_table),
         (a.html, not_a_report),
     ]:
         if path is not None:
             check_target(path, ours=ours, inputs=[a.file])
             places.append(path)
     if a.out is not None:
-        partial = f"{a.out}.partial"
-        check_save_target(a.out, inputs=[a.file])
+        partial = _partial_of(a.out)
+        check_save_target(a.out, "Kinetics", inputs=[a.file])
         check_target(partial, folder=True, ours=lambda _: None, inputs=[a.file])
         places += [a.out, partial]
     check_apart(places)
@@ -286,10 +293,17 @@ def kinetics_figures(estimator: Any, trace: Any, folder: str, truth: Any = None)
 
 def _demo(a: Any) -> str:
     import neurornn as nr
-    from neurornn._core.targets import check_container
+    from neurornn._core.targets import check_container, check_target
+    from neurornn.io.replaceable import check_save_target
+    from neurornn.plot.files import not_a_figure
 
     check_container(a.out)
     out = Path(a.out)
+    check_save_target(out / "kinetics.nc", "Kinetics")
+    check_save_target(out / "rnn", "FitResult")
+    check_target(out / "kinetics.csv", ours=_not_a_table)
+    for name in (*_FIGURES, "history.png"):
+        check_target(out / name, ours=not_a_figure)
     recording = nr.open(nr.fetch(DEMO_SAMPLE))
     truth = recording["tau_decay_true"]
     estimator = nr.calcium.Kinetics().fit(recording["dff"])
@@ -381,6 +395,8 @@ def _fit(a: Any) -> str:
 
 def _read_config(path: Path) -> dict[str, Any]:
     """Return what the YAML file of `neurornn fit` says, its keys checked; no key stands twice."""
+    import re
+
     import yaml
 
     from neurornn._core.errors import FileFormatError, FileMissingError, NameUnknownError, nearest
@@ -413,6 +429,9 @@ def _read_config(path: Path) -> dict[str, Any]:
                 seen.add(str(key.value))
             return node
 
+    # In YAML 1.1, 1e-3 without a point is text; here it is the number that it looks like.
+    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     if not path.is_file():
         raise FileMissingError(
             f"There is no file {path}", "A YAML file was needed", "Check the path"
@@ -454,7 +473,7 @@ def _places_of_fit(config: Path, file: Path, out: Any, fit: dict[str, Any]) -> P
     """Return where the result of `neurornn fit` goes; raise before the fit where it cannot."""
     from neurornn._core.errors import FileFormatError
     from neurornn._core.targets import check_apart
-    from neurornn.io.saved import check_save_target
+    from neurornn.io.replaceable import check_save_target
 
     for name, given in (("out", out), ("fit.checkpoint", fit.get("checkpoint"))):
         if given is not None and not (isinstance(given, str) and given.strip()):
@@ -476,7 +495,7 @@ def _places_of_fit(config: Path, file: Path, out: Any, fit: dict[str, Any]) -> P
             "A folder was needed: weights are kept in a file of their own",
             f"Pass out: {place.stem}",
         )
-    check_save_target(place, inputs=[config, file])
+    check_save_target(place, "FitResult", inputs=[config, file])
     check_apart([*places, place])
     return place
 
@@ -487,7 +506,7 @@ def _decode(a: Any) -> str:
     from neurornn._core.files import atomic_path
     from neurornn._core.report import parameters_table
     from neurornn._core.targets import check_container, check_target
-    from neurornn.io.saved import check_save_target
+    from neurornn.io.replaceable import check_save_target
     from neurornn.plot.files import not_a_figure
 
     if not 0 < a.test_fraction < 1:
@@ -498,7 +517,7 @@ def _decode(a: Any) -> str:
         )
     check_container(a.out)
     out = Path(a.out)
-    check_save_target(out / "decoder", inputs=[a.file])
+    check_save_target(out / "decoder", DECODERS[a.decoder][0], inputs=[a.file])
     check_target(out / "report.txt", ours=_not_decoded, inputs=[a.file])
     check_target(out / "decoded.png", ours=not_a_figure, inputs=[a.file])
     counts, target = _counts_and_target(nr.open(a.file), a.target, a.bin_size)

@@ -284,6 +284,7 @@ def desk(sample, tmp_path, monkeypatch):
         (["--out", "s.nc"], "is s.nc, which is read"),
         (["--out", "notes.txt"], "is a file, and a folder is written"),
         (["--csv", "notes.txt"], "is not a table of kinetics"),
+        (["--out", "notes.txt/"], "is a file, and a folder is written"),
         (["--csv", "s.nc"], "is s.nc, which is read"),
         (["--html", "notes.txt"], "did not write"),
         (["--html", "."], "names no file"),
@@ -343,12 +344,24 @@ def test_decode_touches_nothing_that_it_did_not_write(reaches, tmp_path, capsys)
     for _ in range(2):
         assert main([*arguments, str(out)]) == 0
     assert {p.name for p in out.iterdir()} == {"decoder", "report.txt", "decoded.png", "later.md"}
+    assert main(["decode", reaches, "--target", "velocity", "--out", str(out)]) == 1
+    assert "is a saved RidgeDecoder, not a KalmanFilter" in capsys.readouterr().err
+
+
+def test_the_demo_looks_at_its_places_first(tmp_path, capsys):
+    (tmp_path / "kinetics.csv").write_text("unit,depth\n")
+    assert main(["demo", "--out", str(tmp_path)]) == 1
+    assert "is not a table of kinetics" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["kinetics.csv"]
 
 
 def test_kinetics_replaces_its_own_results(desk, tmp_path):
     arguments = ["--out", "k.nc", "--csv", "t.csv", "--html", "p.html", "--figures", "."]
     for _ in range(2):
         assert main(["kinetics", "s.nc", *arguments]) == 0
+    # A folder may be named with a slash behind it.
+    assert main(["kinetics", "s.nc", "--out", "k/"]) == 0
+    assert main(["kinetics", "s.nc", "--out", "k"]) == 0
     assert set(desk()) == {
         "s.nc", "notes.txt", "k.nc", "t.csv", "p.html", "tau_decay.png", "traces.png",
     }  # fmt: skip

@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -67,20 +68,20 @@ def atomic_path(
     renames, where `standing` finds it. What a killed writer has left is cleared away by the next
     one to the same place.
     """
-    target = Path(os.fspath(path)) if isinstance(path, str | os.PathLike) else Path()
-    scratch: _Scratch | None = None
+    target = check_target(path, folder=folder, ours=ours, inputs=inputs, overwrite=overwrite)
+    scratch = _Scratch(target)
     try:
-        target = check_target(path, folder=folder, ours=ours, inputs=inputs, overwrite=overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
         clear_scratch(target)
-        scratch = _Scratch(target)
-        temporary = scratch.new
+        temporary = scratch.make()
         if folder:
             temporary.mkdir()
         yield temporary
         _sync(temporary)
         # Once more: much can have happened while the result was made.
         check_target(path, folder=folder, ours=ours, inputs=inputs, overwrite=overwrite)
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
         if folder:
             _swap_folder(scratch)
         else:
@@ -91,8 +92,12 @@ def atomic_path(
             raise
         raise _explain(error, target) from error
     finally:
-        if scratch is not None:
+        try:
             scratch.remove()
+        except BaseException:
+            # Ctrl-C came in the middle of it.
+            scratch.remove()
+            raise
 
 
 def standing(path: str | os.PathLike[str]) -> Path | None:
@@ -163,20 +168,31 @@ class _Scratch:
 
     def __init__(self, target: Path) -> None:
         self.target = target
+        self.folder: Path | None = None
+        self.old: Path | None = None
         self.lock: int | None = None
+
+    def make(self) -> Path:
+        """Make the folder; return the path in it at which the result is made."""
         for _ in range(_TRIES):
-            self.folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
+            self.folder = Path(
+                tempfile.mkdtemp(prefix=_prefix(self.target), dir=self.target.parent)
+            )
             # Another writer may be clearing it away before it is locked.
             with contextlib.suppress(FileNotFoundError, BlockingIOError):
                 self.lock = _lock(self.folder)
                 os.mkdir(self.folder / _NEW)
                 break
-        self.new = self.folder / _NEW / target.name
-        self.old: Path | None = None
+        return self.new
+
+    @property
+    def new(self) -> Path:
+        """Where the result is made."""
+        return (self.folder or self.target.parent) / _NEW / self.target.name
 
     def place_for_old(self) -> Path:
         """Where the folder that stands at the target is set aside."""
-        self.old = self.folder / _OLD / self.target.name
+        self.old = self.new.parents[1] / _OLD / self.target.name
         if self.old.exists():
             shutil.rmtree(self.old.parent)
         self.old.parent.mkdir(exist_ok=True)
@@ -199,6 +215,11 @@ class _Scratch:
             )
 
     def remove(self) -> None:
+        """Leave nothing behind; what was set aside goes back where nothing took its place."""
+        if self.folder is None:
+            # Stopped before its name was known: it is not locked, so that anybody can clear it.
+            clear_scratch(self.target)
+            return
         if self.old is not None and not os.path.lexists(self.target):
             # Stopped between the two renames: the old one goes back.
             with contextlib.suppress(OSError):

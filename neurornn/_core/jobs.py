@@ -29,6 +29,8 @@ _CHUNK = re.compile(r"chunk-\d{6,}\.npz")
 _FORMAT = 2
 #: Name of the seal among the arrays of a chunk.
 _SEAL = "__seal__"
+#: What every manifest says.
+_KEYS = frozenset({"format", "key", "n_chunks"})
 #: Chunks per thread of a cluster that are handed out before the first one is back.
 _AHEAD = 3
 
@@ -50,6 +52,7 @@ def run_chunks(
     label: str = "",
     partial: str | os.PathLike[str] | None = None,
     key: str | None = None,
+    keep: Callable[[Chunk], bool] | None = None,
 ) -> list[dict[str, NDArray[Any]]]:
     """Call ``function(*chunk, *shared)`` for every chunk and return the results in order.
 
@@ -68,6 +71,8 @@ def run_chunks(
         with `forget_partial`.
     key : hash of data and settings; by default one is made from `chunks` and `shared`. A folder
         that belongs to another key or another version of the package is refused.
+    keep : whether a result is worth keeping in `partial`; one that is not is computed again by
+        the next call.
 
     Returns
     -------
@@ -98,7 +103,7 @@ def run_chunks(
         with progress_bar(len(chunks), len(results), progress, label) as tick:
             for k, result in _execute(function, work, len(todo), shared, n_jobs, client):
                 results[k] = dict(result)
-                if store is not None:
+                if store is not None and (keep is None or keep(results[k])):
                     store.write(k, results[k])
                 tick()
     finally:
@@ -178,17 +183,21 @@ def forget_partial(folder: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    folder : as it was passed as `partial`; it goes too once it is empty.
+    folder : as it was passed as `partial`; it goes too where the job had made it, once it is
+        empty.
     """
     place = Path(folder).expanduser()
-    if not place.is_dir():
+    manifest = _json_of(place / MANIFEST)
+    if not isinstance(manifest, dict) or not set(manifest) >= _KEYS:
         return
-    for name in os.listdir(place):
+    # The manifest last: without it what is left would be refused.
+    for name in sorted(os.listdir(place), key=lambda name: name == MANIFEST):
         if _is_own(name):
             clear_scratch(place / name)
             (place / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        place.rmdir()
+    if manifest.get("made_folder"):
+        with contextlib.suppress(OSError):
+            place.rmdir()
 
 
 def _is_own(name: str) -> bool:
@@ -209,31 +218,35 @@ class _Store:
         check_own_folder(partial, _is_own)
         self.folder = folder = Path(partial).expanduser()
         self.key = key or fingerprint(list(chunks), list(shared))
-        wanted = {
+        self.wanted = {
             "format": _FORMAT,
             "key": self.key,
             "n_chunks": n_chunks,
             "version": versions()["neurornn"],
         }
-        manifest = folder / MANIFEST
-        found = _json_of(manifest)
-        if found is None and any(folder.glob("chunk-*.npz")):
+        self.manifest = folder / MANIFEST
+        found = _json_of(self.manifest)
+        if found is None and (self.manifest.exists() or any(folder.glob("chunk-*.npz"))):
             raise ResumeError(
                 f"{folder} holds partial results without a readable {MANIFEST}, so that nothing "
                 "says what they belong to",
                 "A folder made by a run with the same data and settings was needed",
-                f"Delete {folder} to start afresh, or pass another folder",
+                f"Move {folder} away to start afresh, or pass another folder",
             )
-        if found is not None and found != wanted:
+        if found is not None and not _same_job(found, self.wanted):
             raise ResumeError(
-                f"{folder} holds partial results of {_difference(found, wanted)}",
+                f"{folder} holds partial results of {_difference(found, self.wanted)}",
                 "A folder made by a run with the same data and settings was needed",
                 f"Delete {folder} to start afresh, or repeat the earlier call",
             )
         self.made_folder = not folder.exists()
-        if found is None:
-            with atomic_path(manifest, ours=replace_any) as path:
-                path.write_text(json.dumps(wanted))
+        self.made_manifest = found is None
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        if not self.manifest.exists():
+            with atomic_path(self.manifest, ours=replace_any) as path:
+                path.write_text(json.dumps({**self.wanted, "made_folder": self.made_folder}))
 
     def _path(self, k: int) -> Path:
         return self.folder / f"chunk-{k:06d}.npz"
@@ -258,15 +271,17 @@ class _Store:
 
     def forget_if_empty(self) -> None:
         """Leave no folder behind that we made and that holds nothing but its manifest."""
-        if any(self.folder.glob("chunk-*.npz")):
+        if any(self.folder.glob("chunk-*.npz")) or not self.made_manifest:
             return
-        (self.folder / MANIFEST).unlink(missing_ok=True)
+        self.manifest.unlink(missing_ok=True)
         if self.made_folder:
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
 
     def write(self, k: int, result: Chunk) -> None:
         """Write a finished chunk with a seal over its numbers, its place and its job."""
+        # Another run of the same job may have been stopped, and have taken it away.
+        self._write_manifest()
         arrays: dict[str, Any] = {**result, _SEAL: self._seal(k, result)}
         with (
             atomic_path(self._path(k), ours=replace_any) as path,
@@ -280,6 +295,10 @@ def _json_of(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def _same_job(found: Any, wanted: Mapping[str, Any]) -> bool:
+    return isinstance(found, dict) and all(found.get(k) == v for k, v in wanted.items())
 
 
 def _difference(found: Any, wanted: Mapping[str, Any]) -> str:

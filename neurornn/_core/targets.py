@@ -11,7 +11,7 @@ from neurornn._core.errors import FileWriteError, KindError
 Recogniser = Callable[[Path], str | None]
 
 #: Files that desktops leave in any folder they show; nobody's work.
-LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+LITTER = frozenset({".DS_Store", "Thumbs.db"})
 #: Names of our scratch folders begin so; see `files.atomic_path`.
 SCRATCH = ".neurornn-"
 
@@ -55,7 +55,25 @@ def check_target(
             f"The path of a {what} as text was needed",
             "Put it in quotes",
         )
-    text = os.fspath(path)
+    try:
+        return _checked(os.fspath(path), what, ours, inputs, overwrite)
+    except FileWriteError:
+        raise
+    except OSError as error:
+        raise FileWriteError(
+            f"{path} cannot be looked at: {error.strerror or error}",
+            "A place that you may read and write was needed",
+            "Choose another folder; nothing was touched",
+        ) from error
+
+
+def _checked(
+    text: str,
+    what: str,
+    ours: Recogniser | None,
+    inputs: Iterable[str | os.PathLike[str]],
+    overwrite: bool,
+) -> Path:
     _check_name(text, what)
     place = _followed(text)
     home = os.path.realpath(os.path.expanduser("~"))
@@ -176,7 +194,7 @@ def _check_name(text: str, what: str) -> None:
 def _followed(text: str) -> Path:
     try:
         return Path(os.path.realpath(Path(text).expanduser()))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise _refused(text, f"cannot be followed: {error}", "", "file") from None
 
 
@@ -248,6 +266,8 @@ def _check_standing(
         raise _refused(
             text, "is a device, a pipe or a link that leads nowhere", "it cannot be replaced", what
         )
+    if not mode & stat.S_IWUSR:
+        raise _refused(text, "is write-protected", "it is not replaced", what)
     if overwrite and what == "file":
         return
     reason = "is there already" if ours is None else ours(place)

@@ -133,7 +133,7 @@ def damaged(source: Path, what: str) -> FileFormatError:
     return FileFormatError(
         f"{source.name} is damaged: {what} changed after it was saved",
         "A saved result as save() had written it was needed",
-        "Copy it again from where it was made, or save it again",
+        "Copy it again from where it was made, or move it away and save it again",
     )
 
 

@@ -15,10 +15,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.errors import DataError, KindError, NameUnknownError, nearest
+from neurornn._core.errors import (
+    DataError,
+    FileFormatError,
+    KindError,
+    NameUnknownError,
+    nearest,
+)
 from neurornn._core.files import atomic_path
 from neurornn._core.targets import check_target
 from neurornn.data.recording import TIME_CONVENTION, sampling_rate_of
+from neurornn.io.seals import check_seal, seal
 from neurornn.io.sources import check_source, explained
 
 _UNSTATED = "not stated"
@@ -47,7 +54,8 @@ def write_nwb(
     ----------
     traces : variables (time, unit), for example ``kinetics.denoised()``
         Of a recording its traces are written, not its spikes, intervals or behaviour.
-    path : NWB file to write. One that this function has written is replaced.
+    path : NWB file to write. One that this function has written, and nothing was added to, is
+        replaced.
     parameters : (unit, ...)
         For example ``kinetics.parameters_``. Every variable becomes a column with its unit in
         the description; an interval ``name_ci`` becomes ``name_ci_lower`` and ``name_ci_upper``.
@@ -113,6 +121,7 @@ def write_nwb(
             _add(content, variables, tables, rois, module)
             with pynwb.NWBHDF5IO(str(temporary), "w") as file:
                 file.write(content)
+            seal(temporary, [])
             return
         shutil.copyfile(source, temporary)
         with explained(source, "NWB"):
@@ -122,16 +131,21 @@ def write_nwb(
                 content = file.read()
             _add(content, variables, tables, rois, module)
             file.write(content)
+        seal(temporary, [])
 
 
 def _not_written(path: Path) -> str | None:
-    """Say why a file may not be replaced; None where `write_nwb` has made it."""
+    """Say why a file may not be replaced; None where it is as `write_nwb` has written it."""
     import h5py
 
     try:
+        if not check_seal(path):
+            return "is a file that neurornn did not write, or that was added to since"
         with h5py.File(path, "r") as file:
             rooms = file.get("processing", {}).values()
             ours = any(room.attrs.get("description") == _WRITTEN for room in rooms)
+    except FileFormatError:
+        return "was changed after neurornn wrote it"
     except OSError:
         ours = False
     return None if ours else "is a file that neurornn did not write"

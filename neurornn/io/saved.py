@@ -9,7 +9,7 @@ import importlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -26,9 +26,21 @@ from neurornn._core.errors import (
     nearest,
 )
 from neurornn._core.files import atomic_path, standing
-from neurornn._core.targets import LITTER, check_target, folder_content, shortened
 from neurornn.io.headers import FORMAT, damaged, make_header, not_saved, parse_header
 from neurornn.io.netcdf import prepare, restore, write_groups
+from neurornn.io.replaceable import (
+    HEADER,
+    SETTINGS,
+    TABLES,
+    TRIES,
+    WEIGHTS,
+    check_save_target,
+    header_text,
+    identity,
+    is_single,
+    replaces,
+    sha256,
+)
 from neurornn.io.seals import check_seal, seal
 from neurornn.io.sources import check_source, explained
 
@@ -49,10 +61,6 @@ ALLOWED = {
     "Stream": "neurornn.decode.stream:Stream",
 }
 
-_HEADER = "neurornn_saved"
-_SETTINGS, _TABLES, _WEIGHTS = "settings.json", "tables", "weights.safetensors"
-#: How often a result is read again that was replaced while it was being read.
-_TRIES = 50
 T = TypeVar("T")
 
 
@@ -90,8 +98,8 @@ class Saved:
 
         Parameters
         ----------
-        path : written whole or not at all. An older saved result there is replaced; anything
-            else that stands there is refused and stays.
+        path : written whole or not at all. An older result of the same kind, as it was saved, is
+            replaced; anything else that stands there is refused and stays.
 
         Raises
         ------
@@ -100,7 +108,7 @@ class Saved:
         """
         kind = type(self).__name__
         _class_of(kind, "this object")
-        check_save_target(path)
+        check_save_target(path, kind)
         write_saved(path, kind=kind, **self._to_saved())
 
     def _to_saved(self) -> dict[str, Any]:
@@ -173,15 +181,15 @@ def write_saved(
     """
     target = check_save_target(path)
     ready = {name: prepare(table) for name, table in (tables or {}).items()}
-    if _is_single(path):
+    if is_single(path):
         if weights:
             raise KindError(
                 f"{len(weights)} weights were to go into the single file {target.name}",
                 "A folder was needed: weights are kept in a file of their own",
                 f"Save to {target.with_suffix('')}",
             )
-        root = xr.Dataset(attrs={_HEADER: make_header(kind, settings, list(ready))})
-        with atomic_path(path, ours=what_stands) as temporary:
+        root = xr.Dataset(attrs={HEADER: make_header(kind, settings, list(ready))})
+        with atomic_path(path, ours=replaces()) as temporary:
             write_groups(temporary, {"/": root, **ready})
             seal(temporary, list(ready))
         return
@@ -195,86 +203,21 @@ def write_saved(
             )
     # Before the folder is made: settings that cannot be written are refused here.
     make_header(kind, settings, list(ready))
-    with atomic_path(path, folder=True, ours=what_stands) as temporary:
+    with atomic_path(path, folder=True, ours=replaces()) as temporary:
         files = []
         if ready:
-            (temporary / _TABLES).mkdir()
+            (temporary / TABLES).mkdir()
         for name, table in ready.items():
-            files.append(f"{_TABLES}/{name}.nc")
+            files.append(f"{TABLES}/{name}.nc")
             write_groups(temporary / files[-1], {"/": table})
         if arrays:
             from safetensors.numpy import save
 
-            files.append(_WEIGHTS)
-            (temporary / _WEIGHTS).write_bytes(save(arrays))
-        checksums = {name: _sha256(temporary / name) for name in files}
+            files.append(WEIGHTS)
+            (temporary / WEIGHTS).write_bytes(save(arrays))
+        checksums = {name: sha256(temporary / name) for name in files}
         header = make_header(kind, settings, list(ready), checksums)
-        (temporary / _SETTINGS).write_text(header, encoding="utf-8")
-
-
-def check_save_target(
-    path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()
-) -> Path:
-    """Return where a saved result may go, or raise before work is spent on it.
-
-    Parameters
-    ----------
-    path : a folder, or a file where it ends in ``.nc``.
-    inputs : files and folders that are read and must stay.
-
-    Raises
-    ------
-    KindError, FileWriteError
-        See `neurornn._core.targets.check_target`.
-    """
-    return check_target(path, folder=not _is_single(path), ours=what_stands, inputs=inputs)
-
-
-def _is_single(path: Any) -> bool:
-    return isinstance(path, str | os.PathLike) and Path(str(os.fspath(path))).suffix == ".nc"
-
-
-def what_stands(path: Path) -> str | None:
-    """Say of a file or folder why it is no saved result of ours that may be replaced.
-
-    Parameters
-    ----------
-    path : exists.
-
-    Returns
-    -------
-    text, or None where a saved result stands there and nothing else
-    """
-    if not path.is_dir():
-        return None if _header_text(path) is not None else "is a file that save() did not write"
-    try:
-        header = parse_header((path / _SETTINGS).read_text(encoding="utf-8"), path)
-    except (OSError, ValueError):
-        return f"is {folder_content(path)}, not a saved result"
-    known = {_SETTINGS, _WEIGHTS, *(f"{_TABLES}/{name}.nc" for name in header["tables"])}
-    found = {p.relative_to(path).as_posix() for p in path.rglob("*") if not _is_plain_folder(p)}
-    others = sorted(f for f in found - known if f.rpartition("/")[2] not in LITTER)
-    if others:
-        return f"holds {shortened(others)} besides a saved result"
-    return None
-
-
-def _is_plain_folder(path: Path) -> bool:
-    return path.name == _TABLES and path.is_dir() and not path.is_symlink()
-
-
-def _header_text(path: Path) -> str | None:
-    """Return the header of a file, or None where it is no saved result."""
-    import h5py
-
-    if not h5py.is_hdf5(path):
-        return None
-    try:
-        with h5py.File(path, "r") as file:
-            text = file.attrs.get(_HEADER)
-    except OSError:
-        return None
-    return None if text is None else str(text)
+        (temporary / SETTINGS).write_text(header, encoding="utf-8")
 
 
 def read_saved(path: str | os.PathLike[str]) -> SavedContent:
@@ -290,6 +233,12 @@ def read_saved(path: str | os.PathLike[str]) -> SavedContent:
     FileMissingError, FileFormatError
         Nothing there, a damaged file, another kind of file, or one of a newer format.
     """
+    if not isinstance(path, str | os.PathLike) or "\0" in str(os.fspath(path)):
+        raise KindError(
+            f"{path!r} came, a {type(path).__name__}",
+            "The path of a folder or .nc file written by save() was needed",
+            "Put it in quotes",
+        )
 
     def read() -> SavedContent:
         source = check_source(standing(path) or path, folder=True)
@@ -301,47 +250,39 @@ def read_saved(path: str | os.PathLike[str]) -> SavedContent:
 
 def _steadily(path: str | os.PathLike[str], read: Callable[[], T]) -> T:
     """Read again what another process replaced in the meantime."""
-    for _ in range(_TRIES):
-        before = _identity(path)
+    for _ in range(TRIES):
+        before = identity(path)
         try:
             found = read()
         except (FileFormatError, FileMissingError):
-            if _identity(path) == before:
+            if identity(path) == before:
                 raise
         else:
-            if _identity(path) == before:
+            if identity(path) == before:
                 return found
         time.sleep(0.01)
     return read()
 
 
-def _identity(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
-    try:
-        found = os.stat(Path(path).expanduser())
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
-
-
 def _read_folder(source: Path) -> SavedContent:
-    settings = source / _SETTINGS
+    settings = source / SETTINGS
     if not settings.is_file():
         raise not_saved(source)
     header = parse_header(settings.read_text(encoding="utf-8"), source)
     checksums = header.get("checksums")
     tables = {}
     for name in header["tables"]:
-        image = _whole(source, f"{_TABLES}/{name}.nc", f"the table {name}", checksums)
+        image = _whole(source, f"{TABLES}/{name}.nc", f"the table {name}", checksums)
         with xr.open_dataset(
             io.BytesIO(image), engine="h5netcdf", decode_timedelta=False
         ) as table:
             tables[name] = restore(table.load())
     weights: dict[str, NDArray[Any]] = {}
     # A file of weights that the header does not know was not written by save().
-    if _WEIGHTS in checksums if checksums is not None else (source / _WEIGHTS).is_file():
+    if WEIGHTS in checksums if checksums is not None else (source / WEIGHTS).is_file():
         from safetensors.numpy import load as load_tensors
 
-        weights = load_tensors(_whole(source, _WEIGHTS, "the file of weights", checksums))
+        weights = load_tensors(_whole(source, WEIGHTS, "the file of weights", checksums))
     return _content(header, tables, weights)
 
 
@@ -353,15 +294,10 @@ def _whole(source: Path, name: str, what: str, checksums: Mapping[str, str] | No
     return read
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read_file(source: Path) -> SavedContent:
     # Before the HDF5 library sees it: a damaged file can keep that busy for ever.
     sealed = check_seal(source)
-    text = _header_text(source)
+    text = header_text(source)
     if text is None:
         raise not_saved(source)
     header = parse_header(text, source)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurornn._core.errors import ResumeError
-from neurornn._core.files import has_scratch, standing
+from neurornn._core.errors import FileWriteError, ResumeError
+from neurornn._core.files import clear_scratch, has_scratch, standing
 from neurornn._core.report import versions
-from neurornn._core.targets import check_own_folder
+from neurornn._core.targets import check_own_folder, folder_content
 from neurornn.io.saved import read_saved, write_saved
 
 NAME = "checkpoint"
@@ -30,6 +30,14 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         See `neurornn._core.targets.check_own_folder`.
     """
     check_own_folder(folder, lambda name: name == NAME)
+    place = Path(folder) / NAME
+    if place.exists() and not (place / "settings.json").is_file():
+        there = folder_content(place) if place.is_dir() else "a file"
+        raise FileWriteError(
+            f"{place} is {there}, not a checkpoint",
+            "A folder for checkpoints that holds nothing else was needed",
+            "Pass another folder as checkpoint=",
+        )
 
 
 def stands(folder: str | os.PathLike[str]) -> bool:
@@ -73,6 +81,8 @@ def read_checkpoint(folder: str | os.PathLike[str], key: str) -> dict[str, Any] 
                 stacklevel=4,
             )
         return None
+    # What a writer has left that was killed after its checkpoint was whole.
+    clear_scratch(Path(os.path.realpath(Path(path).expanduser())))
     content = read_saved(path)
     if content.kind != "Checkpoint" or not {"key", "state"} <= set(content.settings):
         raise ResumeError(

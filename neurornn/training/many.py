@@ -25,6 +25,8 @@ from neurornn.training.batches import TrainingData, as_training_data
 from neurornn.training.result import FitResult, model_from_settings
 
 Packed = dict[str, NDArray[Any]]
+#: Marks a packed fit that failed: another try may do better (memory, a lost worker).
+_FAILED = "failed"
 
 
 def fit_many(
@@ -45,7 +47,8 @@ def fit_many(
     client : ``dask.distributed.Client``
         The fits then run on its workers; models travel as settings and safetensors bytes.
     partial : folder
-        Keeps finished fits until you delete it; the same call goes on from there.
+        Keeps finished fits until you delete it; the same call goes on from there, and tries those
+        that failed again.
     progress : show a bar in a terminal, or a callable ``(done, total)``.
     options : of `nr.fit`, for all.
 
@@ -86,6 +89,7 @@ def fit_many(
     done = run_chunks(
         _fit_packed, chunks, n_jobs=n_jobs, client=client, partial=partial, progress=progress,
         label="fits", key=fingerprint([list(c) for c in chunks]),
+        keep=lambda packed: _FAILED not in packed,
     )  # fmt: skip
     return [unpack_result(d) for d in done]
 
@@ -253,7 +257,7 @@ def _failed(model: RecurrentModel, settings: dict[str, Any], error: Exception) -
         settings={"optimizer": "", "objective": "", "confidence_level": np.nan, **settings},
         provenance={"error": f"{type(error).__name__}: {error}"},
     )
-    return _pack_result(result)
+    return {**_pack_result(result), _FAILED: np.array(True)}
 
 
 def _pack_result(result: FitResult) -> Packed:

@@ -134,10 +134,58 @@ def test_forgetting_removes_our_own_files_alone(tmp_path):
     (tmp_path / "p" / "chunk-of-mine.npz").write_text("mine")
     forget_partial(tmp_path / "p")
     assert [p.name for p in (tmp_path / "p").iterdir()] == ["chunk-of-mine.npz"]
-    (tmp_path / "p" / "chunk-of-mine.npz").unlink()
+    # Without a manifest nothing says any more that the folder is ours.
     forget_partial(tmp_path / "p")
-    assert not (tmp_path / "p").exists()
-    forget_partial(tmp_path / "p")
+    assert (tmp_path / "p").exists()
+    (tmp_path / "given").mkdir()
+    for name in ("given", "made"):
+        run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / name)
+        forget_partial(tmp_path / name)
+    assert (tmp_path / "given").exists() and not (tmp_path / "made").exists()
+
+
+def test_a_manifest_of_somebody_else_stays(tmp_path):
+    (tmp_path / "p").mkdir()
+    for text in ("", "my own list", "null", '{"mine": 1}', "[1, 2]"):
+        (tmp_path / "p" / "manifest.json").write_text(text)
+        with pytest.raises(ResumeError):
+            run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+        forget_partial(tmp_path / "p")
+        assert (tmp_path / "p" / "manifest.json").read_text() == text
+
+
+def test_a_run_that_is_stopped_takes_nothing_from_another_one_in_its_folder(tmp_path):
+    def stop_the_other(done, total):
+        # The other run made the manifest, and leaves before it has a chunk.
+        (tmp_path / "p" / "manifest.json").unlink(missing_ok=True)
+
+    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p", progress=stop_the_other)
+    done = []
+    run_chunks(square, CHUNKS[:5], shared=(2,), partial=tmp_path / "q")
+    with pytest.raises(RuntimeError, match="worker lost"):
+        run_chunks(fail_at_once, CHUNKS, shared=(3,), partial=tmp_path / "r")
+    assert len(list((tmp_path / "p").glob("chunk-*.npz"))) == 5
+    # All but the last of them were written beside a manifest.
+    (tmp_path / "p" / "chunk-000004.npz").unlink()
+    run_chunks(
+        square, CHUNKS, shared=(2,), partial=tmp_path / "q", progress=lambda k, n: done.append(k)
+    )
+    assert done == []
+
+
+def keep_even(result):
+    return bool(result["out"][0] % 2 == 0)
+
+
+def test_what_is_not_worth_keeping_is_computed_again(tmp_path):
+    done = []
+    for _ in range(2):
+        run_chunks(
+            square, CHUNKS, shared=(1,), partial=tmp_path / "p", keep=keep_even,
+            progress=lambda k, n: done.append(k),
+        )  # fmt: skip
+    # Chunks begin with 0, 3, 6, 9, 12: three are kept, two are computed again.
+    assert done == [1, 2, 3, 4, 5, 4, 5]
 
 
 def test_chunk_slices_cover_once():

@@ -60,7 +60,7 @@ def test_things_that_are_no_path_are_refused(path):
 
 def test_the_folder_of_work_and_all_above_it_are_refused_by_any_name(lab):
     for path in (lab, lab.parent, str(lab) + "/", lab / "notes" / ".." / ".." / "lab"):
-        with pytest.raises(FileWriteError, match="the folder you work in|everything else"):
+        with pytest.raises(FileWriteError, match=r"the folder you work in|everything else"):
             check_target(path, folder=True, ours=replace_any)
 
 
@@ -160,7 +160,7 @@ def test_a_folder_of_intermediate_results_holds_nothing_else(lab):
 def test_the_root_and_no_name_hold_no_results(lab):
     check_container(".")
     check_container("notes")
-    for folder in ("", " ", "/", None):
+    for folder in ("", " ", "/", "a\0b", None):
         with pytest.raises(FileWriteError):
             check_container(folder)
 
@@ -193,6 +193,7 @@ def test_a_copy_that_was_set_aside_is_found_and_put_back(lab, monkeypatch, excha
     if not exchange:
         monkeypatch.setattr(files, "_exchange", lambda one, other: False)
     scratch = files._Scratch(lab / "fit")
+    scratch.make()
     old = scratch.place_for_old()
     old.mkdir()
     (old / "x").write_text("old")

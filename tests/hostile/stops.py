@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 from neurornn._core import files
-from neurornn._core.jobs import run_chunks
+from neurornn._core.jobs import forget_partial, run_chunks
 from neurornn.io import netcdf, read_saved, write_csv, write_netcdf, write_saved
 
 CALLS = ("mkdir", "open", "rename", "replace", "rmdir", "unlink", "remove", "fsync", "listdir")
@@ -158,6 +158,17 @@ def chunk_case() -> tuple[Callable, Callable, Callable]:
     return prepare, change, look
 
 
+def forget_case() -> tuple[Callable, Callable, Callable]:
+    """Finished chunks that are being removed: what is left is taken up, not refused."""
+    _, change, look = chunk_case()
+
+    def look_again(place: Path) -> str:
+        said = look(place)
+        return "" if "finished chunk" in said else said
+
+    return change, lambda place: forget_partial(place / "p"), look_again
+
+
 def _fail_late(values: np.ndarray) -> dict[str, np.ndarray]:
     if values[0] > 0:
         raise RuntimeError("stopped")
@@ -206,6 +217,7 @@ def cases() -> dict[str, tuple[Callable, Callable, Callable]]:
         "csv": plain_case(write_table, read_table, "t.csv"),
         "netcdf": plain_case(write_nc, read_nc, "t.nc"),
         "chunks": chunk_case(),
+        "chunks, forgotten": forget_case(),
         "checkpoint": checkpoint_case(),
     }
 
@@ -260,8 +272,10 @@ def try_all(name: str, how: str, exchange: bool, every: int = 1) -> tuple[int, l
             place = Path(folder) / "place"
             shutil.copytree(template, place, symlinks=True)
             stopped(change, place, at, how, exchange)
+            # A process that is killed cannot clear up; one that is interrupted does.
+            left = [p.name for p in place.rglob(".neurornn-*")] if how == "interrupt" else []
             try:
-                said = look(place)
+                said = look(place) or (f"left behind: {left}" if left else "")
             except Exception as error:
                 said = f"{type(error).__name__}: {error}"
             if said:

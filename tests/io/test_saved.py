@@ -389,3 +389,39 @@ def test_one_of_two_writers_wins_whole_and_no_reader_meets_a_gap(tmp_path):
         assert [process.returncode for process in running] == [0, 0, 0], said
         assert read_saved(place / "m").settings["v"] in (1.0, 2.0)
         assert [p.name for p in place.iterdir()] == ["m"]
+
+
+def test_a_saved_result_of_another_kind_stays(tmp_path, table, allowed, monkeypatch):
+    write_saved(tmp_path / "m", kind="Kinetics", settings={}, tables={"parameters": table})
+    with pytest.raises(FileWriteError, match="is a saved Kinetics, not a Thing"):
+        Thing({}, table).save(tmp_path / "m")
+    Thing({}, table).save(tmp_path / "t")
+    Thing({"v": 2}, table).save(tmp_path / "t")
+    assert load(tmp_path / "t").settings == {"v": 2}
+
+
+@pytest.mark.parametrize("name", ["m", "m.nc"])
+def test_what_was_added_to_a_saved_result_stays(tmp_path, table, name):
+    import h5py
+
+    path = sealed(tmp_path, table, name)
+    inside = path / "tables" / "history.nc" if name == "m" else path
+    with h5py.File(inside, "r+") as file:
+        file["my notes"] = [1, 2]
+    with pytest.raises(FileWriteError, match="is a saved result that is no longer as it was"):
+        sealed(tmp_path, table, name)
+    with h5py.File(inside) as file:
+        assert "my notes" in file
+
+
+def test_weights_of_somebody_else_in_a_saved_folder_stay(tmp_path, table):
+    write_saved(tmp_path / "m", kind="Kinetics", settings={}, tables={"t": table})
+    (tmp_path / "m" / "weights.safetensors").write_text("mine")
+    with pytest.raises(FileWriteError, match=r"holds weights\.safetensors besides"):
+        write_saved(tmp_path / "m", kind="Kinetics", settings={}, tables={"t": table})
+
+
+@pytest.mark.parametrize("path", [None, 3, b"m", "a\0b"])
+def test_things_that_are_no_path_are_not_loaded(path):
+    with pytest.raises(KindError, match=r"The path of a folder or \.nc file"):
+        load(path)

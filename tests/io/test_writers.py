@@ -1,8 +1,10 @@
 """Writers replace what they have written themselves, and nothing else unless told to."""
 
+import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import xarray as xr
 
 import neurornn as nr
 from neurornn._core.errors import FileWriteError
@@ -22,7 +24,7 @@ def picture(path, **options):
 
 
 WRITERS = {
-    "table.csv": lambda rec, path, **o: nr.io.write_csv(rec["dff"], path, **o),
+    "table.csv": lambda rec, path, **o: nr.io.write_csv(rec["dff"].mean("time"), path, **o),
     "traces.nc": lambda rec, path, **o: nr.io.write_netcdf(rec, path, **o),
     "session.nwb": lambda rec, path, **o: nr.io.write_nwb(rec, path, session=SESSION, **o),
     "picture.png": lambda rec, path, **o: picture(path, **o),
@@ -49,7 +51,7 @@ def test_its_own_file_is_replaced_and_another_one_only_where_asked(traces, tmp_p
 def test_the_file_of_another_program_of_the_same_kind_stays(traces, tmp_path, name):
     path = tmp_path / name
     if name == "table.csv":
-        path.write_text("time (s),cell\n0.1,3\n")
+        path.write_text("unit,depth\n1,200\n")
     elif name == "traces.nc":
         traces[["dff"]].to_netcdf(path, engine="h5netcdf")
     elif name == "picture.png":
@@ -58,8 +60,6 @@ def test_the_file_of_another_program_of_the_same_kind_stays(traces, tmp_path, na
         plt.close(figure)
     else:
         nr.io.write_nwb(traces, path, session=SESSION)
-        import h5py
-
         # As another program would have described its module.
         with h5py.File(path, "r+") as file:
             file["processing/neurornn"].attrs["description"] = "dF/F of the other program"
@@ -78,7 +78,7 @@ def test_a_table_replaces_a_saved_result_as_little_as_the_other_way_round(traces
         nr.io.write_saved(tmp_path / "b.nc", kind="Kinetics", settings={})
 
 
-def test_the_mark_of_a_written_table_is_not_seen_by_its_reader(traces, tmp_path):
+def test_a_recording_goes_out_in_and_out_again(traces, tmp_path):
     nr.io.write_netcdf(traces, tmp_path / "a.nc")
     again = nr.open(tmp_path / "a.nc")
     assert set(again.attrs) == {"source", "format", *traces.attrs}
@@ -86,10 +86,49 @@ def test_the_mark_of_a_written_table_is_not_seen_by_its_reader(traces, tmp_path)
     np.testing.assert_array_equal(nr.open(tmp_path / "a.nc")["dff"], traces["dff"])
 
 
+@pytest.mark.parametrize("name", ["traces.nc", "session.nwb"])
+def test_what_others_have_added_to_our_file_stays(traces, tmp_path, name):
+    """Nobody but us keeps the seal: a file that was added to is somebody else's work."""
+    path = tmp_path / name
+    WRITERS[name](traces, path)
+    with h5py.File(path, "r+") as file:
+        file["curated"] = np.arange(3)
+    with pytest.raises(FileWriteError, match="nothing was touched"):
+        WRITERS[name](traces, path)
+    with h5py.File(path) as file:
+        assert file["curated"].shape == (3,)
+
+
+def test_a_file_of_ours_that_another_program_wrote_again_stays(traces, tmp_path):
+    nr.io.write_netcdf(traces, tmp_path / "a.nc")
+    with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf") as opened:
+        opened.load().assign(curated=("unit", [1, 0])).to_netcdf(
+            tmp_path / "mine.nc", engine="h5netcdf"
+        )
+    with pytest.raises(FileWriteError, match="did not write"):
+        nr.io.write_netcdf(traces, tmp_path / "mine.nc")
+
+
+def test_traces_as_csv_replace_no_recording(traces, tmp_path):
+    nr.io.write_csv(traces["dff"], tmp_path / "raw.csv")
+    with pytest.raises(FileWriteError, match="may hold a recording"):
+        nr.io.write_csv(traces["dff"] * 2, tmp_path / "raw.csv")
+    nr.io.write_csv(traces["dff"], tmp_path / "raw.csv", overwrite=True)
+
+
+def test_a_write_protected_file_and_the_mode_of_a_shared_one_stay(traces, tmp_path):
+    path = tmp_path / "a.nc"
+    nr.io.write_netcdf(traces, path)
+    path.chmod(0o664)
+    nr.io.write_netcdf(traces, path)
+    assert path.stat().st_mode & 0o777 == 0o664
+    path.chmod(0o444)
+    with pytest.raises(FileWriteError, match="is write-protected"):
+        nr.io.write_netcdf(traces, path, overwrite=True)
+
+
 def test_a_template_is_replaced_by_its_copy_only_where_asked(traces, tmp_path):
     nr.io.write_nwb(traces, tmp_path / "a.nwb", session=SESSION)
-    import h5py
-
     with h5py.File(tmp_path / "a.nwb", "r+") as file:
         file["processing/neurornn"].attrs["description"] = "of another program"
     before = (tmp_path / "a.nwb").read_bytes()

@@ -40,6 +40,7 @@ def test_a_checkpoint_that_was_set_aside_is_taken_up(tmp_path):
     seen = []
     fit(checkpoint=tmp_path / "run", checkpoint_every=1)
     scratch = files._Scratch(tmp_path / "run" / NAME)
+    scratch.make()
     (tmp_path / "run" / NAME).rename(scratch.place_for_old())
     scratch.__del__()
     assert not (tmp_path / "run" / NAME).exists()
@@ -54,6 +55,7 @@ def test_a_fit_does_not_start_again_in_silence(tmp_path):
     """Killed while it wrote its first checkpoint: the scratch is left, and nothing else."""
     (tmp_path / "run").mkdir()
     scratch = files._Scratch(tmp_path / "run" / NAME)
+    scratch.make()
     scratch.__del__()
     with pytest.warns(UserWarning, match="holds no whole checkpoint.*starts at its first epoch"):
         fit(checkpoint=tmp_path / "run", resume=True)
@@ -69,3 +71,31 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path):
     settings.write_text(json.dumps(header))
     with pytest.raises(ResumeError, match=r"written by neurornn 0\.0\.7"):
         read_checkpoint(tmp_path, "key")
+
+
+def test_a_folder_of_that_name_that_is_no_checkpoint_is_called_so(tmp_path):
+    (tmp_path / "run" / NAME).mkdir(parents=True)
+    (tmp_path / "run" / NAME / "mine.txt").write_text("mine")
+    with pytest.raises(FileWriteError, match=r"a folder with mine\.txt, not a checkpoint"):
+        fit(checkpoint=tmp_path / "run")
+    assert (tmp_path / "run" / NAME / "mine.txt").read_text() == "mine"
+
+
+def test_scratch_of_a_writer_killed_after_its_last_checkpoint_is_cleared(tmp_path):
+    fit(checkpoint=tmp_path / "run")
+    scratch = files._Scratch(tmp_path / "run" / NAME)
+    scratch.make()
+    scratch.__del__()
+    fit(checkpoint=tmp_path / "run", resume=True)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == [NAME]
+
+
+def test_a_fit_that_failed_is_tried_again(tmp_path, monkeypatch):
+    from neurornn.training import fit_many, loop
+
+    jobs = [(nr.models.Memoryless(16, 2, dt=0.01), WIN)]
+    options = {"optimizer": "adam", "max_epochs": 2, "partial": tmp_path / "p"}
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "make_passes", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
+        assert str(fit_many(jobs, **options)[0].status) == "failed"
+    assert str(fit_many(jobs, **options)[0].status) == "not_converged"
