@@ -9,16 +9,31 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import find_blocks
+from neurornn._core.checks import SLOWEST_FRAME
 from neurornn._core.errors import (
-    DataError,
     FileFormatError,
     NameUnknownError,
     ShapeError,
     UnitError,
     nearest,
 )
-from neurornn.data.recording import add_spikes, from_spikes, from_traces, join_trials
+from neurornn.data.recording import add_spikes, from_traces, join_trials
+from neurornn.io.clocks import (
+    TOLERANCE,
+    agreed_rate,
+    is_beside,
+    is_counting,
+    is_rate,
+    is_single_time,
+    is_time,
+    mean_rate,
+    rates_in,
+    refuse_clock,
+    seconds_in,
+    statement,
+    unit_in_name,
+)
+from neurornn.io.spike_lists import find_spikes, is_owner, is_spike_times, refuse_spikes
 
 #: Variable names (lower case) that are known to hold traces: what they hold, and whether they are
 #: known to be stored (unit, time).
@@ -32,9 +47,6 @@ TRACES = {
     "traces": ("fluorescence", None),
     "activity_matrix": ("fluorescence", True),
 }
-_TIMES = ("time", "time_s", "t", "t_s", "timestamps", "frame_times", "fluo_time")
-_RATES = ("sampling_rate", "fs", "fs_hz", "frame_rate", "framerate", "fps", "rate")
-
 #: Spellings of indicators in file and folder names, the more specific first.
 _INDICATORS = (
     (r"j?gcamp[-_]?8([fsm])", "jGCaMP8{}"),
@@ -96,7 +108,12 @@ class TrialTraces:
 
 
 def recording_from_trials(
-    trials: Sequence[TrialTraces], *, indicator: str | None = None, gap: float = 1.0
+    trials: Sequence[TrialTraces],
+    *,
+    indicator: str | None = None,
+    gap: float = 1.0,
+    rates: Mapping[str, Any] | None = None,
+    source: str = "the file",
 ) -> xr.Dataset:
     """Join trials of simultaneous imaging and spikes into one recording.
 
@@ -107,14 +124,31 @@ def recording_from_trials(
     gap : s, at least this much lies between two trials. Electrophysiology often runs on after
         the last frame; the gap grows by the longest such overhang, so that a spike from after
         one trial never falls into the next.
+    rates : what states the frame rate of all trials -> value; each trial must agree to 2 %.
+    source : name of the file, for messages.
 
     Returns
     -------
     Dataset with ``dff (time, unit)``, ``spike_times (spike)`` and one ``interval`` per trial.
+
+    Raises
+    ------
+    UnitError
+        Trials of different frame rates, or one that contradicts what is stated.
     """
     recordings, before, after = [], 0.0, 0.0
-    for trial in trials:
-        rate = mean_rate(trial.time)
+    common: float | None = None
+    for k, trial in enumerate(trials):
+        mean_rate(trial.time)
+        title = f"time of trial {k + 1}"
+        rate = agreed_rate(rates or {}, trial.time, source=source, time_name=title) or np.nan
+        common = common or rate
+        if abs(rate / common - 1) > TOLERANCE:
+            raise UnitError(
+                f"The first trial of {source} has {common:g} Hz and trial {k + 1} {rate:g} Hz",
+                "One frame rate for all trials was needed, the same to 2 %",
+                "Save the trials of each rate in a file of their own",
+            )
         recording = from_traces(
             trial.values, time=trial.time, sampling_rate=rate, name="dff", indicator=indicator
         )
@@ -134,25 +168,6 @@ def recording_from_trials(
     return join_trials(recordings, gap=gap + before + after)
 
 
-def mean_rate(time: NDArray[np.float64]) -> float:
-    """Frame rate in Hz over all frames; stamps rounded to a clock tick do not bias it.
-
-    Parameters
-    ----------
-    time : (time,), s; where frames are missing, the median step decides instead.
-    """
-    if len(time) < 2:
-        raise DataError(
-            f"A trial has {len(time)} frame(s)",
-            "At least two frames were needed to know the frame rate",
-            "Drop that trial from the file",
-        )
-    step = float(np.median(np.diff(time)))
-    if step <= 0 or len(find_blocks(time, step)) > 1:
-        return 1 / step if step > 0 else np.nan
-    return float((len(time) - 1) / (time[-1] - time[0]))
-
-
 def numeric(bag: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Return the members of a bag that are arrays of real numbers with at least one value."""
     arrays = {k: np.asarray(v) for k, v in bag.items() if isinstance(v, np.ndarray | np.generic)}
@@ -168,6 +183,9 @@ def recording_from_arrays(
     sampling_rate: float | None = None,
     axes: Sequence[str] | None = None,
     indicator: str | None = None,
+    unit_variable: str | None = None,
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    gaps: Mapping[str, FileFormatError] | None = None,
 ) -> xr.Dataset:
     """Make a recording from the arrays of a file.
 
@@ -181,13 +199,38 @@ def recording_from_arrays(
     axes : ``("time", "unit")`` or ``("unit", "time")`` as the array is stored; by default the
         axis that fits the frame times, else the longer one, is time.
     indicator : for the attrs of the traces.
+    unit_variable : which array holds the unit of each of the ``spike_times``; needed where names
+        do not tell.
+    attributes : path of a variable or folder (``""`` is the file) -> its attributes, which may
+        state the frame rate.
+    gaps : variables of which parts were never written -> the error to raise where one is used.
 
     Returns
     -------
-    Dataset with ``name (time, unit)``, or with spikes where the file holds only ``spike_times``
-    and ``spike_unit``.
+    Dataset with ``name (time, unit)``, or with spikes where the file holds ``spike_times`` and
+    ``spike_unit``, or spike times and no traces.
+
+    Raises
+    ------
+    FileFormatError, NameUnknownError, ShapeError, UnitError, DataError
+        Nothing to choose from, or too much; times or rates that contradict each other.
     """
+    stated: dict[str, Any] = {"sampling_rate=": sampling_rate}
     arrays = numeric(bag)
+    spikes = find_spikes(
+        bag,
+        variable,
+        source,
+        traces=any(k.split("/")[-1].lower() in TRACES for k in arrays),
+        unit_variable=unit_variable,
+        rates=stated,
+    )
+    for k, error in (gaps or {}).items():
+        of_spikes = is_spike_times(k) or is_owner(k) or k == unit_variable
+        if of_spikes if spikes is not None else is_time(k) or is_rate(k):
+            raise error
+    if spikes is not None:
+        return spikes
     if not arrays:
         inside = ", ".join(f"{type(v).__name__} {k}" for k, v in bag.items()) or "nothing"
         raise FileFormatError(
@@ -196,35 +239,96 @@ def recording_from_arrays(
             "Cells and structs of an unknown layout are not searched: save the traces as a plain "
             "matrix, or the spikes as spike_times and spike_unit",
         )
-    lower = {k.lower(): k for k in arrays}
-    if variable is None and {"spike_times", "spike_unit"} <= set(lower):
-        times, owner = (arrays[lower[k]].ravel() for k in ("spike_times", "spike_unit"))
-        labels = np.unique(owner)
-        return from_spikes([times[owner == u] for u in labels], unit=labels)
     key = _choose(arrays, variable, source)
+    if gaps and key in gaps:
+        raise gaps[key]
     last = key.split("/")[-1]
     kind, units_first = TRACES.get(last.lower(), (None, None))
     name = name or kind or (last if last.isidentifier() else trace_name(last))
-    time = next((arrays[lower[k]].ravel() for k in _TIMES if k in lower and lower[k] != key), None)
-    rate = next((arrays[lower[k]].ravel() for k in _RATES if k in lower and lower[k] != key), None)
-    if rate is not None and len(np.unique(rate)) == 1:
-        sampling_rate = float(rate[0])
+    if name in ("time", "unit"):
+        raise NameUnknownError(
+            f"The traces of {source} would be called {name!r}, which is one of their axes",
+            "Another name was needed, and is this the variable that holds them?",
+            'Choose another with variable=, or pass name="fluorescence"',
+        )
     if axes is None and units_first and arrays[key].ndim == 2:
         axes = ("unit", "time")
-    values = oriented(arrays[key], key, axes=axes, n_frames=None if time is None else len(time))
-    if time is None and sampling_rate is None:
-        raise no_rate(source, f"{key} ({values.shape[0]} frames of {values.shape[1]} units)")
-    if time is not None and len(time) != len(values):
-        time = None
-    if time is not None and len(time) > 1:
-        sampling_rate = mean_rate(np.asarray(time, dtype=float))
-    recording = from_traces(
-        values, sampling_rate=sampling_rate, time=time, name=name, indicator=indicator
+    clocks = _clocks(bag, key)
+    fitting = [k for k, t in clocks.items() if t.size in _lengths(arrays[key], axes)]
+    n_frames = clocks[fitting[0]].size if fitting else None
+    values = oriented(arrays[key], key, axes=axes, n_frames=n_frames)
+    fitting = [k for k in fitting if clocks[k].size == len(values)]
+    if clocks and not fitting:
+        other = next(iter(clocks))
+        raise ShapeError(
+            f"{other} of {source} has {clocks[other].size} stamps and {key} {len(values)} frames",
+            "One time stamp for each frame was needed",
+            "If it belongs to another signal, rename it or leave it out of the file; otherwise "
+            "find out which of the two was cut",
+        )
+    stated |= rates_in(bag, near=key, n_units=values.shape[1])
+    for path, own in (attributes or {}).items():
+        if path in ("", key) or key.startswith(path + "/"):
+            for n, v in own.items():
+                stated |= statement(n, v, f"attribute {n}")
+    time = _seconds(clocks, fitting[0], source) if fitting else None
+    title = key if values.shape[1] == 1 else f"The first column of {key}"
+    refuse_clock(values[:, 0], title, source, "Save the times as an array `time` of their own")
+    if values.shape[1] == 1:
+        refuse_spikes(values[:, 0], key, time, source)
+    for other in fitting[1:]:
+        extra = _seconds(clocks, other, source)
+        step = float(np.median(np.diff(extra))) if len(extra) > 1 else 0.0
+        if 0 < step < SLOWEST_FRAME and not is_counting(extra):
+            stated[other] = 1 / step
+    rate = agreed_rate(
+        stated,
+        time,
+        source=source,
+        time_name=fitting[0] if fitting else "time",
+        in_seconds=bool(fitting) and unit_in_name(fitting[0]) is not None,
     )
+    if rate is None:
+        raise no_rate(source, f"{key} ({values.shape[0]} frames of {values.shape[1]} units)")
+    recording = from_traces(values, sampling_rate=rate, time=time, name=name, indicator=indicator)
     if name == "counts":
         attrs = {"units": "1", "bin_size": 1 / recording["counts"].attrs["sampling_rate"]}
         recording["counts"].attrs = attrs
     return recording
+
+
+def _clocks(bag: Mapping[str, Any], key: str) -> dict[str, NDArray[Any]]:
+    """Return what is called a time beside the traces, whatever it holds."""
+    found = {
+        k: v
+        for k, v in bag.items()
+        if k != key and isinstance(v, np.ndarray | np.generic) and is_time(k) and is_beside(k, key)
+    }
+    # A single text is a date or a remark, and a single number called t is anything.
+    return {
+        k: np.asarray(v)
+        for k, v in found.items()
+        if v.size != 1 or (v.dtype.kind not in "OSUV" and is_single_time(k))
+    }
+
+
+def _seconds(clocks: Mapping[str, NDArray[Any]], key: str, source: str) -> NDArray[Any]:
+    time = clocks[key].ravel()
+    if time.dtype.kind in "mM":
+        return time
+    if time.dtype.kind not in "iuf":
+        raise UnitError(
+            f"{key} of {source} holds {time.dtype} values",
+            "Frame times in s, as numbers, were needed",
+            "Convert them to s since the start of the recording",
+        )
+    return time.astype(float) * seconds_in(unit_in_name(key) or "s")
+
+
+def _lengths(values: NDArray[Any], axes: Sequence[str] | None) -> tuple[int, ...]:
+    if axes is None or sorted(axes) != ["time", "unit"] or values.ndim != 2:
+        return values.shape
+    return (values.shape[list(axes).index("time")],)
 
 
 def oriented(
@@ -284,6 +388,9 @@ def no_rate(source: str, what: str) -> UnitError:
 def _choose(arrays: Mapping[str, NDArray[Any]], variable: str | None, source: str) -> str:
     listing = ", ".join(f"{k} {v.shape} {v.dtype}" for k, v in arrays.items()) or "none"
     if variable is not None:
+        alike = [k for k in arrays if k.split("/")[-1] == variable]
+        if variable not in arrays and len(alike) == 1:
+            return alike[0]
         if variable not in arrays:
             raise NameUnknownError(
                 f"{source} has no numeric variable {variable!r}",
@@ -291,12 +398,16 @@ def _choose(arrays: Mapping[str, NDArray[Any]], variable: str | None, source: st
                 nearest(variable, arrays),
             )
         return variable
-    known = [k for k in arrays if k.lower() in TRACES]
+    known = [k for k in arrays if k.split("/")[-1].lower() in TRACES]
     if len(known) == 1:
         return known[0]
-    clocks = {*_TIMES, *_RATES}
+    spikes = any(map(is_spike_times, arrays))
     rest = [
-        k for k, v in arrays.items() if k.lower() not in clocks and v.ndim in (1, 2) and v.size > 3
+        k
+        for k, v in arrays.items()
+        if not (is_time(k) or is_rate(k) or is_spike_times(k) or (spikes and is_owner(k)))
+        and v.ndim in (1, 2)
+        and v.size > 3
     ]
     if not known and len(rest) == 1:
         return rest[0]

@@ -1,9 +1,6 @@
 """Text tables (CSV, TSV): traces with or without a time column, or a list of spikes."""
 
-import gzip
-import io
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,24 +8,46 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from neurornn._core.checks import SLOWEST_FRAME
-from neurornn._core.errors import FileFormatError, NameUnknownError, UnitError, nearest
-from neurornn._core.files import atomic_path
-from neurornn._core.units import seconds_per
-from neurornn.data.recording import from_spikes, from_traces
-from neurornn.io.arrays import indicator_of, mean_rate, no_rate, trace_name
-from neurornn.io.sources import check_source, explained, stamped
-
-_UNITS = r"(s|secs?|seconds?|ms|msec|milliseconds?|us|min)"
-_TIME = re.compile(
-    rf"^(time|times|t|timestamps?|time_?stamps?|frame_?times?|sample_?times?)"
-    rf"(?:[ _]*[\(\[]?{_UNITS}[\)\]]?)?$",
-    re.IGNORECASE,
+from neurornn._core.errors import (
+    DataError,
+    FileFormatError,
+    KindError,
+    NameUnknownError,
+    UnitError,
 )
-_SPIKES = re.compile(rf"^spike_?times?(?:[ _]*[\(\[]?{_UNITS}[\)\]]?)?$", re.IGNORECASE)
-_OWNERS = ("unit", "unit_id", "cluster", "cluster_id", "spike_unit", "neuron", "cell")
-_INDEX = ("", "index", "frame", "frames", "sample", "unnamed: 0")
+from neurornn._core.files import atomic_path
+from neurornn.data.recording import from_traces
+from neurornn.io.arrays import indicator_of, no_rate, trace_name
+from neurornn.io.clocks import (
+    agreed_rate,
+    is_counting,
+    is_frame_rate,
+    is_time,
+    one_rate,
+    plain,
+    refuse_clock,
+    rises_evenly,
+    seconds_in,
+    unit_in_name,
+)
+from neurornn.io.sources import check_source, explained, stamped
+from neurornn.io.spike_lists import (
+    is_spike_times,
+    refuse_spikes,
+    spike_time_unit,
+)
+from neurornn.io.spike_tables import read_spikes
+from neurornn.io.text_tables import Layout, Rows, read_layout, read_parts
+
+#: Columns that number the rows, blanks, marks and case aside; "" is one without a name.
+_INDEX = ("", "index", "frame", "frames", "frameno", "framenumber", "frameindex", "frameid",
+          "sample", "samples", "samplenumber", "sampleindex", "row", "unnamed0")  # fmt: skip
+
+#: So many columns without names, and few rows, are frames.
+_WIDE = 30
 
 
 def read_delimited(
@@ -38,6 +57,8 @@ def read_delimited(
     time_unit: str | None = None,
     name: str | None = None,
     indicator: str | None = None,
+    header: bool | None = None,
+    unit_column: str | None = None,
 ) -> xr.Dataset:
     """Read a recording from a CSV or TSV file, plain or gzipped.
 
@@ -49,57 +70,109 @@ def read_delimited(
     time_unit : ``"s"`` or ``"ms"`` where the header does not say (``time_ms``, ``time (s)``).
     name : ``"dff"`` or ``"fluorescence"``; by default read off the header and the file name.
     indicator : by default read off the file name.
+    header : whether the first line holds names; needed where it might be numbers as well.
+    unit_column : which column holds the unit of each spike; needed where names do not tell
+        (``unit``, ``cluster_id``, ``neuron``, ``channel`` and the like do).
 
     Raises
     ------
     FileFormatError
-        No table, or columns of text.
+        No table, columns of text, a damaged line; the line is named.
     UnitError
-        Times that look like ms or frame numbers; neither times nor a rate.
+        Times that look like ms or frame numbers; neither times nor a rate, or several rates that
+        differ by more than 2 %.
+    NameUnknownError
+        A list of spikes whose units cannot be told, or a `time_unit` that is none.
+    DataError
+        Rows that are missing, by a column that numbers them; a spike without a time or a unit.
+
+    Notes
+    -----
+    The file is read in parts: what is held is its numbers. A comment above the table such as
+    ``# sampling_rate: 30`` states the rate.
     """
     source = check_source(path)
-    with explained(source, "a text table"):
-        table = _load(source)
-    text = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
-    spikes = next((c for c in table.columns if _SPIKES.match(str(c))), None)
-    if spikes is not None:
-        return stamped(_spike_list(table, spikes, time_unit), source, "text table (spikes)")
-    if text or table.empty:
-        shown = ", ".join(repr(str(c)) for c in text[:5])
-        raise FileFormatError(
-            f"{source.name} has {len(table)} rows and {len(text)} columns of text: {shown}",
-            "A table of numbers, one row per frame and one column per unit, was needed",
-            "Remove those columns, or use pandas.read_csv if this is not a recording",
+    rate = None if sampling_rate is None else one_rate(sampling_rate, "sampling_rate=")
+    factor = None if time_unit is None else seconds_in(time_unit)
+    if header not in (None, True, False):
+        raise KindError(
+            f"header is {header!r}", "True, False or None was needed", "Pass header=True"
         )
-    clock = next((c for c in table.columns if _TIME.match(str(c))), None)
+    with explained(source, "a text table"):
+        layout = read_layout(source, header)
+    spikes = [c for c in layout.columns if is_spike_times(c)]
+    if spikes:
+        stated_unit = spike_time_unit(spikes[0]) if time_unit is None else time_unit
+        recording = read_spikes(
+            source,
+            layout,
+            index=frozenset(_INDEX),
+            factor=None
+            if stated_unit is None
+            else _factor(spike_time_unit(spikes[0]), spikes[0], time_unit),
+            unit_column=unit_column,
+            rate=rate,
+        )
+        return stamped(recording, source, "text table (spikes)")
+    clocks = [c for c in layout.columns if is_time(c)]
+    if unit_column is not None or (factor is not None and not clocks):
+        option = "unit_column" if unit_column is not None else "time_unit"
+        raise NameUnknownError(
+            f"{option} came for {source.name}, whose columns are {_listed(layout.columns)}",
+            "A column of spike times was needed" if unit_column else "A time column was needed",
+            f"Leave {option} out, or name the column " + ("spike_time" if unit_column else "time"),
+        )
+    with explained(source, "a text table"):
+        values, labels, others, lines = _columns(source, layout)
+    if not clocks and _is_float_clock(others.get("")):
+        # The index of a table of pandas, which it writes without a name.
+        clocks = [""]
+    times = {c: others[c] * _factor(unit_in_name(c), c, time_unit) for c in clocks}
+    stated: dict[str, Any] = {"sampling_rate=": rate, **layout.stated}
+    stated |= {c: others[c] for c in others if is_frame_rate(c)}
     time = None
-    if clock is not None:
-        time = table.pop(clock).to_numpy(dtype=float) * _factor(_TIME, str(clock), time_unit)
-        _refuse_milliseconds(time, str(clock), source.name, time_unit)
-    for column in list(table.columns):
-        if str(column).strip().lower() in _INDEX and _counts_up(table[column].to_numpy()):
-            table = table.drop(columns=column)
-    if not table.shape[1]:
+    for column, stamps in times.items():
+        step = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+        if time is None:
+            time = stamps
+            _refuse_milliseconds(step, column, source.name, time_unit)
+        elif 0 < step < SLOWEST_FRAME and not is_counting(stamps):
+            stated[column] = 1 / step
+    for column, count in others.items():
+        if plain(column) in _INDEX and column not in times:
+            _check_index(count, column, time is not None, lines, source.name)
+    if not labels:
         raise FileFormatError(
-            f"{source.name} has a time column and nothing else",
+            f"{source.name} has columns {_listed(layout.columns)} and nothing else",
             "At least one column of traces was needed",
             "Export the traces too; for spike times name the column spike_time",
         )
-    if time is None and sampling_rate is None:
-        raise no_rate(source.name, f"{len(table)} rows of {table.shape[1]} columns")
-    rate = sampling_rate
-    if time is not None and len(time) > 1 and np.all(np.diff(time) > 0):
-        rate = mean_rate(time)
-    labels = [str(c) for c in table.columns]
+    if time is None and header is not True:
+        _refuse_wide(values, labels, layout, source.name)
+    for k, label in enumerate(labels):
+        title = f"The column {label!r}" if layout.named else f"Column {int(label) + 1}"
+        remedy = "If it is a clock, call it time (in s) or time_ms; if not, drop the column"
+        refuse_clock(values[:, k], title, source.name, remedy)
+        refuse_spikes(values[:, k], label, time, source.name)
+    found = agreed_rate(
+        stated,
+        time,
+        source=source.name,
+        time_name=(clocks[0] or "the column without a name") if clocks else "time",
+        in_seconds=time_unit is not None or bool(clocks and unit_in_name(clocks[0])),
+    )
+    if found is None:
+        raise no_rate(source.name, f"{len(values)} rows of {len(labels)} columns")
+    digits = all(map(str.isdigit, labels)) and len(set(map(int, labels))) == len(labels)
     recording = from_traces(
-        table.to_numpy(),
-        sampling_rate=rate,
+        values,
+        sampling_rate=found,
         time=time,
         name=name or trace_name(source.stem, *labels),
         indicator=indicator or indicator_of(source.name, source.parent.name),
-        unit=np.array([int(c) for c in labels]) if all(map(str.isdigit, labels)) else labels,
+        unit=np.array([int(c) for c in labels]) if digits else labels,
     )
-    return stamped(recording, source, "text table", sampling_rate)
+    return stamped(recording, source, "text table", rate)
 
 
 def write_csv(
@@ -111,7 +184,8 @@ def write_csv(
     ----------
     table : Dataset of variables along one dimension, ``ci_bound`` beside it becoming the columns
         ``_ci_lower`` and ``_ci_upper``; or a DataArray (time, unit). Units stand in the header.
-    path : written whole or not at all. A CSV file of the same columns is replaced.
+    path : written whole or not at all. A table of results of the same columns is replaced;
+        traces are not, since others write those in the same form.
     overwrite : replace a file there whatever it holds.
 
     Raises
@@ -121,8 +195,11 @@ def write_csv(
     """
     frame = _frame(table)
     header = frame.head(0).to_csv(index=False)
+    traces = isinstance(table, xr.DataArray) and table.ndim == 2
 
     def other(path: Path) -> str | None:
+        if traces:
+            return "is a file that may hold a recording"
         with path.open("rb") as file:
             same = file.read(len(header.encode())) == header.encode()
         return None if same else "is not a CSV file of these columns"
@@ -170,63 +247,53 @@ def _title(name: str, attrs: Mapping[Any, Any]) -> str:
     return name if units in ("1", "") else f"{name} ({units})"
 
 
-def _load(source: Path) -> pd.DataFrame:
-    content = source.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
-    text = content.decode("utf-8-sig")
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    first = lines[0] if lines else ""
-    separator = max("\t;,", key=first.count)
-    if not first.count(separator):
-        separator = r"\s+" if len(first.split()) > 1 else ","
-    decimal = "," if separator == ";" and any("," in line for line in lines[1:3]) else "."
-    cells = re.split(separator, first.strip()) if separator == r"\s+" else first.split(separator)
-    return pd.read_csv(
-        io.StringIO("\n".join(lines)),
-        sep=separator,
-        decimal=decimal,
-        header=None if all(_is_number(c, decimal) for c in cells) else 0,
-        skipinitialspace=True,
-    )
+def _columns(
+    source: Path, layout: Layout
+) -> tuple[NDArray[Any], list[str], dict[str, NDArray[Any]], NDArray[np.int64]]:
+    """Return the traces, their labels, the columns that are none, and the line of each row."""
+    apart = [
+        k
+        for k, c in enumerate(layout.columns)
+        if is_time(c) or plain(c) in _INDEX or is_frame_rate(c)
+    ]
+    if not layout.named:
+        apart = []
+    kept = [k for k in range(len(layout.columns)) if k not in set(apart)]
+    rows = Rows(len(kept), layout.room)
+    pieces: dict[int, list[NDArray[Any]]] = {k: [] for k in apart}
+    lines = [np.empty(0, np.int64)]
+    for part, numbers in read_parts(source, layout, frozenset()):
+        rows.add(part[kept])
+        for k in apart:
+            pieces[k].append(part[k].to_numpy(dtype=float))
+        if apart:
+            lines.append(numbers)
+    values = rows.finish()
+    if not len(values):
+        raise FileFormatError(
+            f"{source.name} has 0 rows below {_listed(layout.columns)}",
+            "A table of numbers, one row per frame and one column per unit, was needed",
+            "Export it again",
+        )
+    others = {layout.columns[k]: np.concatenate(pieces[k]) for k in apart}
+    return values, [layout.columns[k] for k in kept], others, np.concatenate(lines)
 
 
-def _is_number(cell: str, decimal: str) -> bool:
-    try:
-        float(cell.strip().strip('"').replace(decimal, ".") or "nan")
-    except ValueError:
-        return False
-    return True
+def _listed(columns: list[str]) -> str:
+    return ", ".join(map(repr, columns[:8])) + (", ..." if len(columns) > 8 else "")
 
 
-def _factor(pattern: re.Pattern[str], column: str, time_unit: str | None) -> float:
-    found = pattern.match(column)
-    stated = found.groups()[-1] if found else None
-    if stated and time_unit and _seconds(stated) != _seconds(time_unit):
+def _factor(stated: str | None, column: str, time_unit: str | None) -> float:
+    if stated and time_unit and seconds_in(stated) != seconds_in(time_unit):
         raise UnitError(
             f"time_unit is {time_unit!r} but the column is called {column!r}",
             "One unit of time was needed",
             "Leave time_unit out, or correct the header",
         )
-    return _seconds(stated or time_unit or "s")
+    return seconds_in(stated or time_unit or "s")
 
 
-def _seconds(unit: str) -> float:
-    spelled = {"sec": "s", "secs": "s", "msec": "ms"}.get(unit.lower(), unit.lower())
-    factor = seconds_per(spelled)
-    if factor is None:
-        raise NameUnknownError(
-            f"The time unit is {unit!r}",
-            "A unit of time was needed",
-            nearest(unit, ["s", "ms", "min"]),
-        )
-    return factor
-
-
-def _refuse_milliseconds(
-    time: np.ndarray, column: str, source: str, time_unit: str | None
-) -> None:
-    step = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
+def _refuse_milliseconds(step: float, column: str, source: str, time_unit: str | None) -> None:
     if step >= SLOWEST_FRAME and time_unit is None:
         raise UnitError(
             f"The column {column!r} of {source} advances by {step:g} from row to row",
@@ -236,15 +303,68 @@ def _refuse_milliseconds(
         )
 
 
-def _counts_up(values: np.ndarray) -> bool:
-    return len(values) > 1 and bool(np.all(np.diff(values) == 1))
+def _is_float_clock(count: NDArray[Any] | None) -> bool:
+    """Whether a column without a name holds frame times: it rises in steps that are not whole."""
+    if count is None or len(count) < 2 or not np.isfinite(count).all():
+        return False
+    steps = np.diff(count)
+    return bool(np.all(steps > 0) and not np.all(count == np.round(count)))
 
 
-def _spike_list(table: pd.DataFrame, column: Any, time_unit: str | None) -> xr.Dataset:
-    times = table[column].to_numpy(dtype=float) * _factor(_SPIKES, str(column), time_unit)
-    owner = next((c for c in table.columns if str(c).lower() in _OWNERS), None)
-    if owner is None:
-        return from_spikes([times])
-    labels, place = np.unique(table[owner].to_numpy(), return_inverse=True)
-    labels = labels if labels.dtype.kind in "biuf" else labels.astype(str)
-    return from_spikes([times[place == k] for k in range(len(labels))], unit=labels)
+def _refuse_wide(values: NDArray[Any], labels: list[str], layout: Layout, source: str) -> None:
+    """Raise where the units lie in the rows: the frame times, or numbers, stand above them."""
+    n_rows, n_columns = values.shape
+    if n_rows >= n_columns:
+        return
+    if layout.named:
+        try:
+            head = np.array([float(c.replace(layout.decimal, ".")) for c in labels])
+        except ValueError:
+            return
+        shown = "names that rise evenly"
+    else:
+        head, shown = values[0].astype(float), "a first row that rises evenly"
+    known = head[1:] if not layout.named and np.isnan(head[0]) else head
+    if rises_evenly(known) or (layout.named and _is_short_clock(known)):
+        raise FileFormatError(
+            f"{source} has {n_rows} rows of {n_columns} columns and {shown}, "
+            f"{known[0]:g}, {known[1]:g}, ... to {known[-1]:g}: the units seem to lie in the rows",
+            "One row per frame and one column per unit were needed",
+            "Transpose it: pandas.read_csv(path, index_col=0).T.to_csv(...); if the columns are "
+            "units after all, pass header=True",
+        )
+    if not layout.named and n_columns >= _WIDE and n_columns > 3 * n_rows:
+        raise FileFormatError(
+            f"{source} has {n_rows} rows of {n_columns} columns without names: the units seem to "
+            "lie in the rows",
+            "One row per frame and one column per unit were needed",
+            "Transpose it: numpy.savetxt(path, traces.T); if the columns are units after all, "
+            "write their names into the first line",
+        )
+
+
+def _is_short_clock(head: NDArray[np.float64]) -> bool:
+    steps = np.diff(head)
+    whole = bool(np.all(head == np.round(head)))
+    return len(head) > 2 and not whole and bool(np.all(steps > 0) and np.ptp(steps) < steps.max())
+
+
+def _check_index(
+    count: NDArray[Any], column: str, has_time: bool, lines: NDArray[np.int64], source: str
+) -> None:
+    """Raise where a column that numbers the rows shows that some are missing or doubled."""
+    if np.isnan(count).all() and not column:
+        # A separator at the end of every line.
+        return
+    steps = np.diff(count)
+    if np.all(steps == 1) or (has_time and np.all(steps > 0)):
+        return
+    k = int(np.argmax(~(steps == 1)))
+    title = f"column {column!r}" if column else "column without a name"
+    raise DataError(
+        f"The {title} of {source}, which numbers the rows, goes from {count[k]:g} to "
+        f"{count[k + 1]:g} in line {lines[k + 1]}",
+        "Rows numbered one after the other were needed",
+        "If rows are missing, give frame times in s in a column `time`; if the column holds "
+        "something else, name it so",
+    )

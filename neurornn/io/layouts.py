@@ -61,7 +61,12 @@ def counts_and_movement(
     return set_intervals(recording, begins / rate, ends / rate)
 
 
-def cell_attached(trials: Any, source: str, indicator: str | None = None) -> xr.Dataset:
+def cell_attached(
+    trials: Any,
+    source: str,
+    indicator: str | None = None,
+    rates: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     """Read trials of imaging with cell-attached spikes, the layout of the CASCADE database.
 
     Parameters
@@ -70,6 +75,7 @@ def cell_attached(trials: Any, source: str, indicator: str | None = None) -> xr.
         (ticks of 1e-4 s) and, in newer files, ``fluo_raw``, ``neuropil``, ``cell_type``.
     source : name of the file, for messages.
     indicator : for the attrs.
+    rates : what states the frame rate of all trials -> value; each trial must agree to 2 %.
     """
     structs = trials if isinstance(trials, list) else [trials]
     read = []
@@ -110,7 +116,7 @@ def cell_attached(trials: Any, source: str, indicator: str | None = None) -> xr.
         )
         for t in read
     ]
-    recording = recording_from_trials(read, indicator=indicator)
+    recording = recording_from_trials(read, indicator=indicator, rates=rates, source=source)
     if isinstance(cell_type, str):
         recording = recording.assign_coords(cell_type=("unit", np.array([cell_type])))
     return recording

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurornn._core.checks import check_sampling_rate
 from neurornn._core.errors import FileFormatError, ShapeError
 from neurornn.data.recording import from_traces
 from neurornn.io.arrays import indicator_of, no_rate
+from neurornn.io.clocks import agreed_rate, one_rate, statement
+from neurornn.io.hdf5 import check_written
+from neurornn.io.limits import check_chunks, check_dataset, check_hdf5, check_zarr
 from neurornn.io.netcdf import is_consolidated
 from neurornn.io.sources import check_source, explained, stamped
 
@@ -52,7 +54,9 @@ def read_minian(path: str | os.PathLike[str], *, sampling_rate: float | None = N
     1, and a decay time fitted to it is the one that Minian assumed.
     """
     source = check_source(path, folder=True)
+    passed = None if sampling_rate is None else one_rate(sampling_rate, "sampling_rate=")
     with explained(source, "Minian"):
+        _check_place(source)
         found = _variables(source)
         if not {"C", "YrA"} & set(found):
             raise FileFormatError(
@@ -75,15 +79,24 @@ def read_minian(path: str | os.PathLike[str], *, sampling_rate: float | None = N
         frames = np.asarray(first["frame"].values)
         labels = np.asarray(first["unit_id"].values)
         about = {str(k): _plain(v) for k, v in first.coords.items() if v.ndim == 0}
-    if sampling_rate is None:
+    stated: dict[str, Any] = {}
+    for k, v in about.items():
+        stated |= statement(k, v)
+    rate = agreed_rate({"sampling_rate=": passed, **stated}, source=source.name)
+    if rate is None:
         raise no_rate(source.name, f"traces ({len(frames)} frames of {len(labels)} units)")
-    rate = check_sampling_rate(sampling_rate)
     step = float(np.median(np.diff(frames))) if len(frames) > 1 else 1.0
     if frames.dtype.kind not in "iuf" or (len(frames) > 1 and not np.all(np.diff(frames) > 0)):
         raise ShapeError(
             f"The frames of {source.name} are not counted upward",
             "Numbers of frames, increasing, were needed",
             "Sort the arrays along `frame` and save them again",
+        )
+    if len(np.unique(labels)) < len(labels):
+        raise ShapeError(
+            f"{source.name} has {len(labels)} units and {len(np.unique(labels))} different labels",
+            "A label of its own for every unit was needed",
+            "Save the arrays of Minian again",
         )
     if "YrA" in arrays:
         values, meaning = arrays["YrA"], "denoised trace plus residual, as it was recorded"
@@ -117,6 +130,25 @@ def is_minian(folder: Path) -> bool:
     if any((folder / f"{name}.zarr").is_dir() for name in ("C", "YrA")):
         return True
     return (folder / "unit_id").is_dir() and any((folder / n).is_dir() for n in ("C", "YrA"))
+
+
+def _check_place(source: Path) -> None:
+    import h5py
+
+    if source.is_dir():
+        check_zarr(source, everything=False)
+        for name in ("YrA", *_OTHERS):
+            for store in (source / f"{name}.zarr", source / name):
+                if store.is_dir():
+                    check_zarr(store)
+                    check_chunks(store, source.name)
+    elif h5py.is_hdf5(source):
+        with h5py.File(source, "r") as file:
+            check_hdf5(file, source.name)
+            for name in ("YrA", *_OTHERS):
+                if isinstance(file.get(name), h5py.Dataset):
+                    check_dataset(file[name], source.name)
+                    check_written(file[name], name, source.name)
 
 
 def _variables(source: Path) -> dict[str, xr.DataArray]:

@@ -12,18 +12,18 @@ import numpy as np
 import xarray as xr
 
 from neurornn._core.checks import check_frame_times
-from neurornn._core.errors import FileFormatError, KindError, UnitError
+from neurornn._core.errors import FileFormatError, KindError, ShapeError, UnitError
 from neurornn._core.files import atomic_path
-from neurornn._core.report import versions
 from neurornn._core.targets import check_target
 from neurornn._core.units import seconds_per
+from neurornn.io.clocks import agreed_rate, is_frame_rate, is_interval, one_rate, statement
+from neurornn.io.hdf5 import check_written
+from neurornn.io.limits import check_chunks, check_hdf5, check_size, check_zarr, hard_items
+from neurornn.io.seals import check_seal, seal
 from neurornn.io.sources import check_source, explained, stamped
 
 #: Marks attributes that netCDF has no type for (None, bool, lists, dicts), kept as JSON.
 _JSON = "json:"
-
-#: Attribute of the files that `write_netcdf` makes: these it may replace.
-_WRITTEN = "written_by_neurornn"
 
 #: Tables up to this size (bytes) are put together in memory.
 _IN_MEMORY = 2**28
@@ -34,6 +34,7 @@ def read_netcdf(
     *,
     chunks: Mapping[str, int] | str | None = None,
     group: str | None = None,
+    sampling_rate: float | None = None,
 ) -> xr.Dataset:
     """Read a recording from a netCDF file.
 
@@ -43,16 +44,25 @@ def read_netcdf(
     chunks : for example ``{"time": 10_000}`` or ``"auto"``: values stay on disk until they are
         used. By default everything is read and the file closed.
     group : group inside the file.
+    sampling_rate : Hz; only for a recording without a time axis, or to confirm one.
 
     Raises
     ------
     FileFormatError, UnitError
-        A damaged file; a time axis of dates, or in a unit that is not a time.
+        A damaged file; a time axis of dates, of frame numbers, or in a unit that is not a time;
+        rates that differ by more than 2 %.
     """
     source = check_source(path)
+    rate = None if sampling_rate is None else one_rate(sampling_rate, "sampling_rate=")
     with source.open("rb") as file:
         classic = file.read(3) == b"CDF"
     with explained(source, "netCDF"):
+        if not classic:
+            import h5py
+
+            with h5py.File(source, "r") as whole:
+                check_hdf5(whole, source.name, everything=chunks is None and group is None)
+                _check_written(whole if group is None else whole[group], source.name)
         opened = xr.open_dataset(
             source,
             engine="scipy" if classic else "h5netcdf",
@@ -62,6 +72,7 @@ def read_netcdf(
         )
         if chunks is None:
             with opened:
+                check_size(opened.nbytes, "Everything", source.name)
                 opened = opened.load()
     if "neurornn_saved" in opened.attrs:
         opened.close()
@@ -70,11 +81,14 @@ def read_netcdf(
             "A recording was needed",
             f'Load it with nr.load("{source.name}")',
         )
-    return stamped(_on_seconds(restore(opened), source.name), source, "netCDF")
+    return stamped(_on_seconds(restore(opened), source.name, rate), source, "netCDF", rate)
 
 
 def read_zarr(
-    path: str | os.PathLike[str], *, chunks: Mapping[str, int] | str | None = None
+    path: str | os.PathLike[str],
+    *,
+    chunks: Mapping[str, int] | str | None = None,
+    sampling_rate: float | None = None,
 ) -> xr.Dataset:
     """Read a recording from a Zarr folder.
 
@@ -82,9 +96,13 @@ def read_zarr(
     ----------
     path : folder of format 2 or 3.
     chunks : as in `read_netcdf`; ``{}`` takes the chunks of the store.
+    sampling_rate : as in `read_netcdf`.
     """
     source = check_source(path, folder=True)
+    rate = None if sampling_rate is None else one_rate(sampling_rate, "sampling_rate=")
     with explained(source, "Zarr"):
+        check_zarr(source, everything=chunks is None)
+        check_chunks(source, source.name)
         opened = xr.open_dataset(
             source,
             engine="zarr",
@@ -93,8 +111,9 @@ def read_zarr(
             consolidated=is_consolidated(source),
         )
         if chunks is None:
+            check_size(opened.nbytes, "Everything", source.name)
             opened = opened.load()
-    return stamped(_on_seconds(restore(opened), source.name), source, "Zarr")
+    return stamped(_on_seconds(restore(opened), source.name, rate), source, "Zarr", rate)
 
 
 def write_netcdf(
@@ -105,7 +124,8 @@ def write_netcdf(
     Parameters
     ----------
     recording : Dataset; attributes may be None, bool, numbers, text, or lists and dicts of them.
-    path : ends in ``.nc``. A file that this function has written is replaced.
+    path : ends in ``.nc``. A file that this function has written, and nobody has changed, is
+        replaced.
     overwrite : replace a file there whatever wrote it.
 
     Raises
@@ -116,20 +136,20 @@ def write_netcdf(
         A file of another origin stands there; disk full or no permission; it is untouched.
     """
     check_target(path, ours=_not_written, overwrite=overwrite)
-    ready = prepare(recording).assign_attrs({_WRITTEN: versions()["neurornn"]})
+    ready = prepare(recording)
     with atomic_path(path, ours=_not_written, overwrite=overwrite) as temporary:
         write_groups(temporary, {"/": ready})
+        seal(temporary, [])
 
 
 def _not_written(path: Path) -> str | None:
-    """Say why a file may not be replaced; None where `write_netcdf` has made it."""
-    import h5py
+    """Say why a file may not be replaced; None where it is as `write_netcdf` has written it."""
+    from neurornn.io.replaceable import header_text
 
     try:
-        with h5py.File(path, "r") as file:
-            ours = _WRITTEN in file.attrs
-    except OSError:
-        ours = False
+        ours = check_seal(path) and header_text(path) is None
+    except FileFormatError:
+        return "was changed after neurornn wrote it"
     return None if ours else "is a file that neurornn did not write"
 
 
@@ -212,7 +232,7 @@ def prepare(table: xr.Dataset) -> xr.Dataset:
 def restore(table: xr.Dataset) -> xr.Dataset:
     """Undo `prepare`: attributes as they were, text as fixed-width NumPy strings."""
     table = table.copy(deep=False)
-    table.attrs = {k: _decode(v) for k, v in table.attrs.items() if k != _WRITTEN}
+    table.attrs = {k: _decode(v) for k, v in table.attrs.items()}
     for name in list(table.variables):
         variable = table[name].variable
         attrs = {k: _decode(v) for k, v in variable.attrs.items()}
@@ -259,9 +279,41 @@ def _decode(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _on_seconds(recording: xr.Dataset, source: str) -> xr.Dataset:
+def _check_written(group: Any, source: str) -> None:
+    """Raise where a variable was never written, or not to its end."""
+    import h5py
+
+    for name, item in hard_items(group).items():
+        # A dimension without a coordinate is kept as a data set that nobody writes.
+        title = item.attrs.get("NAME", b"")
+        text = title.decode("utf-8", "replace") if isinstance(title, bytes) else str(title)
+        if isinstance(item, h5py.Dataset) and not text.startswith("This is a netCDF dimension"):
+            check_written(item, name, source)
+
+
+def _on_seconds(
+    recording: xr.Dataset, source: str, sampling_rate: float | None = None
+) -> xr.Dataset:
+    stated: dict[str, Any] = {"sampling_rate=": sampling_rate}
+    for name, variable in recording.data_vars.items():
+        if "time" in variable.dims:
+            stated[f"sampling_rate of {name}"] = variable.attrs.get("sampling_rate")
+            width = variable.attrs.get("bin_size")
+            if width is not None:
+                number = isinstance(width, int | float) and width != 0
+                stated[f"bin_size of {name}"] = 1 / width if number else width
+        elif variable.ndim == 0 and (is_frame_rate(name) or is_interval(name)):
+            stated |= statement(name, variable.values)
+    for k, v in recording.attrs.items():
+        if is_frame_rate(k) or is_interval(k):
+            stated |= statement(k, v, f"attribute {k}")
+    _refuse_doubled(recording, source)
     if "time" not in recording.coords or recording["time"].ndim != 1:
-        return recording
+        rate = agreed_rate(stated, source=source)
+        if sampling_rate is None or rate is None or "time" not in recording.dims:
+            return recording
+        clock = (np.arange(recording.sizes["time"]) + 1) / rate
+        return recording.assign_coords(time=("time", clock, {"units": "s"}))
     time = recording["time"]
     unit = str(time.attrs.get("units", "s"))
     factor = seconds_per(unit)
@@ -272,9 +324,24 @@ def _on_seconds(recording: xr.Dataset, source: str) -> xr.Dataset:
             "Convert it and set time.attrs['units'] = 's'",
         )
     stamps = check_frame_times(time.values if time.dtype.kind in "mM" else time.values * factor)
+    agreed_rate(stated, stamps, source=source, in_seconds="units" in time.attrs)
     recording = recording.assign_coords(time=("time", stamps, {**time.attrs, "units": "s"}))
     turned = [n for n, v in recording.data_vars.items() if v.dims == ("unit", "time")]
     return recording.assign({n: recording[n].transpose("time", "unit") for n in turned})
+
+
+def _refuse_doubled(recording: xr.Dataset, source: str) -> None:
+    labels = recording.coords.get("unit")
+    if labels is None or labels.dims != ("unit",):
+        return
+    different = len(np.unique(labels.values.astype(str)))
+    if different < labels.size:
+        raise ShapeError(
+            f"{source} has {labels.size} units and {different} different labels",
+            "A label of its own for every unit was needed",
+            "Was a part of the labels lost? Save the recording again, or give the units new "
+            "labels",
+        )
 
 
 def is_consolidated(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """NumPy files: npy arrays, npz archives, and the ground-truth layout of imaging with spikes."""
 
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neurornn._core.checks import check_count
 from neurornn._core.errors import FileFormatError
 from neurornn.io.arrays import (
     TrialTraces,
@@ -18,6 +20,8 @@ from neurornn.io.arrays import (
     recording_from_trials,
     trace_name,
 )
+from neurornn.io.clocks import one_rate, rates_in
+from neurornn.io.limits import check_npy, check_npz
 from neurornn.io.sources import check_source, explained, stamped
 
 
@@ -45,14 +49,17 @@ def read_npy(
         A damaged or pickled file, no rate, or axes that cannot be told apart.
     """
     source = check_source(path)
+    rate = None if sampling_rate is None else one_rate(sampling_rate, "sampling_rate=")
     with explained(source, "npy"):
+        with source.open("rb") as file:
+            check_npy(file, source.stat().st_size, "The array", source.name)
         array = _refuse_objects(source, lambda: np.load(source, allow_pickle=False))
     recording = recording_from_arrays(
         {source.stem: array},
         source=source.name,
         variable=source.stem,
         name=name or trace_name(source.stem),
-        sampling_rate=sampling_rate,
+        sampling_rate=rate,
         axes=axes,
         indicator=indicator or indicator_of(source.name, source.parent.name),
     )
@@ -67,6 +74,7 @@ def read_npz(
     name: str | None = None,
     axes: Sequence[str] | None = None,
     indicator: str | None = None,
+    unit_variable: str | None = None,
 ) -> xr.Dataset:
     """Read a recording from an npz archive.
 
@@ -78,25 +86,39 @@ def read_npz(
     sampling_rate : Hz; needed where the archive holds neither a rate nor frame times.
     variable : which array holds the traces; needed where their names do not tell.
     name, axes, indicator : as in `read_npy`.
+    unit_variable : which array holds the unit of each of the ``spike_times``; needed where names
+        do not tell.
 
     Raises
     ------
-    FileFormatError, NameUnknownError, UnitError
-        A damaged archive or arrays that need pickle; an unknown `variable`; no rate.
+    FileFormatError, NameUnknownError, UnitError, ShapeError, DataError
+        A damaged archive or arrays that need pickle; an unknown `variable`; no rate, or several
+        that differ; arrays of other lengths than the traces or the spikes.
     """
     source = check_source(path)
+    if sampling_rate is not None:
+        sampling_rate = one_rate(sampling_rate, "sampling_rate=")
     with explained(source, "npz"):
         bag = _refuse_objects(source, lambda: _members(source))
     indicator = indicator or indicator_of(source.name, source.parent.name)
     if variable is None and {"n_trials", "dff_0"} <= set(bag):
+        n_trials = check_count(np.asarray(bag["n_trials"]).ravel()[0].item(), "n_trials")
+        last = max(int(k[4:]) for k in bag if re.fullmatch(r"dff_\d+", k)) + 1
+        if last != n_trials:
+            raise FileFormatError(
+                f"n_trials of {source.name} is {n_trials} and its trials reach dff_{last - 1}",
+                f"dff_0 to dff_{n_trials - 1} were needed",
+                "Save it again; was a trial lost?",
+            )
         with explained(source, "npz with trials"):
-            trials = [_trial(bag, k) for k in range(int(bag["n_trials"]))]
-        return stamped(
-            recording_from_trials(trials, indicator=indicator),
-            source,
-            "npz (trials)",
-            sampling_rate,
-        )
+            trials = [_trial(bag, k) for k in range(n_trials)]
+            recording = recording_from_trials(
+                trials,
+                indicator=indicator,
+                rates={"sampling_rate=": sampling_rate, **rates_in(bag)},
+                source=source.name,
+            )
+        return stamped(recording, source, "npz (trials)", sampling_rate)
     recording = recording_from_arrays(
         bag,
         source=source.name,
@@ -105,11 +127,13 @@ def read_npz(
         sampling_rate=sampling_rate,
         axes=axes,
         indicator=indicator,
+        unit_variable=unit_variable,
     )
     return stamped(recording, source, "npz", sampling_rate)
 
 
 def _members(source: Path) -> dict[str, NDArray[Any]]:
+    check_npz(source)
     with zipfile.ZipFile(source) as archive:
         broken = archive.testzip()
         if broken is not None:

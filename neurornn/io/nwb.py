@@ -10,10 +10,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.errors import FileFormatError, NameUnknownError, nearest
+from neurornn._core.errors import FileFormatError, NameUnknownError, ShapeError, nearest
 from neurornn.data.recording import add_spikes, from_traces, set_intervals
-from neurornn.io.arrays import indicator_of, mean_rate, no_rate
-from neurornn.io.nwb_series import add_behaviour, clock_of, values_of
+from neurornn.io.arrays import indicator_of, no_rate
+from neurornn.io.clocks import agreed_rate, is_counting, one_rate
+from neurornn.io.limits import check_hdf5
+from neurornn.io.nwb_series import add_behaviour, clock_of, loaded, split_at, values_of
 from neurornn.io.sources import check_source, explained, stamped
 
 
@@ -46,11 +48,20 @@ def read_nwb(
     Raises
     ------
     FileFormatError, NameUnknownError
-        A damaged file or one without anything to read; several series and no choice.
+        A damaged file, one with links out of it or without anything to read; several series and
+        no choice.
+    UnitError, ShapeError
+        Rates that differ by more than 2 %, frame numbers in place of time stamps, or more or
+        fewer stamps than frames.
     """
+    import h5py
     import pynwb
 
     source = check_source(path)
+    if sampling_rate is not None:
+        sampling_rate = one_rate(sampling_rate, "sampling_rate=")
+    with explained(source, "NWB"), h5py.File(source, "r") as plain:
+        check_hdf5(plain, source.name)
     with (
         explained(source, "NWB"),
         _quiet(),
@@ -153,18 +164,35 @@ def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
         values = values.T
     time = clock_of(item, len(values))
     plane = getattr(item.rois.table, "imaging_plane", None)
-    if time is None:
-        rate = rate or getattr(plane, "imaging_rate", None)
-        if not rate:
-            raise no_rate(source, f"{_label(item)} ({len(values)} frames)")
-    else:
-        rate = float(item.rate) if item.rate else mean_rate(time)
     label = _label(item)
+    own = {"sampling_rate=": rate, f"rate of {label}": item.rate}
+    of_plane = getattr(plane, "imaging_rate", None)
+    # The standard puts the rate of the series first: its plane may be scanned faster. Some
+    # programs write NaN or 0 where they do not know it.
+    silent = time is None or (not item.rate and is_counting(time))
+    if of_plane and np.isfinite(of_plane) and silent:
+        own["imaging_rate of its plane"] = of_plane
+    found = agreed_rate(
+        own,
+        None if item.rate else time,
+        source=source,
+        time_name=f"timestamps of {label}",
+    )
+    if found is None:
+        raise no_rate(source, f"{label} ({len(values)} frames)")
     stated = str(getattr(plane, "indicator", "") or "")
-    labels = np.asarray(item.rois.table.id[:])[rois]
+    ids = np.asarray(item.rois.table.id[:])
+    if len(rois) and (rois.min() < 0 or rois.max() >= len(ids) or len(set(rois)) < len(rois)):
+        raise ShapeError(
+            f"The ROIs of {label} are rows {rois.min()} to {rois.max()}, "
+            f"{len(set(rois.tolist()))} of them different, of a table of {len(ids)}",
+            "Rows of the table of ROIs, each once, were needed",
+            "The file is damaged: write it again",
+        )
+    labels = ids[rois]
     return from_traces(
         values,
-        sampling_rate=rate,
+        sampling_rate=found,
         time=time,
         name="dff" if "dfoverf" in label.lower() or "dff" in label.lower() else "fluorescence",
         units=str(item.unit) if str(item.unit) not in ("n.a.", "NA", "") else "1",
@@ -176,10 +204,10 @@ def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
 def _add_units(recording: xr.Dataset, units: Any) -> xr.Dataset:
     index = units["spike_times"]
     flat, stops = (
-        np.asarray(index.target.data[:], dtype=float),
-        np.asarray(index.data[:], dtype=int),
+        np.asarray(loaded(index.target.data), dtype=float),
+        np.asarray(loaded(index.data), dtype=int),
     )
-    trains = np.split(flat, stops[:-1])
+    trains = split_at(flat, stops, "spike_times_index")
     recording = add_spikes(recording, trains, unit=np.asarray(units.id[:]))
     for name in units.colnames:
         column = _column(units[name]) if name not in ("spike_times", "electrodes") else None
@@ -194,7 +222,7 @@ def _add_electrodes(recording: xr.Dataset, column: Any) -> xr.Dataset:
     region = getattr(column, "target", column)
     rows = np.asarray(region.data[:], dtype=int)
     stops = np.arange(1, len(rows) + 1) if region is column else np.asarray(column.data[:], int)
-    each = np.split(rows, stops[:-1])
+    each = split_at(rows, stops, "electrodes_index")
     coords: dict[str, Any] = {}
     if all(len(r) == 1 for r in each):
         coords["electrode"] = ("unit", np.asarray(region.table.id[:])[np.concatenate(each)])
@@ -213,9 +241,9 @@ def _column(column: Any) -> NDArray[Any] | None:
         inner = _column(column.target)
         if inner is None or inner.dtype.kind != "U":
             return None
-        parts = np.split(inner, np.asarray(column.data[:], dtype=int)[:-1])
+        parts = split_at(inner, np.asarray(loaded(column.data), dtype=int), str(column.name))
         return np.array([", ".join(p) for p in parts], dtype=str)
-    values = list(column.data[:])
+    values = list(loaded(column.data))
     if values and all(hasattr(v, "name") for v in values):
         return np.array([v.name for v in values], dtype=str)
     if all(isinstance(v, str | bytes) for v in values):

@@ -1,12 +1,18 @@
 """Sampled series of NWB files: their clocks, their values, and behaviour as variables."""
 
+import math
+import os
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neurornn._core.checks import FASTEST_RATE
+from neurornn._core.errors import ShapeError, UnitError
 from neurornn._core.units import symbol
+from neurornn.io.hdf5 import check_written
+from neurornn.io.limits import check_size
 
 #: Series of more values than this (raw voltage, movies) are named in the attrs and not read.
 _MOST_VALUES = 50_000_000
@@ -14,19 +20,76 @@ _LENGTHS = {"meters": "m", "meter": "m", "centimeters": "cm", "pixels": "px", "p
 
 
 def clock_of(item: Any, n: int) -> NDArray[np.float64] | None:
-    """Return the time stamps (s) of the `n` samples of a series, or None where it states none."""
+    """Return the time stamps (s) of a series, or None where it states none.
+
+    Parameters
+    ----------
+    item : series.
+    n : samples that a rate is spread over; stamps come as many as there are.
+
+    Raises
+    ------
+    UnitError
+        A rate or a starting time that is none.
+    """
     if item.timestamps is not None:
-        return np.asarray(item.timestamps[:], dtype=float)[:n]
-    if item.rate:
-        return float(item.starting_time or 0.0) + np.arange(n) / float(item.rate)
-    return None
+        return np.asarray(loaded(item.timestamps), dtype=float)
+    if item.rate is None:
+        return None
+    rate, start = float(item.rate), float(item.starting_time or 0.0)
+    if not (0 < rate <= FASTEST_RATE and np.isfinite(start)):
+        raise UnitError(
+            f"{item.name} states a rate of {rate:g} Hz and starts at {start:g} s",
+            f"A rate above 0 and up to {FASTEST_RATE:g} Hz, and a start in s, were needed",
+            "Correct them in the file, or give time stamps in place of a rate",
+        )
+    return start + np.arange(n) / rate
 
 
 def values_of(item: Any) -> NDArray[Any]:
     """Return the values of a series in the unit that it states."""
-    raw = np.asarray(item.data[:])
+    raw = np.asarray(loaded(item.data))
     scale, shift = float(item.conversion or 1.0), float(getattr(item, "offset", 0.0) or 0.0)
     return raw if scale == 1 and shift == 0 else raw * scale + shift
+
+
+def loaded(data: Any) -> Any:
+    """Return what a data set holds, unless it declares more than is allowed."""
+    import h5py
+
+    shape, dtype = getattr(data, "shape", None), getattr(data, "dtype", None)
+    if shape is not None and isinstance(dtype, np.dtype):
+        path = getattr(getattr(data, "file", None), "filename", "the file")
+        what = f"{getattr(data, 'name', 'A data set')} {tuple(shape)}"
+        check_size(math.prod(shape) * dtype.itemsize, what, os.path.basename(str(path)))
+        if isinstance(data, h5py.Dataset):
+            check_written(data, str(data.name), os.path.basename(str(path)))
+    return data[:]
+
+
+def split_at(flat: NDArray[Any], stops: NDArray[Any], name: str) -> list[NDArray[Any]]:
+    """Split a ragged column of a table at the index that stands beside it.
+
+    Parameters
+    ----------
+    flat : all entries, one row after the other.
+    stops : one past the last entry of each row.
+    name : of the index, for messages.
+
+    Raises
+    ------
+    ShapeError
+        Rows that end before they start, or beyond the entries, or entries of no row.
+    """
+    steps = np.diff(stops, prepend=0)
+    if np.any(steps < 0) or (len(stops) and stops[-1] != len(flat)):
+        k = int(np.argmax(steps < 0)) if np.any(steps < 0) else len(stops) - 1
+        raise ShapeError(
+            f"{name} says that row {k} ends at entry {stops[k]} of {len(flat)}",
+            "An index that never falls and ends at the last entry was needed",
+            "The file is damaged: write it again",
+        )
+    return np.split(flat, stops[:-1])
 
 
 def add_behaviour(recording: xr.Dataset, objects: list[Any]) -> tuple[xr.Dataset, list[Any]]:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from neurornn._core.errors import FileFormatError, NameUnknownError, nearest
+from neurornn.io.limits import hard_items, reading_limits
 from neurornn.io.sources import SUPPORTED, check_source, explained
+from neurornn.io.text_files import encoding_of
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -32,6 +34,8 @@ _READERS = {
     "vendor": ("vendor", "read_vendor"),
 }
 
+_FASTA = (".fa", ".fasta", ".fna", ".faa", ".ffn")
+
 #: First bytes of formats that are met under a wrong name, so that the message can say what came.
 _STRANGERS = (
     (b"%PDF", "a PDF document"),
@@ -46,7 +50,12 @@ _STRANGERS = (
 
 
 def open(
-    path: str | os.PathLike[str], *, sampling_rate: float | None = None, **options: Any
+    path: str | os.PathLike[str],
+    *,
+    sampling_rate: float | None = None,
+    max_size: float | None = None,
+    follow_links: bool | None = None,
+    **options: Any,
 ) -> Any:
     """Open a recording, or a set of sequences, whatever its format.
 
@@ -55,11 +64,18 @@ def open(
     path : file, or folder (Suite2p; Minian; Zarr; Trodes).
         The reader is chosen by content; the extension decides only where content does not.
     sampling_rate : Hz; needed where the file states neither a frame rate nor frame times.
+    max_size : bytes
+        That the recording may take in memory, 8 GiB by default. A file that declares more, or
+        unpacks to more, is refused before it is read.
+    follow_links : whether links out of the file or folder are followed (HDF5 links, raw data
+        and virtual data sets in other files; symbolic links in folders); by default an error
+        names them.
     **options
         Passed to the reader, and named by it where unknown: ``variable`` and ``axes`` (MATLAB,
         npz, HDF5, CaImAn), ``series`` (NWB), ``plane``, ``neuropil`` and ``only_cells``
-        (Suite2p), ``chunks`` (netCDF, Zarr), ``time_unit`` (CSV), ``segment`` (vendor formats),
-        ``alphabet`` (FASTA), ``name`` and ``indicator`` of the traces.
+        (Suite2p), ``override_rate`` (Suite2p, CaImAn), ``chunks`` (netCDF, Zarr), ``time_unit``,
+        ``header`` and ``unit_column`` (CSV), ``unit_variable`` (MATLAB, npz, HDF5), ``segment``
+        (vendor formats), ``alphabet`` (FASTA), ``name`` and ``indicator`` of the traces.
 
     Returns
     -------
@@ -70,9 +86,11 @@ def open(
     Raises
     ------
     FileMissingError, FileFormatError
-        No such file; a damaged file or one of an unknown format.
+        No such file; a damaged file or one of an unknown format; a file beyond `max_size`, or
+        one with links out of it.
     UnitError
-        No frame rate, or times that look like ms.
+        No frame rate, several that differ by more than 2 %, or times that look like ms or frame
+        numbers.
     NameUnknownError
         Several possible variables, or an option that the reader does not have.
 
@@ -83,6 +101,11 @@ def open(
     >>> traces = nr.open("traces.mat", sampling_rate=30.0)  # doctest: +SKIP
     """
     source = check_source(path, folder=True)
+    with reading_limits(max_size=max_size, follow_links=follow_links):
+        return _read(source, sampling_rate, options)
+
+
+def _read(source: Path, sampling_rate: float | None, options: dict[str, Any]) -> Any:
     module, function = _READERS[detect_format(source)]
     reader = getattr(importlib.import_module(f"neurornn.io.{module}"), function)
     if sampling_rate is not None:
@@ -167,12 +190,13 @@ def _detect_hdf5(source: Path) -> str:
             return "nwb"
         if {"unit_id", "frame"} <= set(file) and {"C", "YrA"} & set(file):
             return "minian"
-        estimates = file.get("estimates")
+        inside = hard_items(file)
+        estimates = inside.get("estimates")
         if isinstance(estimates, h5py.Group) and {"F_dff", "C", "YrA"} & set(estimates):
             return "caiman"
         scales = any(
             isinstance(item, h5py.Dataset) and item.attrs.get("CLASS") == b"DIMENSION_SCALE"
-            for item in file.values()
+            for item in inside.values()
         )
         if scales or "_NCProperties" in file.attrs or "neurornn_saved" in file.attrs:
             return "netcdf"
@@ -192,12 +216,13 @@ def _detect_zip(source: Path) -> str:
 
 
 def _detect_text(source: Path, head: bytes) -> str:
-    is_text = b"\x00" not in head
-    first = head.decode("utf-8-sig", "replace").lstrip()
+    first = head.decode(encoding_of(head) or "utf-8", "replace").removeprefix("\ufeff").lstrip()
+    is_text = "\x00" not in first
     suffix = source.suffix.lower()
+    inner = source.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
     if first.startswith("<Start settings>"):
         return "trodes"
-    if is_text and first.startswith(">"):
+    if (is_text and first.startswith(">")) or inner in _FASTA:
         return "fasta"
     if is_text and first.startswith("LOCUS "):
         raise FileFormatError(
@@ -205,7 +230,9 @@ def _detect_text(source: Path, head: bytes) -> str:
             f"One of these was needed: {SUPPORTED}",
             "Export its sequences as FASTA",
         )
-    if is_text and suffix in (".csv", ".tsv", ".txt", ".gz", ".dat", ""):
+    # Under these names damage is told with its line.
+    named = inner in (".csv", ".tsv", ".txt")
+    if named or (is_text and suffix in (".gz", ".dat", "")):
         return "delimited"
     from neurornn.io.vendor import vendor_readers
 

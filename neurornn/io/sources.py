@@ -8,7 +8,13 @@ from pathlib import Path
 
 import xarray as xr
 
-from neurornn._core.errors import FileFormatError, FileMissingError, ThreePartError, UnitError
+from neurornn._core.errors import (
+    FileFormatError,
+    FileMissingError,
+    KindError,
+    ThreePartError,
+    UnitError,
+)
 
 #: What `open` reads, for messages.
 SUPPORTED = (
@@ -27,12 +33,34 @@ def check_source(path: str | os.PathLike[str], *, folder: bool = False) -> Path:
 
     Raises
     ------
+    KindError
+        No path: None, a number, bytes.
     FileMissingError
         Nothing there; the nearest name in that folder is offered.
     FileFormatError
         An empty file, a folder, or no permission to read.
     """
-    source = Path(path).expanduser()
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise KindError(
+            f"A {type(path).__name__} came as a path: {path!r}"[:120],
+            "The name of a file or folder, as text or a Path, was needed",
+            'Pass text: nr.open("session.csv"); bytes become text by os.fsdecode',
+        )
+    if "\0" in os.fspath(path):
+        raise FileMissingError(
+            f"The name {os.fspath(path)!r} holds a NUL character"[:160],
+            "A name that a file can have was needed",
+            "Remove it; was a raw string or binary data passed as the name?",
+        )
+    source = Path(path)
+    try:
+        source = source.expanduser()
+    except RuntimeError as error:
+        raise FileMissingError(
+            f"{source} names the home folder of a user who is not known",
+            "A file or folder that exists was needed",
+            "Write the whole path, or put ./ before a name that begins with ~",
+        ) from error
     try:
         there, is_folder = source.exists(), source.is_dir()
         size = source.stat().st_size if there else 0
@@ -102,8 +130,16 @@ def explained(path: Path, format: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ThreePartError, MemoryError, Warning):
+    except (ThreePartError, Warning):
         raise
+    except MemoryError as error:
+        raise FileFormatError(
+            f"{path.name} asks for more memory than there is"
+            + (f": {error}" if str(error) else ""),
+            f"A {format} file that fits into memory was needed",
+            "If it is meant to be so large, read a part of it; otherwise it is damaged: copy it "
+            "again",
+        ) from error
     except PermissionError as error:
         raise _cannot_read(path, error) from error
     except Exception as error:

@@ -11,7 +11,6 @@ import os
 import pickle
 import pickletools
 import re
-import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,17 +18,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import check_sampling_rate
 from neurornn._core.errors import (
     DataError,
     FileFormatError,
     NameUnknownError,
     ShapeError,
-    UnitWarning,
     nearest,
 )
 from neurornn.data.recording import from_traces
 from neurornn.io.arrays import indicator_of, no_rate
+from neurornn.io.clocks import OVERRIDE, agreed_rate, one_rate
+from neurornn.io.limits import check_folder, check_npy
 from neurornn.io.sources import check_source, explained, stamped
 
 _PLANE = re.compile(r"plane\d+|combined")
@@ -43,6 +42,7 @@ def read_suite2p(
     neuropil: float = 0.7,
     only_cells: bool = True,
     plane: int | str | None = None,
+    override_rate: bool = False,
 ) -> xr.Dataset:
     """Read the traces of a Suite2p folder, less a share of the neuropil.
 
@@ -55,6 +55,8 @@ def read_suite2p(
         Share of the neuropil trace that is subtracted; 0 for none.
     only_cells : whether to leave out what ``iscell.npy`` marks as no cell.
     plane : number, or ``"combined"``; needed where there are several.
+    override_rate : whether `sampling_rate` replaces another rate in the folder; by default two
+        rates are an error.
 
     Returns
     -------
@@ -70,16 +72,21 @@ def read_suite2p(
         No Suite2p folder, a damaged file, or an ``ops.npy`` that names anything beyond numbers,
         text, arrays, containers, dates and paths.
     NameUnknownError, ShapeError, DataError, UnitError
-        Several planes and no choice; arrays of different ROIs; no cell; no frame rate.
+        Several planes and no choice; arrays of different ROIs; no cell; no frame rate, or two
+        that differ by more than 2 %.
 
     Notes
     -----
     ``fluorescence = F - neuropil * Fneu``. Suite2p writes 10 Hz into ``fs`` unless it is told
-    otherwise, so compare it with the acquisition; `sampling_rate`, where it is passed, is used,
-    with a warning where it differs from the file.
+    otherwise, so compare it with the acquisition; where it is wrong, pass `sampling_rate` and
+    ``override_rate=True``.
     """
     source = check_source(path, folder=True)
+    passed = None if sampling_rate is None else one_rate(sampling_rate, "sampling_rate=")
     folder = _plane_folder(source, plane)
+    root = source if folder.is_relative_to(source) else folder
+    with explained(folder, "Suite2p"):
+        check_folder(folder, source.name, root=root, deep=False)
     traces = _array(folder, "F.npy")
     _check_rois(traces, traces, "F.npy", 2)
     share = float(neuropil)
@@ -97,8 +104,16 @@ def read_suite2p(
         if around.shape != traces.shape:
             raise _mismatch("Fneu.npy", around, traces)
     chosen, probability = _cells(folder, traces, only_cells)
-    settings = _settings(folder)
-    rate = _rate(settings, sampling_rate, folder, traces)
+    settings, rates = _settings(folder)
+    if folder.name != "combined" and (folder / "ops.npy").is_file():
+        _check_frames(settings, traces)
+    rate = agreed_rate(
+        {"sampling_rate=": passed, **({} if override_rate and passed is not None else rates)},
+        source=folder.name,
+        remedy=OVERRIDE,
+    )
+    if rate is None:
+        raise no_rate(folder.name, f"{len(traces)} ROIs ({traces.shape[1]} frames)")
     values = traces[chosen].T
     if share and around is not None:
         values = values - values.dtype.type(share) * around[chosen].T
@@ -188,6 +203,8 @@ def _array(folder: Path, name: str, remedy: str = "") -> NDArray[Any]:
         )
     check_source(file)
     with explained(file, "npy"):
+        with file.open("rb") as head:
+            check_npy(head, file.stat().st_size, name, folder.name)
         array = np.asarray(np.load(file, allow_pickle=False))
         if array.dtype.kind not in "biuf":
             raise ValueError(f"it holds {array.dtype} in place of numbers")
@@ -197,6 +214,22 @@ def _array(folder: Path, name: str, remedy: str = "") -> NDArray[Any]:
 def _check_rois(array: NDArray[Any], traces: NDArray[Any], name: str, ndim: int) -> None:
     if array.ndim != ndim or not array.size or len(array) != len(traces):
         raise _mismatch(name, array, traces)
+
+
+def _check_frames(settings: dict[str, Any], traces: NDArray[Any]) -> None:
+    """Compare the frames of F.npy with those that Suite2p says it has registered."""
+    n = settings.get("nframes")
+    if n is None or not _is_number(n) or n == traces.shape[1] or n < 1:
+        return
+    turned = n == traces.shape[0]
+    raise ShapeError(
+        f"F.npy has shape {traces.shape} and nframes in the settings is {n:g}",
+        "An array (ROI, frame) with a column for every frame was needed",
+        "F.npy was stored transposed: save F.T, and Fneu.T, in their place"
+        if turned
+        else "Was F.npy cut, or is it of another run? Copy the folder again, or run the "
+        "extraction again",
+    )
 
 
 def _mismatch(name: str, array: NDArray[Any], traces: NDArray[Any]) -> ShapeError:
@@ -216,8 +249,16 @@ def _cells(
     table = _array(folder, "iscell.npy", "Pass only_cells=False to read every ROI")
     _check_rois(table, traces, "iscell.npy", table.ndim if table.ndim in (1, 2) else 2)
     table = table.reshape(len(table), -1)
+    flags = table[:, 0]
+    if not np.isin(flags, (0, 1)).all():
+        k = int(np.argmax(~np.isin(flags, (0, 1))))
+        raise DataError(
+            f"iscell.npy marks ROI {k} with {flags[k]:g}",
+            "1 for a cell and 0 for none were needed",
+            "Curate the ROIs again, or rename iscell.npy and pass only_cells=False",
+        )
     probability = table[:, 1].astype(float) if table.shape[1] > 1 else None
-    chosen = everything[table[:, 0] > 0] if only_cells else everything
+    chosen = everything[flags > 0] if only_cells else everything
     if not len(chosen):
         raise DataError(
             f"iscell.npy marks none of {len(table)} ROIs as a cell",
@@ -227,52 +268,24 @@ def _cells(
     return chosen, probability
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def _settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings, and what each file states about the frame rate."""
     settings: dict[str, Any] = {}
+    rates: dict[str, Any] = {}
     for name in _SETTINGS:
         file = folder / name
         if file.is_file():
             check_source(file)
             with explained(file, "settings of Suite2p"):
-                settings |= read_settings(file)
-    return settings
+                own = read_settings(file)
+            settings |= own
+            rates[f"fs in {name}"] = own.get("fs")
+    return settings, rates
 
 
 def _is_number(value: Any) -> bool:
     real = isinstance(value, int | float) and not isinstance(value, bool)
     return real and math.isfinite(value)
-
-
-def _rate(
-    settings: dict[str, Any], passed: float | None, folder: Path, traces: NDArray[Any]
-) -> float:
-    stated = settings.get("fs")
-    if not _is_number(stated) or float(stated or 0) <= 0:
-        if passed is None:
-            raise no_rate(folder.name, f"{len(traces)} ROIs ({traces.shape[1]} frames)")
-        return check_sampling_rate(passed)
-    if passed is None:
-        return check_sampling_rate(float(stated or 0))
-    warn_of_rate(check_sampling_rate(passed), float(stated or 0), "ops.npy")
-    return check_sampling_rate(passed)
-
-
-def warn_of_rate(passed: float, stated: float, where: str) -> None:
-    """Warn where the frame rate that was passed differs from the file's by more than 2 %.
-
-    Parameters
-    ----------
-    passed, stated : Hz.
-    where : which file states it.
-    """
-    if abs(passed / stated - 1) > 0.02:
-        warnings.warn(
-            f"sampling_rate is {passed:g} Hz but {where} states {stated:g} Hz. One frame rate "
-            f"was needed; the one that was passed, {passed:g} Hz, is used. Compare it with the "
-            "acquisition.",
-            UnitWarning,
-            stacklevel=4,
-        )
 
 
 # ------------------------------------------------------------------ the restricted unpickler

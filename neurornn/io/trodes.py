@@ -2,13 +2,16 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neurornn._core.errors import DataError, FileFormatError
 from neurornn._core.units import format_number
+from neurornn.io.limits import check_folder
 from neurornn.io.matlab import read_matlab
 from neurornn.io.sources import check_source, explained, stamped
 
@@ -58,13 +61,31 @@ def _read_position(source: Path) -> xr.Dataset:
             "A text header between <Start settings> and <End settings> was needed",
             "Copy the file again; it is cut short",
         )
-    settings = dict(
-        line.split(":", 1) for line in header.decode("latin-1").splitlines() if ":" in line
-    )
-    clock_rate = float(settings["clockrate"])
-    fields = re.findall(r"<(\w+) (\w+)>", settings["Fields"])
-    frame = np.dtype([(name, _TYPES[kind]) for name, kind in fields])
-    table = np.frombuffer(body, frame, count=len(body) // frame.itemsize)
+    lines = header.decode("latin-1").splitlines()
+    settings = {
+        key.strip(): (number, value.strip())
+        for number, line in enumerate(lines, start=1)
+        for key, colon, value in [line.partition(":")]
+        if colon
+    }
+    for key in ("clockrate", "Fields"):
+        said = {line.partition(":")[2].strip() for line in lines if line.partition(":")[0] == key}
+        if len(said) > 1:
+            raise FileFormatError(
+                f"The header of {source.name} says {key} twice: {', '.join(sorted(said))}",
+                "One value was needed",
+                "The header is damaged: copy the file again",
+            )
+    clock_rate = _clock_rate(settings, source.name)
+    frame = _frame(settings, source.name)
+    if len(body) % frame.itemsize:
+        raise FileFormatError(
+            f"{source.name} has {len(body)} bytes of frames of {frame.itemsize} bytes each, "
+            f"{len(body) % frame.itemsize} too many",
+            "Whole frames, as the Fields of the header describe them, were needed",
+            "The file is cut short, or its header belongs to another: copy it again",
+        )
+    table = np.frombuffer(body, frame)
     if not len(table):
         raise FileFormatError(
             f"{source.name} holds a header and no frames",
@@ -74,6 +95,13 @@ def _read_position(source: Path) -> xr.Dataset:
     ticks = table["time"].astype(np.int64)
     # The counter has 32 bits and starts again at 0 after 40 hours at 30 kHz.
     ticks = ticks + np.concatenate([[0], np.cumsum(np.diff(ticks) < -(2**31))]) * 2**32
+    if np.any(np.diff(ticks) < 0):
+        k = int(np.argmax(np.diff(ticks) < 0)) + 1
+        raise DataError(
+            f"Frame {k} of {source.name} has the time stamp {ticks[k]} after {ticks[k - 1]}",
+            "Time stamps that do not run backwards were needed",
+            "The file is damaged, or its Fields do not describe it: copy it again",
+        )
     keep = np.concatenate([[True], np.diff(ticks) > 0])
     time = ticks[keep] / clock_rate
     rate = float((len(time) - 1) / (time[-1] - time[0])) if len(time) > 1 else np.nan
@@ -91,15 +119,60 @@ def _read_position(source: Path) -> xr.Dataset:
             if name == "position" or not np.isnan(place).all():
                 recording[name] = (("sample", "axis"), place, attrs)
     return recording.assign_attrs(
-        {
-            k.strip().replace(" ", "_"): v.strip()
-            for k, v in settings.items()
-            if k == "camera resolution"
-        }
+        {k.replace(" ", "_"): v for k, (_, v) in settings.items() if k == "camera resolution"}
     )
 
 
+def _clock_rate(settings: Mapping[str, tuple[int, str]], source: str) -> float:
+    number, text = settings.get("clockrate", (0, ""))
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = np.nan
+    if not 0 < rate < np.inf:
+        where = f"Line {number} of {source}, clockrate, says {text!r}" if number else ""
+        raise FileFormatError(
+            where or f"The header of {source} has no clockrate",
+            "The rate of the clock, a number above 0 in Hz, was needed",
+            "The header is damaged: copy the file again",
+        )
+    return rate
+
+
+def _frame(settings: Mapping[str, tuple[int, str]], source: str) -> np.dtype[Any]:
+    """Return the type of one frame, from ``<time uint32><xloc uint16>...``."""
+    number, text = settings.get("Fields", (0, ""))
+    if not number:
+        raise FileFormatError(
+            f"The header of {source} has no Fields",
+            "A line such as Fields: <time uint32><xloc uint16><yloc uint16> was needed",
+            "The header is damaged: copy the file again",
+        )
+    fields: list[tuple[str, str]] = []
+    for piece in re.findall(r"<[^<>]*>|[^<>\s][^<]*|<[^<>]*", text):
+        known = re.fullmatch(r"<(\w+) (\w+)>", piece)
+        if known is None or known[2] not in _TYPES or known[1] in dict(fields):
+            raise FileFormatError(
+                f"Line {number} of {source} has the field {piece!r}",
+                "Fields of the form <name type>, each name once, were needed, the type one of "
+                f"{', '.join(_TYPES)}",
+                "The header is damaged, or of a newer Trodes: copy the file again",
+            )
+        fields.append((known[1], _TYPES[known[2]]))
+    missing = {"time", "xloc", "yloc"} - {name for name, _ in fields}
+    if missing or dict(fields)["time"][-2] not in "ui":
+        raise FileFormatError(
+            f"Line {number} of {source} has {text!r}, "
+            + (f"without {', '.join(sorted(missing))}" if missing else "whose time is no count"),
+            "The fields time, xloc and yloc were needed, time as whole numbers",
+            "The header is damaged, or this is no position file",
+        )
+    return np.dtype(fields)
+
+
 def _read_folder(folder: Path) -> xr.Dataset:
+    with explained(folder, "Trodes"):
+        check_folder(folder, folder.name, deep=False)
     videos = sorted(folder.glob("*.videoPositionTracking"))
     if len(videos) != 1:
         raise FileFormatError(

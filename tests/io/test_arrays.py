@@ -114,7 +114,7 @@ def test_nothing_numeric_is_named():
 
 
 def test_counts_carry_their_bin_size():
-    bag = {"Y": np.arange(40).reshape(20, 2)}
+    bag = {"Y": np.arange(40).reshape(20, 2) % 7}
     counts = recording_from_arrays(bag, source="a", variable="Y", name="counts", sampling_rate=10)
     assert counts["counts"].attrs["bin_size"] == pytest.approx(0.1)
 
@@ -155,3 +155,11 @@ def test_stamps_rounded_to_clock_ticks_do_not_bias_the_rate():
 def test_missing_frames_do_not_bias_the_rate():
     time = np.concatenate([np.arange(1, 100), np.arange(300, 400)]) / 30
     assert mean_rate(time) == pytest.approx(30.0)
+
+
+def test_a_name_that_is_taken(rng):
+    bag = {"dff": rng.random((40, 2)), "time": np.arange(1, 41) / 20}
+    with pytest.raises(NameUnknownError, match="'time', which is one of their axes"):
+        recording_from_arrays(bag, source="a", variable="time")
+    with pytest.raises(NameUnknownError, match="'unit'"):
+        recording_from_arrays(bag, source="a", name="unit")

@@ -12,7 +12,6 @@ from neurornn._core.errors import (
     ShapeError,
     ThreePartError,
     UnitError,
-    UnitWarning,
 )
 from neurornn.io import detect_format, read_caiman
 
@@ -102,8 +101,9 @@ def test_the_rate(tmp_path, rng):
         nr.open(tmp_path / "a.hdf5")
     assert nr.open(tmp_path / "a.hdf5", sampling_rate=15)["dff"].attrs["sampling_rate"] == 15
     make(tmp_path / "b.hdf5", rng)
-    with pytest.warns(UnitWarning, match=r"15 Hz but b\.hdf5 states 20 Hz"):
-        recording = read_caiman(tmp_path / "b.hdf5", sampling_rate=15)
+    with pytest.raises(UnitError, match=r"15 Hz \(sampling_rate=\) and 20 Hz.*override_rate=True"):
+        read_caiman(tmp_path / "b.hdf5", sampling_rate=15)
+    recording = read_caiman(tmp_path / "b.hdf5", sampling_rate=15, override_rate=True)
     assert recording["dff"].attrs["sampling_rate"] == 15
 
 
@@ -135,3 +135,58 @@ def test_damage_is_always_explained(tmp_path, rng):
         path.write_bytes(whole[:place] + bytes(64) + whole[place + 64 :])
         with contextlib.suppress(ThreePartError):
             nr.open(path)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "says"),
+    [
+        (np.array([0, 7]), "reaches 7 for 5 components"),
+        (np.array([-1, 2]), "reaches -1"),
+        (np.array([0, 3, 3]), "holds 3 twice"),
+        (np.array([0.0, 1.5]), "holds 1.5"),
+        (np.array([0.0, np.nan]), "holds nan"),
+        (np.array([0, 2**40]), "reaches"),
+        (np.arange(6), "holds 6 numbers"),
+        (np.array([[0, 1], [2, 3]]), r"int64 \(2, 2\)"),
+        (np.int64(3), r"int64 \(\)"),
+        (np.array([True, False, True, False, False]), "bool"),
+        ("0, 3", r"object \(\)"),
+        (np.array([b"0", b"3"]), r"\|S1 \(2,\)"),
+    ],
+)
+def test_a_damaged_list_of_accepted_components(tmp_path, rng, damaged, says):
+    made = make(tmp_path / "a.hdf5", rng, idx_components=damaged)
+    with pytest.raises((ShapeError, FileFormatError), match=f"idx_components of .*{says}"):
+        nr.open(tmp_path / "a.hdf5")
+    recording = nr.open(tmp_path / "a.hdf5", only_cells=False)
+    np.testing.assert_array_equal(recording["dff"], made["F_dff"].T)
+
+
+def test_whole_numbers_as_floats_are_components(tmp_path, rng):
+    make(tmp_path / "a.hdf5", rng, idx_components=np.array([3.0, 0.0]))
+    assert nr.open(tmp_path / "a.hdf5")["unit"].values.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "says"),
+    [
+        ([0, 3], [1, 3], "1 components that idx_components accepts, 3 first"),
+        ("NoneType", [1, 3], "idx_components is missing"),
+        ([0, 3], [9], "idx_components_bad of .* reaches 9"),
+    ],
+)
+def test_accepted_and_rejected_components_exclude_each_other(tmp_path, rng, good, bad, says):
+    make(tmp_path / "a.hdf5", rng, idx_components=good, idx_components_bad=np.array(bad))
+    with pytest.raises((ShapeError, FileFormatError), match=says):
+        nr.open(tmp_path / "a.hdf5")
+
+
+@pytest.mark.parametrize("bad", [0.0, -20.0, np.nan, np.inf, "20", [20.0, 30.0], 5e6])
+def test_a_rate_that_is_none(tmp_path, rng, bad):
+    make(tmp_path / "a.hdf5", rng, rate=bad)
+    with pytest.raises(ThreePartError, match=r"params/data/fr of a\.hdf5"):
+        nr.open(tmp_path / "a.hdf5")
+    with pytest.raises(ThreePartError, match=r"params/data/fr of a\.hdf5"):
+        nr.open(tmp_path / "a.hdf5", sampling_rate=20)
+    recording = nr.open(tmp_path / "a.hdf5", sampling_rate=20, override_rate=True)
+    assert recording["dff"].attrs["sampling_rate"] == 20

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from neurornn._core.errors import FileFormatError, MissingDependencyError
+from neurornn._core.errors import DataError, FileFormatError, MissingDependencyError
 from neurornn.io import open as open_file
 from neurornn.io import read_fasta
 from neurornn.io.fasta import guess_alphabet
@@ -53,3 +53,74 @@ def test_without_biopython_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "Bio.SeqIO.FastaIO", None)
     with pytest.raises(MissingDependencyError, match=r'pip install "neurornn\[sequences\]"'):
         read_fasta(tmp_path / "a.fa")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["a.fa", "a.txt", "a"])
+def test_a_byte_order_mark_is_no_letter(tmp_path, encoding, name):
+    (tmp_path / name).write_bytes(TEXT.encode(encoding))
+    sequences = open_file(tmp_path / name)
+    assert sequences.names.tolist() == ["one", "two"]
+    assert sequences.alphabet == "dna"
+    assert sequences["one"] == "ACGTNNAC"
+
+
+def test_comments_before_the_first_record(tmp_path):
+    (tmp_path / "a.fa").write_text("; made by hand\n# twice\n\n" + TEXT)
+    assert read_fasta(tmp_path / "a.fa").names.tolist() == ["one", "two"]
+
+
+@pytest.mark.parametrize("stray", ["X", "\u00b5", "1", " ", "hello\n", "ACGT\n"])
+def test_text_before_the_first_record(tmp_path, stray):
+    (tmp_path / "a.fa").write_text(stray + TEXT, encoding="utf-8")
+    with pytest.raises(FileFormatError, match=r"Line 1 of a\.fa comes before the first record"):
+        open_file(tmp_path / "a.fa")
+
+
+@pytest.mark.parametrize("stray", ["1", "@", "\u00e9", ">", "\t", "~", "?", "'"])
+def test_characters_that_are_no_letters(tmp_path, stray):
+    (tmp_path / "a.fa").write_text(TEXT.replace("NNAC", f"NN{stray}AC"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"one of a\.fa holds .* at position 6"):
+        open_file(tmp_path / "a.fa")
+
+
+@pytest.mark.parametrize("stray", ["J", "e", "*", "F", "X", "z"])
+def test_one_letter_does_not_make_a_protein(tmp_path, stray):
+    (tmp_path / "a.fa").write_text(TEXT.replace("NNAC", f"NN{stray}AC"))
+    with pytest.raises(DataError, match=r"one of a\.fa .*position 6.*alphabet=\"protein\""):
+        open_file(tmp_path / "a.fa")
+    assert read_fasta(tmp_path / "a.fa", alphabet="protein").alphabet == "protein"
+
+
+def test_amino_acids_whose_letters_stand_for_bases_too(tmp_path):
+    (tmp_path / "a.fa").write_text(">p\nMKVHSDSKVMKHRW\n")
+    with pytest.raises(DataError, match=r"0 of the 14 letters.*alphabet=\"protein\""):
+        open_file(tmp_path / "a.fa")
+    assert open_file(tmp_path / "a.fa", alphabet="protein").alphabet == "protein"
+
+
+def test_both_t_and_u(tmp_path):
+    (tmp_path / "a.fa").write_text(TEXT.replace("NNAC", "NNUC"))
+    with pytest.raises(DataError, match=r"one.*position 6|position 6.*one"):
+        open_file(tmp_path / "a.fa")
+
+
+def test_a_record_without_letters(tmp_path):
+    (tmp_path / "a.fa").write_text(TEXT + ">three\n>four\nACGT\n")
+    with pytest.raises(FileFormatError, match="'three' without letters"):
+        open_file(tmp_path / "a.fa")
+
+
+def test_a_nul_byte_and_other_encodings(tmp_path):
+    (tmp_path / "a.fa").write_text(TEXT.replace("NNAC", "NN\x00AC"))
+    with pytest.raises(FileFormatError, match=r"Line 3 of a\.fa holds a NUL byte"):
+        open_file(tmp_path / "a.fa")
+    (tmp_path / "a.fa").write_bytes(TEXT.replace("NNAC", "\u00b5").encode("latin-1"))
+    with pytest.raises(FileFormatError, match=r"Line 3 of a\.fa holds the byte 0xb5"):
+        open_file(tmp_path / "a.fa")
+
+
+def test_what_unpacks_to_more_than_the_limit(tmp_path):
+    (tmp_path / "a.fa.gz").write_bytes(gzip.compress(TEXT.encode() * 500))
+    with pytest.raises(FileFormatError, match=r"a\.fa\.gz unpacks to more than .*max_size="):
+        open_file(tmp_path / "a.fa.gz", max_size=1000)

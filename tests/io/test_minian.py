@@ -109,3 +109,25 @@ def test_damage_is_always_explained(tmp_path, rng):
             with contextlib.suppress(ThreePartError):
                 nr.open(folder, sampling_rate=20)
             file.write_bytes(kept)
+
+
+@pytest.mark.parametrize("bad", [0, -20, np.nan, np.inf, "20", 5e6])
+def test_a_rate_that_is_none(tmp_path, rng, bad):
+    path = save(make(rng), tmp_path / "minian.nc", "netcdf")
+    with pytest.raises(ThreePartError, match="sampling_rate"):
+        read_minian(path, sampling_rate=bad)
+
+
+def test_a_rate_in_the_file_has_to_agree(tmp_path, rng):
+    table = make(rng).assign_coords(fps=15.0)
+    path = save(table, tmp_path / "minian.nc", "netcdf")
+    assert read_minian(path)["fluorescence"].attrs["sampling_rate"] == 15
+    with pytest.raises(UnitError, match=r"20 Hz \(sampling_rate=\) and 15 Hz \(fps\)"):
+        read_minian(path, sampling_rate=20)
+
+
+def test_units_of_one_label(tmp_path, rng):
+    table = make(rng).assign_coords(unit_id=[2, 5, 5])
+    path = save(table, tmp_path / "minian.nc", "netcdf")
+    with pytest.raises(ShapeError, match="3 units and 2 different labels"):
+        read_minian(path, sampling_rate=20)

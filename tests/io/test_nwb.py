@@ -1,6 +1,7 @@
 import contextlib
 from datetime import UTC, datetime
 
+import h5py
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ import neurornn as nr
 from neurornn._core.errors import (
     FileFormatError,
     NameUnknownError,
+    ShapeError,
     ThreePartError,
     UnitError,
 )
@@ -265,3 +267,77 @@ def test_damage_is_always_explained(session, rng):
 def test_a_file_with_metadata_only(session):
     with pytest.raises(FileFormatError, match="no units, imaging series"):
         read_nwb(session.write())
+
+
+# ------------------------------------------------------------------ contradictions and damage
+
+SERIES = "processing/ophys/DfOverF/soma"
+
+
+def imaged(session, rng, **clock):
+    session.imaging(2, [("DfOverF", "soma", rng.random((40, 2)), clock)])
+    return session.write()
+
+
+def changed(path, place, value):
+    with h5py.File(path, "r+") as file:
+        old = file[place]
+        kept = dict(old.attrs)
+        del file[place]
+        file[place] = value
+        file[place].attrs.update(kept)
+    return path
+
+
+def test_a_rate_that_is_passed_has_to_agree(session, rng):
+    path = imaged(session, rng, rate=20.0)
+    assert nr.open(path, sampling_rate=20.1)["dff"].attrs["sampling_rate"] == pytest.approx(20.1)
+    with pytest.raises(UnitError, match=r"30 Hz \(sampling_rate=\) and 20 Hz \(rate of ophys"):
+        nr.open(path, sampling_rate=30)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_frame_numbers_are_no_time_stamps(session, rng, first):
+    path = imaged(session, rng, timestamps=np.arange(40.0) + first)
+    with pytest.raises(UnitError, match=rf"timestamps of .* counts {first}, .*plane says 30 Hz"):
+        nr.open(path)
+
+
+@pytest.mark.parametrize("n", [39, 41])
+def test_more_or_fewer_stamps_than_frames(session, rng, n):
+    path = imaged(session, rng, timestamps=np.arange(40) / 30)
+    changed(path, f"{SERIES}/timestamps", np.arange(n) / 30)
+    with pytest.raises(ShapeError, match=f"time has {n} stamps and values 40 frames"):
+        nr.open(path)
+
+
+@pytest.mark.parametrize("bad", [0.0, -20.0, np.nan, np.inf, 3e6])
+def test_a_rate_that_is_none(session, rng, bad):
+    path = imaged(session, rng, rate=20.0)
+    with h5py.File(path, "r+") as file:
+        file[f"{SERIES}/starting_time"].attrs["rate"] = bad
+    with pytest.raises(ThreePartError):
+        nr.open(path)
+
+
+@pytest.mark.parametrize("index", [[2, 1, 6], [2, 3, 5], [2, 3, 7], [-2, 3, 6]])
+def test_a_damaged_index_of_spikes(session, index):
+    session.units([[0.5, 1.5], [2.0], [0.1, 0.2, 3.0]])
+    path = changed(session.write(), "units/spike_times_index", np.array(index))
+    with pytest.raises(ThreePartError, match=r"spike_times_index|a\.nwb"):
+        nr.open(path)
+
+
+@pytest.mark.parametrize("rows", [[0, 7], [-1, 0], [1, 1]])
+def test_rois_that_are_not_in_their_table(session, rng, rows):
+    path = changed(imaged(session, rng, rate=20.0), f"{SERIES}/rois", np.array(rows))
+    with pytest.raises(ThreePartError, match=r"ROIs of ophys/DfOverF/soma|a\.nwb"):
+        nr.open(path)
+
+
+def test_a_series_that_declares_more_than_the_limit(session, rng):
+    path = imaged(session, rng, rate=20.0)
+    with pytest.raises(
+        FileFormatError, match=r"soma/data \(40, 2\) of a\.nwb would take 640 bytes"
+    ):
+        nr.open(path, max_size=500)

@@ -14,7 +14,6 @@ from neurornn._core.errors import (
     ShapeError,
     ThreePartError,
     UnitError,
-    UnitWarning,
 )
 from neurornn.io import detect_format, read_suite2p
 from neurornn.io.suite2p import read_settings
@@ -109,10 +108,11 @@ def test_without_a_rate_it_is_asked_for(tmp_path, rng):
     assert nr.open(tmp_path, sampling_rate=30)["fluorescence"].attrs["sampling_rate"] == 30
 
 
-def test_a_rate_that_differs_from_the_file_is_used_with_a_warning(tmp_path, rng):
+def test_a_rate_that_differs_from_the_file_has_to_be_confirmed(tmp_path, rng):
     make_plane(tmp_path / "plane0", rng, ops=OPS)
-    with pytest.warns(UnitWarning, match=r"30 Hz but ops\.npy states 7\.5 Hz"):
-        recording = read_suite2p(tmp_path, sampling_rate=30)
+    with pytest.raises(UnitError, match=r"30 Hz .* 7\.5 Hz \(fs in ops\.npy\).*override_rate"):
+        read_suite2p(tmp_path, sampling_rate=30)
+    recording = read_suite2p(tmp_path, sampling_rate=30, override_rate=True)
     assert recording["fluorescence"].attrs["sampling_rate"] == 30
     read_suite2p(tmp_path, sampling_rate=7.45)
 
@@ -276,3 +276,37 @@ def test_arrays_that_do_not_fit(tmp_path, rng):
         read_suite2p(tmp_path / "d")
     with pytest.raises(FileFormatError, match="is a file"):
         read_suite2p(tmp_path / "a" / "F.npy")
+
+
+@pytest.mark.parametrize("bad", [0.0, -7.5, np.nan, np.inf, "7.5", [7.5, 10.0], 5e6, True])
+def test_a_rate_that_is_none(tmp_path, rng, bad):
+    make_plane(tmp_path / "plane0", rng, ops=OPS | {"fs": bad})
+    with pytest.raises(ThreePartError, match=r"fs in ops\.npy of plane0"):
+        nr.open(tmp_path)
+    with pytest.raises(ThreePartError, match=r"fs in ops\.npy of plane0"):
+        nr.open(tmp_path, sampling_rate=7.5)
+    recording = nr.open(tmp_path, sampling_rate=7.5, override_rate=True)
+    assert recording["fluorescence"].attrs["sampling_rate"] == 7.5
+
+
+def test_settings_that_state_two_rates(tmp_path, rng):
+    make_plane(tmp_path / "plane0", rng, ops=OPS)
+    np.save(tmp_path / "plane0" / "settings.npy", {"fs": 12.0}, allow_pickle=True)
+    with pytest.raises(UnitError, match=r"12 Hz \(fs in settings\.npy\) and 7\.5 Hz"):
+        nr.open(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, 0.5, -1, 2, np.inf])
+def test_a_mark_that_is_neither_cell_nor_none(tmp_path, rng, bad):
+    marks = np.array([[1, 0.9], [bad, 0.8], [0, 0.1], [1, 0.7]])
+    make_plane(tmp_path / "plane0", rng, ops=OPS, iscell=marks)
+    with pytest.raises(DataError, match=r"iscell\.npy marks ROI 1 with"):
+        nr.open(tmp_path)
+
+
+def test_traces_that_declare_more_than_is_there(tmp_path, rng):
+    make_plane(tmp_path / "plane0", rng, ops=OPS)
+    path = tmp_path / "plane0" / "F.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(FileFormatError, match=r"F\.npy of plane0 declares float32 \(4, 50\)"):
+        nr.open(tmp_path)

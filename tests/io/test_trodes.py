@@ -91,3 +91,53 @@ def test_two_position_files_ask_which(tmp_path):
         write(tmp_path / f"{name}.videoPositionTracking", [0, 500], 1, 1)
     with pytest.raises(FileFormatError, match="holds 2"):
         read_trodes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("<xloc uint16>", "<xloc uint17>", "Line 5 of .* has the field '<xloc uint17>'"),
+        ("<xloc uint16>", "<xloc>", "field '<xloc>'"),
+        ("<xloc uint16>", "<xlocuint16>", "field '<xlocuint16>'"),
+        ("<xloc uint16>", "<xloc uint16", "field '<xloc uint16'"),
+        ("<xloc uint16>", "xloc uint16", "field 'xloc uint16'"),
+        ("<xloc uint16>", "<xloc 2*uint16>", r"field '<xloc 2\*uint16>'"),
+        ("<xloc uint16>", "<time uint16>", "field '<time uint16>'"),
+        ("<xloc uint16>", "<position uint16>", "without xloc"),
+        ("<time uint32>", "<when uint32>", "without time"),
+        ("<time uint32>", "<time float>", "whose time is no count"),
+        ("<xloc2 uint16>", "", "bytes of frames of 10 bytes each"),
+        ("Fields:", "Field:", "has no Fields"),
+        ("Fields: ", "Fields:#", "field '#'"),
+        ("clockrate: 30000", "clockrate: fast", "Line 3 of .*clockrate, says 'fast'"),
+        ("clockrate: 30000", "clockrate: 0", "clockrate, says '0'"),
+        ("clockrate: 30000", "clockrate: -1", "clockrate, says '-1'"),
+        ("clockrate: 30000", "clockrate: nan", "clockrate, says 'nan'"),
+        ("clockrate: 30000\n", "", "has no clockrate"),
+        (
+            "clockrate: 30000",
+            "clockrate: 30000\nclockrate: 20000",
+            "clockrate twice: 20000, 30000",
+        ),
+    ],
+)
+def test_a_header_that_cannot_be_parsed_is_named(tmp_path, old, new, says):
+    path = tmp_path / "a.videoPositionTracking"
+    write(path, 500 * np.arange(7), np.arange(7) + 1, 7, header=HEADER.replace(old, new))
+    with pytest.raises(FileFormatError, match=says):
+        read_trodes(path)
+
+
+def test_a_frame_that_was_cut(tmp_path):
+    path = tmp_path / "a.videoPositionTracking"
+    write(path, 500 * np.arange(9), 1, 7)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(FileFormatError, match="7 too many"):
+        read_trodes(path)
+
+
+def test_a_clock_that_runs_backwards(tmp_path):
+    path = tmp_path / "a.videoPositionTracking"
+    write(path, [0, 500, 1000, 600, 1500], 1, 7)
+    with pytest.raises(DataError, match=r"Frame 3 of .* has the time stamp 600 after 1000"):
+        read_trodes(path)
