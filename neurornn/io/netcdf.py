@@ -49,13 +49,17 @@ def read_netcdf(
     Raises
     ------
     FileFormatError, UnitError
-        A damaged file; a time axis of dates, of frame numbers, or in a unit that is not a time;
+        A damaged file, or one of ours that changed since it was written; a time axis of dates, of
+        frame numbers, or in a unit that is not a time;
         rates that differ by more than 2 %.
     """
     source = check_source(path)
     rate = None if sampling_rate is None else one_rate(sampling_rate, "sampling_rate=")
     with source.open("rb") as file:
         classic = file.read(3) == b"CDF"
+    if chunks is None:
+        # A file that write_netcdf has made is compared with its checksum; others have none.
+        check_seal(source)
     with explained(source, "netCDF"):
         if not classic:
             import h5py

@@ -103,10 +103,10 @@ def read_suite2p(
         _check_rois(around, traces, "Fneu.npy", 2)
         if around.shape != traces.shape:
             raise _mismatch("Fneu.npy", around, traces)
-    chosen, probability = _cells(folder, traces, only_cells)
     settings, rates = _settings(folder)
     if folder.name != "combined" and (folder / "ops.npy").is_file():
         _check_frames(settings, traces)
+    chosen, probability = _cells(folder, traces, only_cells)
     rate = agreed_rate(
         {"sampling_rate=": passed, **({} if override_rate and passed is not None else rates)},
         source=folder.name,

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from neurornn._core.errors import FileFormatError, FileMissingError, ThreePartError
+import neurornn as nr
+from neurornn._core.errors import FileFormatError, FileMissingError, KindError, ThreePartError
 from neurornn.io.sources import check_source, explained, stamped
 
 
@@ -70,3 +71,17 @@ def test_the_name_of_the_first_file_is_kept(tmp_path):
     twice = stamped(once, tmp_path / "copy.nc", "netCDF")
     assert twice.attrs == {"source": "raw.mat", "format": "MATLAB"}
     assert str(tmp_path) not in str(once.attrs)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x", 1.5, ["a.csv"]])
+def test_what_is_no_path(path):
+    with pytest.raises(KindError, match=f"A {type(path).__name__} came as a path") as caught:
+        nr.open(path)
+    three_parts(caught.value)
+
+
+@pytest.mark.parametrize("path", ["a\0b.csv", "~nobody_of_that_name/a.csv"])
+def test_names_that_no_file_has(path):
+    with pytest.raises(FileMissingError) as caught:
+        nr.open(path)
+    three_parts(caught.value)

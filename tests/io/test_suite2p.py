@@ -310,3 +310,18 @@ def test_traces_that_declare_more_than_is_there(tmp_path, rng):
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(FileFormatError, match=r"F\.npy of plane0 declares float32 \(4, 50\)"):
         nr.open(tmp_path)
+
+
+def test_frames_that_the_settings_count(tmp_path, rng):
+    make_plane(tmp_path / "whole", rng, ops={**OPS, "nframes": 50})
+    assert read_suite2p(tmp_path / "whole").sizes["time"] == 50
+    make_plane(tmp_path / "cut", rng, ops={**OPS, "nframes": np.int64(60)})
+    with pytest.raises(
+        ShapeError, match=r"shape \(4, 50\) and nframes in the settings is 60.*cut"
+    ):
+        read_suite2p(tmp_path / "cut")
+    made = make_plane(tmp_path / "turned", rng, n=4, frames=4, ops={**OPS, "nframes": 50})
+    for name in ("F", "Fneu"):
+        np.save(tmp_path / "turned" / f"{name}.npy", rng.random((50, 4)) + len(made))
+    with pytest.raises(ShapeError, match=r"F\.npy was stored transposed: save F\.T"):
+        read_suite2p(tmp_path / "turned", only_cells=False)

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import neurornn as nr
-from neurornn._core.errors import FileWriteError
+from neurornn._core.errors import FileFormatError, FileWriteError
 from neurornn._core.files import atomic_path, replace_any
 
 SESSION = {"session_start_time": "2026-01-01T12:00:00+00:00"}
@@ -97,6 +97,16 @@ def test_what_others_have_added_to_our_file_stays(traces, tmp_path, name):
         WRITERS[name](traces, path)
     with h5py.File(path) as file:
         assert file["curated"].shape == (3,)
+
+
+def test_a_damaged_recording_of_ours_is_noticed(traces, tmp_path):
+    path = tmp_path / "a.nc"
+    nr.io.write_netcdf(traces, path)
+    raw = path.read_bytes()
+    at = raw.index(traces["dff"].values[3, 1].tobytes())
+    path.write_bytes(raw[:at] + np.float64(0.25).tobytes() + raw[at + 8 :])
+    with pytest.raises(FileFormatError, match=r"a\.nc is damaged"):
+        nr.open(path)
 
 
 def test_a_file_of_ours_that_another_program_wrote_again_stays(traces, tmp_path):
