@@ -13,6 +13,7 @@ from neurornn._core.report import Table
 from tests.benchmarks import (
     allen_league,
     audits,
+    busy_cells,
     calcium_invariance,
     calcium_scale,
     calcium_speed,
@@ -48,6 +49,16 @@ SECTIONS = {
         "tau with a rise, twenty-four kinds of cells, against the Cramer-Rao bound",
         latin_square.COLUMNS,
         latin_square.rows,
+    ),
+    "busy_cells": (
+        "busy cells and bursts, Kinetics: what is called ok, and what its intervals miss (SNR 8)",
+        busy_cells.COLUMNS,
+        busy_cells.rows,
+    ),
+    "joined_parts": (
+        "recordings in parts with steps between them, Kinetics (tau .8 s, .3 Hz, SNR 8, 40 cells)",
+        busy_cells.JOINED_COLUMNS,
+        busy_cells.joined_rows,
     ),
     "population": (
         "one tau for 20 cells from fluorescence, CalciumRNN (tau .5 s, rise .05 s, 30 Hz, SNR 5)",
