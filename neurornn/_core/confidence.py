@@ -306,7 +306,7 @@ def rate_interval(
 
     Parameters
     ----------
-    n_events : counts, any shape.
+    n_events : counts, any shape; NaN where it is not known, and then there is no interval.
     exposure : s, same shape.
 
     Returns
@@ -315,7 +315,7 @@ def rate_interval(
     """
     n, seconds = np.asarray(n_events, dtype=float), np.asarray(exposure, dtype=float)
     tail = (1 - confidence_level) / 2
-    low = np.where(n > 0, stats.chi2.ppf(tail, 2 * np.maximum(n, 1)) / 2, 0.0)
+    low = np.where(n != 0, stats.chi2.ppf(tail, 2 * np.maximum(n, 1)) / 2, 0.0)
     high = stats.chi2.ppf(1 - tail, 2 * n + 2) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.stack([low / seconds, high / seconds], axis=-1)

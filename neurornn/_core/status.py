@@ -10,10 +10,15 @@ class Status(StrEnum):
     NO_DATA = "no_data"
     CONSTANT = "constant"
     CLIPPED = "clipped"
+    NOISE_FREE = "noise_free"
+    NEGATIVE_GOING = "negative_going"
+    BASELINE_NEAR_ZERO = "baseline_near_zero"
     TOO_SHORT = "too_short"
     TOO_FEW_EVENTS = "too_few_events"
     TOO_FEW_SESSIONS = "too_few_sessions"
     TOO_NOISY = "too_noisy"
+    EVENTS_OVERLAP = "events_overlap"
+    RISE_TOO_LONG = "rise_too_long"
     DECAY_NOT_RESOLVED = "decay_not_resolved"
     NOT_IDENTIFIABLE = "not_identifiable"
     AT_BOUND = "at_bound"
@@ -33,10 +38,30 @@ _REMEDIES = {
     Status.NO_DATA: "Every frame is missing (NaN). Leave the unit out or check the reader.",
     Status.CONSTANT: "The trace never changes. Leave the unit out or check the selection.",
     Status.CLIPPED: "More than 1 % of the frames sit at the largest value. Lower the gain.",
+    Status.NOISE_FREE: (
+        "The trace has no noise, so no interval means anything: simulated, or denoised before. "
+        "Fit the recorded trace."
+    ),
+    Status.NEGATIVE_GOING: (
+        "The transients go down, as of fura-2 or a GRAB sensor that dims. Turn the trace over: "
+        "fit(-trace)."
+    ),
+    Status.BASELINE_NEAR_ZERO: (
+        "F0 is no larger than the noise of a frame, and dF/F divides by it. Fit the fluorescence "
+        "itself, check offset and neuropil coefficient, or leave the unit out."
+    ),
     Status.TOO_SHORT: "Fewer frames than the model has unknowns. Record for longer.",
     Status.TOO_FEW_EVENTS: "Too few events for an interval one can trust. Record for longer.",
     Status.TOO_FEW_SESSIONS: "Fewer than two sessions are ok. Look at the status of each.",
     Status.TOO_NOISY: "The events do not stand out of the noise. Pool cells or average trials.",
+    Status.EVENTS_OVERLAP: (
+        "Events follow one another too fast to be told apart at this frame rate. Record faster; "
+        "do not read rate or decay."
+    ),
+    Status.RISE_TOO_LONG: (
+        "Events rise as long as they decay, so one is not told from the other: bursts, several "
+        "cells in one trace, or smoothing. Look at single events; hold the rise (rise=0.05, in s)."
+    ),
     Status.DECAY_NOT_RESOLVED: (
         "The decay is faster than the frames, or slower than the recording. "
         "Record faster, or for longer."

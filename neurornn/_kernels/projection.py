@@ -357,8 +357,29 @@ def profile_squares(
     ridge = 1e-9 * (1 + np.trace(gram) / n_knots)
     for k in range(n_knots):
         gram[k, k] += ridge
-    step = np.linalg.solve(gram, cross)
+    step = _solved_in_parts(gram, cross)
     return square - cross @ step, step, lost
+
+
+@njit(cache=True, nogil=True)
+def _solved_in_parts(gram, cross):
+    """Solution of the normal equations; knots of different stretches have nothing in common."""
+    n = len(cross)
+    out = np.empty(n)
+    begin = 0
+    while begin < n:
+        reach, k = begin, begin
+        while k <= reach:
+            for j in range(n - 1, reach, -1):
+                if gram[k, j] != 0.0:
+                    reach = j
+                    break
+            k += 1
+        end = reach + 1
+        # Copies of slices stay contiguous, as the solver wants them.
+        out[begin:end] = np.linalg.solve(gram[begin:end, begin:end].copy(), cross[begin:end])
+        begin = end
+    return out
 
 
 @njit(cache=True, nogil=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurornn._core.checks import find_blocks
 from neurornn._core.confidence import median_interval
 from neurornn._core.status import Status
 from neurornn._kernels.projection import draw_decays
@@ -26,14 +27,14 @@ def fit_cells(
 ) -> dict[str, NDArray[Any]]:
     """Fit the cells of one chunk; everything that comes back is an array."""
     values = read_chunk(values)
-    n_knots = knots_of(time, settings.knot_spacing)[2]
+    n_knots = knots_of(time, settings.knot_spacing, blocks)[2]
     columns = "status tau tau_ci rise rise_ci kernel_rise covariance noise_sd dof heights"
     columns += " amplitude amplitude_ci n_events n_seen autocorrelation"
     rows: dict[str, list[Any]] = {k: [] for k in columns.split()}
     starts: dict[str, list[NDArray[Any]]] = {k: [] for k in _PER_START}
     for k in range(values.shape[1]):
         fit = _fit_or_fail(np.ascontiguousarray(values[:, k]), time, blocks, settings)
-        sizes = fit.sizes[fit.is_event]
+        sizes = fit.sizes[fit.is_single]
         rows["status"].append(str(fit.status))
         rows["tau"].append(fit.kernel.tau)
         rows["tau_ci"].append(fit.tau_ci)
@@ -46,7 +47,7 @@ def fit_cells(
         rows["heights"].append(np.broadcast_to(fit.heights, n_knots))
         rows["amplitude"].append(float(np.median(sizes)) if len(sizes) else np.nan)
         rows["amplitude_ci"].append(median_interval(sizes, settings.confidence_level))
-        rows["n_events"].append(len(sizes))
+        rows["n_events"].append(fit.n_events)
         rows["n_seen"].append(int(np.sum(~np.isnan(values[:, k]))))
         rows["autocorrelation"].append(fit.autocorrelation)
         starts["frame"].append(fit.starts)
@@ -97,11 +98,19 @@ def draw_calcium(
     return draw_decays(n, frames, jumps, rises, is_free, gamma, rho)
 
 
+def _knots(
+    time: NDArray[np.float64], spacing: float, dt: float, n_heights: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+    """Knots of so many heights: a fit saved by 0.1 had one baseline through all gaps."""
+    found = knots_of(time, spacing, find_blocks(time, dt))
+    return found if found[2] == n_heights else knots_of(time, spacing)
+
+
 def mean_baseline(
-    time: NDArray[np.float64], heights: NDArray[np.float64], spacing: float
+    time: NDArray[np.float64], heights: NDArray[np.float64], spacing: float, dt: float
 ) -> NDArray[np.float64]:
     """Mean over the frames of the baselines of several cells, (unit,)."""
-    knot, fraction, n_knots = knots_of(time, spacing)
+    knot, fraction, n_knots = _knots(time, spacing, dt, heights.shape[1])
     weights = np.bincount(knot, 1 - fraction, n_knots + 1)
     weights += np.bincount(np.minimum(knot + 1, n_knots - 1), fraction, n_knots + 1)
     # One cell after the other, so that the sum does not depend on who else is there.
@@ -109,7 +118,7 @@ def mean_baseline(
 
 
 def draw_baseline(
-    time: NDArray[np.float64], heights: NDArray[np.float64], spacing: float
+    time: NDArray[np.float64], heights: NDArray[np.float64], spacing: float, dt: float
 ) -> NDArray[np.float64]:
     """Baselines of several cells from their knots, (time, unit).
 
@@ -117,6 +126,6 @@ def draw_baseline(
     ----------
     heights : (unit, knot)
     """
-    knot, fraction, n_knots = knots_of(time, spacing)
+    knot, fraction, n_knots = _knots(time, spacing, dt, heights.shape[1])
     after = np.minimum(knot + 1, n_knots - 1)
     return (1 - fraction)[:, None] * heights.T[knot] + fraction[:, None] * heights.T[after]

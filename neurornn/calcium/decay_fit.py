@@ -9,8 +9,26 @@ from scipy import optimize
 
 from neurornn._core.confidence import normal_quantile, profile_interval
 from neurornn._core.status import Status
-from neurornn.calcium.clipping import is_clipped
-from neurornn.calcium.trace_model import BROAD, Array, Frames, Kernel, Settings, TraceModel
+from neurornn.calcium.clipping import goes_down, is_clipped, is_noise_free
+from neurornn.calcium.increments import decays_of
+from neurornn.calcium.overlap import (
+    Count,
+    apart,
+    dense_events,
+    has_floor,
+    strung_together,
+    unit_size,
+)
+from neurornn.calcium.trace_model import (
+    BROAD,
+    FIRST_THRESHOLD,
+    SMALLEST,
+    Array,
+    Frames,
+    Kernel,
+    Settings,
+    TraceModel,
+)
 
 #: Fewest events for an interval: below it the robust scale of the interval means little.
 MIN_EVENTS = 5
@@ -41,11 +59,34 @@ _RISE_POWER = 6.0
 #: part is what the first frames gain by a free time over what they gain where a rise is certain.
 _SHIFT_SD = 0.45
 _CERTAIN_GAIN = 0.75
+#: Decays shorter than this (frames) leave one frame or two above the noise.
+_FEWEST_FRAMES = 1.5
+#: And shorter than this they are known only from events that stand alone: not where sizes are
+#: broad, nor where more than this share of the frames shows an event.
+_FEW, _CROWDED = 3.0, 0.11
+#: Sizes that are whole multiples of one still count them a little below.
+_FEW_SEVERAL = 2.5
 #: Decays shorter than this (frames) are looked for from several starts.
 _FEW_FRAMES = 6.0
 #: Share of the first estimate of the noise from which alternations start. Events that are missed
 #: raise the noise and hide themselves; events too many lower it and drop out one by one.
 _FIRST_NOISE = 0.7
+#: Where the steps of most frames show less than this share of the noise that is left, events were
+#: taken for noise.
+_LESS_NOISE = 0.85
+#: Autocorrelation of the residual below which the events describe the trace.
+_WHITE = 0.1
+#: What was found in such a trace are not its events.
+_UNCOUNTED = (
+    Status.RISE_TOO_LONG,
+    Status.NEGATIVE_GOING,
+    Status.DECAY_NOT_RESOLVED,
+    Status.TOO_NOISY,
+)
+#: Noise that a trace without any is given, as a share of its range.
+_ADDED = 1e-5
+#: Lower quartile of the sizes (noise sd) from which small events would show, were there any.
+_CLEAR_SIZE = 6.5
 #: Relative step of tau at which the alternation ends: a tenth of the narrowest interval seen.
 _TOLERANCE = 1e-3
 #: Relative step of tau from which an alternation that has not ended is not trusted.
@@ -65,7 +106,7 @@ _RISE_CLEAR = 30.0
 _RISE_HINT = 0.5
 #: And from here on by event, in log likelihood: what the time within the frame as one more unknown
 #: gains where there is no rise is 0.3 to 1.1.
-_TIMING_GAIN = 1.3
+_TIMING_GAIN = 1.2
 
 
 class TraceFit(NamedTuple):
@@ -93,6 +134,8 @@ class TraceFit(NamedTuple):
     is_event: NDArray[np.bool_]
     rounds: int
     autocorrelation: float
+    n_events: Count
+    is_single: NDArray[np.bool_]
 
 
 class _Round(NamedTuple):
@@ -107,6 +150,7 @@ class _Round(NamedTuple):
     rounds: int
     small_share: float
     moved: float
+    threshold: float
 
 
 def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> TraceFit:
@@ -141,13 +185,24 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         return nothing_fitted(Status.CONSTANT, seen[0])
     if len(seen) < 20:
         return nothing_fitted(Status.TOO_SHORT, float(np.median(seen)))
+    noise_free = is_noise_free(y, blocks)
+    if noise_free:
+        # Rounding is no noise: a little white one keeps every sum of squares well above it.
+        y = y + _ADDED * np.ptp(seen) * np.random.default_rng(0).standard_normal(len(y))
     model = TraceModel(y, time, blocks, settings)
     found, resolved, shift, shift_sd = _fit(model, *_best_starts(y, time, blocks, settings))
-    rise_ci, fine = (np.nan, np.nan), found.kernel.tau
-    if found.small_share > BROAD:
+    busy = _busy_fit(model, found)
+    if busy is not None:
+        found, resolved, shift, shift_sd = busy
+    rise_ci, fine, several = (np.nan, np.nan), found.kernel.tau, False
+    again = _of_multiples(model, found)
+    if again is not None:
+        found, resolved, shift, shift_sd = again
+    several, most = _is_multiple(model, found), _by_size(model, found)
+    if found.small_share > BROAD and not several:
         # No unimodal distribution of sizes has so many small ones: they come from tails and bursts
         # that one exponential does not describe, and would take the tails from the decay.
-        model.coarse = True
+        model.coarse, several = True, False
         tau, heights = found.kernel.tau, found.heights
         found, resolved, shift, shift_sd = _fit(
             model,
@@ -157,15 +212,35 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         )
     model.heights = found.heights
     status = _judge(model, found)
+    fewest = _FEW if model.coarse else _FEW_SEVERAL if several else 0.0
+    if status == Status.OK and found.kernel.tau < fewest * settings.dt:
+        status = Status.DECAY_NOT_RESOLVED
     if status == Status.OK and is_clipped(y):
         status = Status.CLIPPED
+    if goes_down(y, blocks) and status not in (Status.CLIPPED, Status.TOO_SHORT):
+        status = Status.NEGATIVE_GOING
+    if noise_free and status == Status.OK:
+        status = Status.NOISE_FREE
+    dense = _dense_events(model, found) if status == Status.OK else None
+    if (
+        dense is None
+        and status == Status.OK
+        and strung_together(found.starts[found.is_event], model.n_seen)
+    ):
+        dense = _by_size(model, found) / model.n_seen
+    if dense is not None:
+        status = Status.EVENTS_OVERLAP
     plain = found
     if shift and status == Status.OK:
         found = found._replace(kernel=Kernel(found.kernel.tau * float(np.exp(-shift))))
     sizes, delays = model.events_seen(found.kernel, found.starts)
+    unit = unit_size(sizes[found.is_event]) if several else np.nan
     jumps, rises, calcium, _ = model.sizes(found.kernel, found.starts)
     autocorrelation = residual_autocorrelation(model.flat - calcium, blocks)
     tau_ci, covariance = (np.nan, np.nan), np.full((2, 2), np.nan)
+    if autocorrelation > _WHITE and found.kernel.tau < _FEW * settings.dt:
+        # A few large events of a busy cell, the rest taken for noise.
+        status = Status.DECAY_NOT_RESOLVED if status == Status.OK else status
     if status == Status.OK:
         tau_ci, rise_ci, covariance = _intervals(model, plain)
         if np.isnan(tau_ci).any():
@@ -199,7 +274,155 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         is_event=found.is_event,
         rounds=found.rounds,
         autocorrelation=autocorrelation,
+        n_events=_count(model, sizes[found.is_event], several, most, dense, status),
+        is_single=found.is_event & (sizes < 1.5 * unit) if several else found.is_event,
     )
+
+
+def _count(
+    model: TraceModel,
+    sizes: Array,
+    several: bool,
+    most: float,
+    dense: float | None,
+    status: Status,
+) -> Count:
+    """How many events there were, given that some fell together.
+
+    Where sizes are whole multiples of one size, a larger one counts for several. Where events
+    below half of the typical one were left out, how many there are is a choice, and reaches from
+    those that were kept to what all of them are by size (`most`). Where events were not told
+    apart, the skewness of the steps gives a number, and nothing an interval.
+    """
+    n, n_seen = len(sizes), model.n_seen
+    if dense is not None:
+        return Count(dense * n_seen, np.nan, np.nan)
+    if several:
+        by_size = float(sizes.sum()) / unit_size(sizes)
+        return Count(by_size, by_size, by_size)
+    best = apart(n, n_seen)
+    if status in _UNCOUNTED:
+        return Count(best, np.nan, np.nan)
+    return Count(best, best, max(best, most) if model.coarse else best)
+
+
+def _dense_events(model: TraceModel, found: _Round) -> float | None:
+    """Events in a frame where filtered noise describes the trace far better than events do."""
+    dt = model.settings.dt
+    tau = first_tau(model.y, model.blocks, model.settings)
+    decays = decays_of(model.y, model.blocks, tau, dt)
+    tau = tau if decays is None else decays.tau
+    return dense_events(model.flat, model.blocks, tau, found.noise, dt, _length(model, found))
+
+
+def _of_multiples(model: TraceModel, found: _Round) -> tuple[_Round, bool, float, float] | None:
+    """Fit with the small events kept where sizes are whole multiples of one; None where not.
+
+    Bursts that fall into a frame are events of twice and three times the size: singles then are
+    small beside the typical one, yet events. Sizes that are smeared down to what the noise lets
+    pass are something else: tails that one exponential does not describe.
+    """
+    if found.small_share <= BROAD and model.n_small == 0:
+        return None
+    model.heights = found.heights
+    sizes = model.events_seen(found.kernel, found.starts)[0][found.is_event]
+    clear = len(sizes) > 0 and float(np.percentile(sizes, 25)) > _CLEAR_SIZE * found.noise
+    if not clear and not has_floor(sizes, found.kernel.tau / model.settings.dt):
+        return None
+    before = model.threshold, model.small_share, model.n_small
+    model.smallest = 0.0
+    fit = _fit(
+        model,
+        Kernel(found.kernel.tau, model.settings.held_rise),
+        Kernel(found.kernel.tau, max(found.kernel.rise, 1.5 * model.settings.dt)),
+        found.heights,
+        noise=found.noise,
+    )
+    if _is_multiple(model, fit[0]):
+        return fit
+    model.smallest, model.heights = SMALLEST, found.heights
+    model.threshold, model.small_share, model.n_small = before
+    return None
+
+
+def _is_multiple(model: TraceModel, found: _Round) -> bool:
+    """Whether sizes are whole multiples of one, in events that describe the trace."""
+    model.heights = found.heights
+    sizes = model.events_seen(found.kernel, found.starts)[0][found.is_event]
+    if not has_floor(sizes, found.kernel.tau / model.settings.dt):
+        return False
+    frames = found.kernel.tau / model.settings.dt
+    if float(np.mean(sizes > 1.5 * np.exp(0.5 / frames) * unit_size(sizes))) < BROAD:
+        # When within its frame an event was smears its size by up to half a frame.
+        return False
+    left = model.flat - model.sizes(found.kernel, found.starts)[2]
+    return residual_autocorrelation(left, model.blocks) < _WHITE
+
+
+def _by_size(model: TraceModel, found: _Round) -> float:
+    """Events by the sum of their sizes over the smallest kind; at least as many as were found."""
+    model.heights = found.heights
+    sizes = model.events_seen(found.kernel, found.starts)[0][found.is_event]
+    best = apart(len(sizes), model.n_seen)
+    return max(best, float(sizes.sum()) / unit_size(sizes)) if len(sizes) else best
+
+
+def _busy_fit(model: TraceModel, found: _Round) -> tuple[_Round, bool, float, float] | None:
+    """Fit of a cell that seldom comes to rest; None where it is no better than the one found.
+
+    An alternation that misses events takes them for noise, and by that noise misses them again;
+    and the lowest frames of such a trace are not its baseline. Where the steps of most frames
+    show less noise than the fit has, it is tried again from what these steps say, and with every
+    frame a candidate, since no filter sees an event among so many.
+    """
+    settings = model.settings
+    offsets = _offsets(model)
+    levelled = model.y - offsets
+    first = first_tau(levelled, model.blocks, settings)
+    decays = decays_of(levelled, model.blocks, first, settings.dt)
+    if decays is None or decays.noise > _LESS_NOISE * found.noise:
+        return None
+    before = model.threshold, model.small_share, model.heights
+    if not model.threshold_held:
+        model.threshold = FIRST_THRESHOLD
+    model.every_frame = True
+    tau = float(np.clip(decays.tau, *settings.tau_bounds))
+    # The last frame at or after a knot, and before the next, lies in its stretch.
+    last = np.searchsorted(model.knot, np.arange(model.n_knots), side="right") - 1
+    heights = decays.level + offsets[last]
+    plain = alternate(model, Kernel(tau, settings.held_rise), heights, noise=decays.noise)
+    fit = plain, False, 0.0, 0.0
+    if settings.rise:
+        # A rise makes neighbours one event: from too long a one the search does not come back.
+        risen = [
+            alternate(model, Kernel(plain.kernel.tau, rise), plain.heights, noise=plain.noise)
+            for rise in (0.3 * settings.dt, 1.5 * settings.dt)
+        ]
+        best = min(risen, key=lambda f: f.cost)
+        fit = _with_or_without(model, plain, best, _deviance_of_rise(model, best))
+    again = fit[0]
+    if again.small_share <= BROAD and _length(model, again) < _length(model, found):
+        return fit
+    model.every_frame = False
+    model.threshold, model.small_share, model.heights = before
+    return None
+
+
+def _offsets(model: TraceModel) -> Array:
+    """How high every stretch stands, (n,): 0 for a single one."""
+    offsets = np.zeros(len(model.y))
+    if len(model.blocks) > 1:
+        for begin, end in model.blocks:
+            seen = model.y[begin:end][~np.isnan(model.y[begin:end])]
+            offsets[begin:end] = np.percentile(seen, 20) if len(seen) else 0.0
+    return offsets
+
+
+def _length(model: TraceModel, found: _Round) -> float:
+    """Description length of the trace by a fit: its noise, and an event where it is as likely."""
+    n_events = int(found.is_event.sum())
+    odds = 0.5 * model.even_threshold(n_events) ** 2
+    return float(model.n_seen * np.log(max(found.noise, 1e-12)) + n_events * odds)
 
 
 def residual_autocorrelation(residual: Array, blocks: Frames) -> float:
@@ -247,7 +470,11 @@ def _widened(
 
 
 def _fit(
-    model: TraceModel, start: Kernel, start_with_rise: Kernel, heights: Array | None = None
+    model: TraceModel,
+    start: Kernel,
+    start_with_rise: Kernel,
+    heights: Array | None = None,
+    noise: float = _FIRST_NOISE,
 ) -> tuple[_Round, bool, float, float]:
     """Fit with a rise, and without one where little speaks for it.
 
@@ -259,13 +486,22 @@ def _fit(
         data could not have told, and how sure that is; 0 otherwise.
     """
     if not model.settings.rise:
-        return alternate(model, start, heights), False, 0.0, 0.0
+        return alternate(model, start, heights, noise=noise), False, 0.0, 0.0
     dt = model.settings.dt
-    found = alternate(model, start_with_rise, heights)
+    found = alternate(model, start_with_rise, heights, noise=noise)
     gained = _deviance_of_rise(model, found)
     if gained > _RISE_CLEAR and found.kernel.tau > 2 * _FEW_FRAMES * dt:
         return found, True, 0.0, 0.0
-    plain = alternate(model, start, heights)
+    plain = alternate(model, start, heights, noise=noise)
+    if found.noise < _LESS_NOISE * plain.noise and found.kernel.rise < 0.1 * dt:
+        # A rise that short is none: a fit without one can be as good, and was only not found.
+        filtered, model.every_frame = model.every_frame, True
+        instant = Kernel(found.kernel.tau, start.rise)
+        other = alternate(model, instant, found.heights, noise=found.noise)
+        if other.cost < plain.cost:
+            plain = other
+        else:
+            model.every_frame = filtered
     if plain.kernel.tau < _FEW_FRAMES * dt:
         # Few frames tell an event: a fit without a rise can be far from every one with a rise.
         tau = first_tau(model.y, model.blocks, model.settings)
@@ -273,16 +509,37 @@ def _fit(
             other = alternate(model, Kernel(factor * tau, 0.3 * dt))
             found = min(found, other, key=lambda f: f.cost)
         gained = _deviance_of_rise(model, found)
+    return _with_or_without(model, plain, found, gained)
+
+
+def _with_or_without(
+    model: TraceModel, plain: _Round, found: _Round, gained: float
+) -> tuple[_Round, bool, float, float]:
+    """Choose between the fit without a rise and the one with; returns what `_fit` does."""
     # A rise within the frame leaves its trace in the first frame of an event alone: that frame is
     # then fitted badly by a decay that is free in its size only.
-    freedom = (plain.cost - found.cost) / max(int(found.is_event.sum()), 1)
-    if gained > _RISE_HINT or freedom > _TIMING_GAIN:
+    freedom = _freedom(model, plain, found)
+    if freedom > -_TIMING_GAIN and (gained > _RISE_HINT or freedom > _TIMING_GAIN):
         return found, gained > RISE_DEVIANCE, 0.0, 0.0
     shift = 0.0
     if _expected_of_rise(model, plain) < _RISE_POWER:
         shift = float(np.clip(np.log(plain.kernel.tau / found.kernel.tau), 0.0, 0.5))
     # As much of it as the first frames speak for: all of it where they would free the time.
     return plain, False, shift * float(np.clip(freedom / _CERTAIN_GAIN, 0, 1)), _SHIFT_SD * shift
+
+
+def _freedom(model: TraceModel, plain: _Round, found: _Round) -> float:
+    """What the time within the frame, as one more unknown, gains by event in log likelihood.
+
+    Two events in frames next to each other are one with a slow first frame. Where there is a rise
+    nearly every event has such a neighbour; in a busy cell as many as fall there by chance, and
+    these are no gain. An event costs the same in both fits.
+    """
+    n_plain, n_found = int(plain.is_event.sum()), int(found.is_event.sum())
+    by_chance = min(n_plain**2 / max(model.n_seen, 1), max(n_plain - n_found, 0))
+    price = 0.5 * found.threshold**2
+    gained = plain.cost - 0.5 * plain.threshold**2 * n_plain + price * (n_plain - by_chance)
+    return (gained - found.cost) / max(n_found, 1)
 
 
 def _expected_of_rise(model: TraceModel, plain: _Round) -> float:
@@ -317,7 +574,7 @@ def first_tau(y: Array, blocks: Frames, settings: Settings) -> float:
     An AR(1) process in white noise has autocovariance proportional to ``gamma**lag`` from lag 1
     on; the ratio of neighbouring lags is averaged by least squares.
     """
-    centred = y - np.nanmean(y)
+    centred = y - _means(y, blocks)
     n_lags = 12
     sums, counts = np.zeros(n_lags), np.zeros(n_lags)
     for begin, end in blocks:
@@ -332,6 +589,15 @@ def first_tau(y: Array, blocks: Frames, settings: Settings) -> float:
     return float(np.clip(-settings.dt / np.log(gamma), *settings.tau_bounds))
 
 
+def _means(y: Array, blocks: Frames) -> Array:
+    """Mean of every stretch, at each of its frames: stretches may stand at different heights."""
+    means = np.zeros(len(y))
+    for begin, end in blocks:
+        seen = y[begin:end][~np.isnan(y[begin:end])]
+        means[begin:end] = seen.mean() if len(seen) else 0.0
+    return means
+
+
 def _best_starts(
     y: Array, time: Array, blocks: Frames, settings: Settings
 ) -> tuple[Kernel, Kernel]:
@@ -339,7 +605,7 @@ def _best_starts(
     part, part_time, part_blocks = y, time, blocks
     if len(y) > _TRIAL_FRAMES:
         edges = np.arange(0, len(y) - _TRIAL_FRAMES + 1, _TRIAL_FRAMES // 2)
-        squares = np.nan_to_num(y - np.nanmean(y)) ** 2
+        squares = np.nan_to_num(y - _means(y, blocks)) ** 2
         edges = np.append(edges, len(y) - _TRIAL_FRAMES)
         power = [float(squares[a : a + _TRIAL_FRAMES].sum()) for a in edges]
         a = int(edges[int(np.argmax(power))])
@@ -406,6 +672,7 @@ def alternate(
         rounds,
         model.small_share,
         moved,
+        model.threshold,
     )
 
 
@@ -502,11 +769,15 @@ def _judge(model: TraceModel, found: _Round) -> Status:
     if model.squares(found.kernel, found.starts)[2] < 10:
         return Status.TOO_SHORT
     low, high = settings.tau_bounds
-    if tau < 1.01 * low or tau > 0.99 * high or tau < settings.dt / 2:
+    if tau < 1.01 * low or tau > 0.99 * high or tau < _FEWEST_FRAMES * settings.dt:
         return Status.DECAY_NOT_RESOLVED
     sizes, _ = model.events_seen(found.kernel, found.starts)
     if float(np.median(sizes[found.is_event])) < _FAINT * found.noise:
         return Status.TOO_NOISY
+    if tau < _FEW * settings.dt and int(found.is_event.sum()) > _CROWDED * model.n_seen:
+        return Status.DECAY_NOT_RESOLVED
+    if settings.rise and found.kernel.rise > min(tau, 0.99 * _rise_bounds(model)[1]):
+        return Status.RISE_TOO_LONG
     # Events that go back and forth without end while the kinetics stand are no reason to refuse.
     wandering = found.rounds >= _MAX_ROUNDS and found.moved > _WANDERING
     return Status.NOT_CONVERGED if wandering else Status.OK
@@ -655,4 +926,6 @@ def nothing_fitted(status: Status, level: float = np.nan) -> TraceFit:
         is_event=np.empty(0, bool),
         rounds=0,
         autocorrelation=np.nan,
+        n_events=Count(0.0, 0.0, 0.0),
+        is_single=np.empty(0, bool),
     )

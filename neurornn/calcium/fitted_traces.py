@@ -34,6 +34,7 @@ class FittedTrace(NamedTuple):
     dt : s.
     row : table of parameters of this unit alone.
     event_frame, event_time, event_size : (event,)
+        The times on the clock of the frames: ``frame_delay`` is not taken off.
     name, units : of the trace.
     """
 
@@ -118,6 +119,8 @@ class FittedTraces:
         self._calcium = calcium.transpose("time", "unit").values
         self._baseline = kinetics.baseline_.transpose("time", "unit").values
         self._parameters, self._events = kinetics.parameters_, kinetics.events_
+        # Back on the clock of the frames; a fit saved by 0.1 left its events there.
+        self._frame_delay = float(kinetics.events_.attrs.get("frame_delay", 0.0))
         self.dt = 1 / kinetics.sampling_rate_
         self.time = time
         self.name = str(getattr(trace, "name", None) or "trace")
@@ -157,7 +160,7 @@ class FittedTraces:
             dt=self.dt,
             row=row,
             event_frame=self._events["event_frame"].values[mine],
-            event_time=self._events["event_time"].values[mine],
+            event_time=self._events["event_time"].values[mine] + self._frame_delay,
             event_size=self._events["event_size"].values[mine],
             name=self.name,
             units=self.units,

@@ -86,10 +86,18 @@ class Kinetics(Reported, Saved, BaseEstimator):
     within the frame drop out in closed form and the likelihood of the two time constants is left.
     A rise is called resolved where it improves on none by a deviance of 2.7. An event found in
     frame k lies in ``((k - 1)·dt, k·dt]``; with a rise its two sizes tell when, otherwise it is
-    put in the middle; its size is the peak of a response that started there. Reliable from a
-    signal-to-noise ratio of 5 (peak of one event over noise sd) and four frames per decay. At a
-    ratio of 3 a rise shorter than a frame can lengthen tau_decay by some per cent; below 10 Hz
-    events that merge within a frame move it by 3 %.
+    put in the middle; its size is the peak of a response that started there. ``frame_delay`` of
+    the trace (s, by default half a frame) is taken off. Reliable from a signal-to-noise ratio of 5
+    (peak of one event over noise sd) and four frames per decay. At a ratio of 3 a rise shorter
+    than a frame can lengthen tau_decay by some per cent; below 10 Hz events that merge within a
+    frame move it by 3 %. Every gap in the time axis starts a baseline of its own.
+
+    ``event_rate`` counts what a frame hides: of events dealt out at random some fall into one
+    frame. Where sizes are whole multiples of one size, ``amplitude`` is that size and an event
+    counts by its size. Where small events were left out, the interval reaches from the events that
+    were kept to what all of them are by size. Where filtered noise describes the trace far better
+    than events do, the status is events_overlap: there are no intervals, and the rate is a rough
+    number from the skewness of the steps.
 
     Where more than 15 % of the events are smaller than half the typical one (bursts, tails that
     one exponential does not describe), events below half of it are not counted. The interval of
@@ -236,9 +244,11 @@ class Kinetics(Reported, Saved, BaseEstimator):
     ) -> None:
         columns = {k: np.concatenate([r[k] for r in results], axis=0) for k in results[0]}
         if isinstance(source, xr.DataArray) and "status" in source.coords:
-            # Whoever made dF/F has seen the counts, in which a clipped top still shows.
-            cut = (source["status"].values == str(Status.CLIPPED)) & (columns["status"] == "ok")
-            columns["status"] = np.where(cut, str(Status.CLIPPED), columns["status"])
+            # Whoever made dF/F has seen the counts, in which a clipped top or a lost F0 shows.
+            before = np.atleast_1d(source["status"].values)
+            told = np.isin(before, [str(Status.CLIPPED), str(Status.BASELINE_NEAR_ZERO)])
+            cut = told & (columns["status"] == "ok")
+            columns["status"] = np.where(cut, before, columns["status"])
             for name in ("tau_ci", "rise_ci", "covariance"):
                 columns[name][cut] = np.nan
         column = columns.__getitem__
@@ -292,7 +302,9 @@ class Kinetics(Reported, Saved, BaseEstimator):
             ),
             Estimate(
                 name="baseline",
-                value=mean_baseline(traces.time, column("heights"), self._spacing()),
+                value=mean_baseline(
+                    traces.time, column("heights"), self._spacing(), 1 / traces.sampling_rate
+                ),
                 units=units,
                 long_name="mean of the baseline over the recording",
                 **common,
@@ -308,11 +320,11 @@ class Kinetics(Reported, Saved, BaseEstimator):
             ),
             Estimate(
                 name="event_rate",
-                value=column("n_events") / np.where(seconds > 0, seconds, np.nan),
-                ci=rate_interval(column("n_events"), seconds, level),
+                value=column("n_events")[:, 0] / np.where(seconds > 0, seconds, np.nan),
+                ci=_rate_bounds(column("n_events"), seconds, level),
                 units="Hz",
                 long_name="events per second of recorded time",
-                reason="no frame was seen",
+                reason="no frame was seen, or events were not told apart",
                 **common,
             ),
         ]
@@ -358,13 +370,14 @@ class Kinetics(Reported, Saved, BaseEstimator):
             },
             attrs={"units": units},
         )
+        self._frame_delay = float(attrs.get("frame_delay", 0.5 / traces.sampling_rate))
         chosen = column("start_is_event")
         frame = column("start_frame")[chosen]
         self.events_ = xr.Dataset(
             {
                 "event_time": (
                     "event",
-                    traces.time[frame] - column("start_delay")[chosen],
+                    traces.time[frame] - column("start_delay")[chosen] - self._frame_delay,
                     {"units": "s"},
                 ),
                 "event_size": ("event", column("start_size")[chosen], {"units": units}),
@@ -379,13 +392,14 @@ class Kinetics(Reported, Saved, BaseEstimator):
             coords=coords,
             attrs={
                 "convention": TIME_CONVENTION
-                + "; an event without a time in it is put in its middle"
+                + "; an event without a time in it is put in its middle; event_time is earlier "
+                "than that by frame_delay",
+                "frame_delay": self._frame_delay,
             },
         )
         self.sampling_rate_ = traces.sampling_rate
         self.indicator_ = attrs.get("indicator")
         self._trace = source
-        self._frame_delay = float(attrs.get("frame_delay", 0.5 / traces.sampling_rate))
         self.n_features_in_ = len(traces.unit)
 
     @property
@@ -405,7 +419,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         which = np.arange(table.sizes["unit"]) if units is None else np.atleast_1d(units)
         if name == "baseline":
             heights = table["knot_height"].values[which]
-            values = draw_baseline(time, heights, self._spacing())
+            values = draw_baseline(time, heights, self._spacing(), 1 / self.sampling_rate_)
         else:
             dt = 1 / self.sampling_rate_
             blocks = find_blocks(time, dt)
@@ -695,3 +709,11 @@ class Kinetics(Reported, Saved, BaseEstimator):
         self._frame_delay, self._trace = content.settings["frame_delay"], None
         self.n_features_in_ = self.parameters_.sizes["unit"]
         return self
+
+
+def _rate_bounds(
+    counts: NDArray[np.float64], seconds: NDArray[np.float64], level: float
+) -> NDArray[np.float64]:
+    """Poisson interval from the least to the most events that are believed, (unit, 2), Hz."""
+    least, most = (rate_interval(counts[:, k], seconds, level) for k in (1, 2))
+    return np.stack([least[:, 0], most[:, 1]], axis=1)

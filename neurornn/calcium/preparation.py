@@ -56,7 +56,7 @@ def dff(
     DataArray (time, unit)
         ``(F - offset - F0) / F0``, with ``units`` 1, the sampling rate, the indicator and a
         ``method`` in its attrs and a ``status (unit)`` coordinate: ok, clipped (wrapped
-        around too), constant, no_data.
+        around too), baseline_near_zero, constant, no_data.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def dff(
     Warns
     -----
     UserWarning
-        More than 1 % of a unit's frames sit at its largest value, or whole numbers wrapped around.
+        More than 1 % of a unit's frames sit at its largest value, whole numbers wrapped around, or
+        F0 falls below the noise of a frame.
     UnitWarning
         `window` looks like frames, milliseconds or minutes.
 
@@ -114,6 +115,7 @@ def dff(
     for begin, end in traces.blocks:
         baseline[begin:end] = running_percentile(signal[begin:end], n_window, percentile)
     _check_baseline(signal, baseline, traces, float(offset))
+    status = _judge_baseline(signal, baseline, traces, status)
     attrs = dict(fluorescence.attrs) if isinstance(fluorescence, xr.DataArray) else {}
     attrs.update(
         units="1",
@@ -327,6 +329,32 @@ def _check_baseline(
         "is in these data (offset=, negative where too much was subtracted), lower the neuropil "
         "coefficient, or leave these units out",
     )
+
+
+def _judge_baseline(
+    signal: NDArray[np.float64],
+    baseline: NDArray[np.float64],
+    traces: Traces,
+    status: list[str],
+) -> list[str]:
+    """Status of every unit, with a warning of those whose F0 is lost in the noise of a frame."""
+    steps = np.concatenate([np.diff(signal[a:b], axis=0) for a, b in traces.blocks])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        # The median absolute step: rare jumps hardly move it.
+        noise = 1.4826 / np.sqrt(2) * np.nanmedian(np.abs(steps), axis=0)
+        lowest = np.nanmin(np.where(np.isnan(signal), np.nan, baseline), axis=0)
+    lost = (lowest < noise) & (np.array(status) == str(Status.OK))
+    _warn_of(
+        lost,
+        traces,
+        "have an F0 below the noise of one frame: their dF/F is a quotient of two noises",
+        "Fit the fluorescence itself, or check offset and neuropil coefficient.",
+    )
+    return [
+        str(Status.BASELINE_NEAR_ZERO) if bad else code
+        for bad, code in zip(lost, status, strict=True)
+    ]
 
 
 def _named(units: NDArray[Any]) -> str:

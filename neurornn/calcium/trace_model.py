@@ -37,7 +37,7 @@ COARSE = 0.5
 #: coefficient of variation of 0.3 give.
 BROAD = 0.15
 #: Threshold of an event (noise sd) before anything is known about their rate.
-_FIRST_THRESHOLD = 3.5
+FIRST_THRESHOLD = 3.5
 
 
 #: Spacings of knots that a pause between frames is worth at most.
@@ -103,33 +103,43 @@ def first_noise(y: Array, blocks: Frames) -> float:
     return max(sd, least) if sd > 0 else float(np.std(steps)) or 1.0
 
 
-def knots_of(time: Array, spacing: float) -> tuple[Frames, Array, int]:
+def knots_of(
+    time: Array, spacing: float, blocks: Frames | None = None
+) -> tuple[Frames, Array, int]:
     """Place the knots of the baseline.
 
     Parameters
     ----------
     time : (n,), s.
-    spacing : s, about; infinite for a constant baseline. A pause of more than `LONGEST_PAUSE`
-        spacings counts as one of so many.
+    spacing : s, about; infinite for a baseline that stays.
+    blocks : (block, 2)
+        Gapless stretches, each with knots of its own: nobody saw the baseline between them. None
+        for one baseline through all; a pause of more than `LONGEST_PAUSE` spacings then counts as
+        one of so many.
 
     Returns
     -------
     knot, fraction : as `project_decays` takes them.
     n_knots
     """
-    if np.isfinite(spacing):
-        # Nobody saw the baseline of a long pause: it costs a few knots, not one for each minute.
+    if blocks is None:
         steps = np.diff(time)
         longest = LONGEST_PAUSE * spacing
         if (steps > longest).any():
             time = time[0] + np.concatenate([[0.0], np.cumsum(np.minimum(steps, longest))])
-    span = float(time[-1] - time[0])
-    n_pieces = 0 if not np.isfinite(spacing) else int(span // spacing)
-    if n_pieces < 1:
-        return np.zeros(len(time), np.int64), np.zeros(len(time)), 1
-    where = (time - time[0]) / span * n_pieces
-    knot = np.minimum(where.astype(np.int64), n_pieces - 1)
-    return knot, where - knot, n_pieces + 1
+        blocks = np.array([[0, len(time)]], np.int64)
+    knot, fraction, n_knots = np.zeros(len(time), np.int64), np.zeros(len(time)), 0
+    for begin, end in blocks:
+        own = time[begin:end]
+        span = float(own[-1] - own[0])
+        n_pieces = 0 if not np.isfinite(spacing) else int(span // spacing)
+        if n_pieces >= 1:
+            where = (own - own[0]) / span * n_pieces
+            knot[begin:end] = np.minimum(where.astype(np.int64), n_pieces - 1)
+            fraction[begin:end] = where - knot[begin:end]
+        knot[begin:end] += n_knots
+        n_knots += n_pieces + 1
+    return knot, fraction, n_knots
 
 
 class TraceModel:
@@ -148,15 +158,19 @@ class TraceModel:
         self.y = y / self.scale
         self.blocks = blocks
         self.settings = settings
-        self.knot, self.fraction, self.n_knots = knots_of(time, settings.knot_spacing)
+        self.knot, self.fraction, self.n_knots = knots_of(time, settings.knot_spacing, blocks)
         self.n_seen = int(np.sum(~np.isnan(y)))
         self.missing = self.n_seen < len(y)
         self.coarse, self.small_share = False, 0.0
+        #: Whether every frame may start an event, and not only where a filter sees one.
+        self.every_frame = False
+        #: Events smaller than this share of a typical one are not counted; how many were not.
+        self.smallest, self.n_small = SMALLEST, 0
         self.begins = np.zeros(len(y), bool)
         self.begins[blocks[:, 0]] = True
         self.heights = self.first_baseline()
         self.threshold_held = not np.isnan(settings.penalty)
-        self.threshold = settings.penalty if self.threshold_held else _FIRST_THRESHOLD
+        self.threshold = settings.penalty if self.threshold_held else FIRST_THRESHOLD
 
     def weigh(
         self, kernel: Kernel, starts: Frames, is_event: NDArray[np.bool_], noise: float
@@ -218,8 +232,9 @@ class TraceModel:
         """
         heights = np.empty(self.n_knots)
         nearest = self.knot + (self.fraction > 0.5)
+        edges = np.searchsorted(nearest, np.arange(self.n_knots + 1))
         for k in range(self.n_knots):
-            near = self.y[nearest == k] if self.n_knots > 1 else self.y
+            near = self.y[edges[k] : edges[k + 1]]
             near = near[~np.isnan(near)]
             heights[k] = np.percentile(near, 20) + 0.84 if len(near) > 10 else np.nan
         known = ~np.isnan(heights)
@@ -233,7 +248,8 @@ class TraceModel:
         if self.n_knots == 1:
             return np.full(len(self.knot), self.heights[0])
         h = self.heights
-        return (1 - self.fraction) * h[self.knot] + self.fraction * h[self.knot + 1]
+        after = np.minimum(self.knot + 1, self.n_knots - 1)
+        return (1 - self.fraction) * h[self.knot] + self.fraction * h[after]
 
     def events(self, kernel: Kernel, noise: float) -> tuple[Frames, NDArray[np.bool_]]:
         """Starts of all stretches (block starts among them) and which of them are events."""
@@ -258,7 +274,8 @@ class TraceModel:
         """
         sizes = np.where(is_event, self.sizes(kernel, starts)[0], 0.0)
         typical = typical_size(sizes)
-        keep = sizes >= SMALLEST * typical
+        keep = sizes >= self.smallest * typical
+        self.n_small = int(np.sum(is_event & ~keep))
         self.small_share = float(np.mean(sizes[keep] < COARSE * typical)) if keep.any() else 0.0
         return sizes >= COARSE * typical if self.coarse else keep
 
@@ -270,7 +287,7 @@ class TraceModel:
             flat, filters, before_frames, lengths, max(_EVIDENCE, _EVIDENCE_SHARE * q)
         )
         # Near an edge or a missing frame no filter fits: any frame may start an event there.
-        candidate |= _beside_nothing(flat)
+        candidate |= _beside_nothing(flat) | self.every_frame
         # Two free sizes fit noise better than one: the threshold with the same false alarms.
         penalty = 0.5 * q**2 if rho < 0 else -np.log(_upper_tail(q))
         starts = find_rises(flat, candidate, gamma, rho, penalty)

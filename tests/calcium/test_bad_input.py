@@ -312,7 +312,8 @@ def test_a_file_in_place_of_the_folder_for_chunks(traces, tmp_path):
 
 
 def test_a_variable_without_a_clock_uses_the_stated_rate(traces, fitted):
-    bare = xr.DataArray(traces.values, dims=("time", "unit"), attrs={"sampling_rate": RATE})
+    attrs = {"sampling_rate": RATE, "frame_delay": traces.attrs["frame_delay"]}
+    bare = xr.DataArray(traces.values, dims=("time", "unit"), attrs=attrs)
     assert same_numbers(nr.calcium.Kinetics(chunk_size=1).fit(bare), fitted)
 
 
