@@ -297,6 +297,26 @@ def linear_bin(
             out[o] += coefficients[o, k] * term
 
 
+@njit(**_LOOPS)
+def mark_left_out(features, counts, verdict, by_bin, left_out):
+    """Say which units an observation must do without, and whether these are others than before.
+
+    Parameters
+    ----------
+    features, counts, verdict : (unit,), of this bin.
+    by_bin : whether a unit that is missing in this bin alone is left out as well.
+    left_out : (unit,), 1 for those left out; replaced.
+    """
+    changed = False
+    for i in range(len(verdict)):
+        # A count too large to be one is missing as well, but its feature stands at its limit.
+        missing = by_bin & (counts[i] != counts[i]) & (features[i] == 0.0)
+        out = 1 if (verdict[i] != LIVE) | missing else 0
+        changed |= out != left_out[i]
+        left_out[i] = out
+    return changed
+
+
 @njit(cache=True, nogil=True)
 def kalman_bin(
     features, weights, pending, matrices, vectors, settled, recorded, read, bias, out, seen
@@ -310,8 +330,8 @@ def kalman_bin(
     features, weights, pending : as for `lagged_step`; the output is ``H' R^-1 y``.
     matrices : (9, state, state)
         Transition, process and information as for `kalman_covariance`; zeros, the information of
-        a bin that was not recorded; the covariance that a long run comes to; the covariance as it
-        is, replaced; three for scratch.
+        a bin that was not recorded; the covariance that a long run comes to, NaN where it is not
+        known; the covariance as it is, replaced; three for scratch.
     vectors : (6, state)
         Offset; the state, replaced; evidence and two more for scratch; ``H' R^-1 d`` of what the
         features are where the state is 0.
@@ -342,7 +362,8 @@ def kalman_bin(
     if not settled[0]:
         change = kalman_covariance(transition, process, information, covariance, matrices[6:])
         if seen and change <= SETTLED:
-            covariance[:] = matrices[4]
+            if matrices[4, 0, 0] == matrices[4, 0, 0]:
+                covariance[:] = matrices[4]
             settled[0] = 1
     kalman_mean(transition, offset, covariance, information, evidence, state, vectors[3:5])
     read_state(state, read, bias, out)

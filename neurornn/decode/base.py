@@ -18,6 +18,7 @@ from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._kernels.streaming import POWERS
 from neurornn.data.splitters import BlockedSplit
+from neurornn.decode.angles import refuse_angles
 from neurornn.decode.inputs import Bins, as_bins, is_list_of_trials, n_dims, same_units
 from neurornn.decode.machines import Machine, make_machine
 from neurornn.decode.preparation import (
@@ -201,6 +202,22 @@ class Decoder(Reported, Saved, BaseEstimator):
         self.units_, self.outputs_ = bins.unit, bins.output
         self.target_units_ = bins.units
         self._one_output = one
+        self._remember_settings()
+
+    def _remember_settings(self) -> None:
+        """Keep the settings of the fit beside those that a user may change afterwards."""
+        self._settings_of_fit = dict(self.get_params(deep=False))
+
+    def _check_unchanged(self) -> None:
+        """Refuse a setting that was changed after the fit: half of it would count."""
+        for name, before in self._settings_of_fit.items():
+            now = getattr(self, name)
+            if now is not before and not _alike(now, before):
+                raise DataError(
+                    f"{name} was {before!r} at the fit and is {now!r} now",
+                    "The settings of the fit were needed: they shaped what was learned",
+                    f"Fit again, or set it back: set_params({name}={before!r})",
+                )
 
     def _held_out_how(self) -> str:
         """Where the scores of the table are from."""
@@ -320,6 +337,7 @@ class Decoder(Reported, Saved, BaseEstimator):
             The state belongs to another decoder.
         """
         check_is_fitted(self, "parameters_")
+        self._check_unchanged()
         stream = Stream(
             make_machine(self._machine.kind, self._machine.arrays, self._machine.settings),
             Preparation(self._preparation.arrays, self._preparation.settings),
@@ -370,6 +388,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         return given, self._finish(interval, counts)
 
     def _bins_of(self, counts: Any, trials: ArrayLike | None, targets: Any = None) -> Bins:
+        self._check_unchanged()
         bins = as_bins(
             counts, targets, trials=trials, bin_size=self.bin_size, signal=self.signal,
             labelled=self._labelled,
@@ -439,6 +458,7 @@ class Decoder(Reported, Saved, BaseEstimator):
 
     def _to_saved(self) -> dict[str, Any]:
         check_is_fitted(self, "parameters_")
+        self._check_unchanged()
         from neurornn.decode.stream import _as_table
 
         arrays = {"machine": self._machine.arrays, "preparation": self._preparation.arrays}
@@ -486,6 +506,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         self._one_output, self.chosen_ = s["one_output"], s["chosen"]
         self._rms, self._reach = np.asarray(s["error_rms"]), np.asarray(s["reach"])
         self._growth, self._usual = np.asarray(s["growth"]), np.asarray(s["usual"])
+        self._remember_settings()
         return self
 
 
@@ -493,6 +514,10 @@ class MovementDecoder(Decoder):
     """Base of decoders of numbers: velocity, position, force."""
 
     _estimator_type = "regressor"
+
+    def _check_enough(self, bins: Bins) -> None:
+        super()._check_enough(bins)
+        refuse_angles(bins)
 
     def score(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> float:
         """Return R2, the mean over outputs, on bins whose targets are known.
@@ -584,6 +609,14 @@ def cut(stretches: Sequence[Stretch], rows: NDArray[Any]) -> list[Stretch]:
             for a, b in zip(edges[::2], edges[1::2], strict=True)
         ]
     return out
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two settings are the same value of the same kind; 1 and 1.0 are."""
+    try:
+        return type(a) in (type(b), int, float, bool) and bool(np.all(a == b))
+    except (TypeError, ValueError):
+        return False
 
 
 def _is_number(value: Any) -> bool:

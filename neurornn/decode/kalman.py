@@ -73,9 +73,12 @@ class KalmanFilter(MovementDecoder):
     ``x_t = A x_{t-1} + b + w``, ``z_{t-lag} = d + H x_t + v``, with x the standardised outputs and
     z the features. No true first state is needed: the filter starts from the mean and covariance
     of the outputs. The update is in information form, of the size of the state however many units
-    there are, and once the covariance is steady a bin costs a few small products. For a velocity
-    filter pass the velocity as targets, for position and velocity pass both; for ReFIT pass the
-    targets made by `intended_velocity`.
+    there are, and once the covariance is steady a bin costs a few small products. A unit that was
+    lost, is missing in a bin or was dropped is left out: its rows are taken out of H and R, and
+    the interval widens by what it said. ``stand_in`` counts only where that cannot be done: for
+    bins missing from a history (``n_lags`` above 1, ``smoothing``), and for a bare gain. For a
+    velocity filter pass the velocity as targets, for position and velocity pass both; for ReFIT
+    pass the targets made by `intended_velocity`.
 
     References
     ----------
@@ -138,6 +141,7 @@ class KalmanFilter(MovementDecoder):
         baseline: ArrayLike | None = None,
         bin_size: float,
         units: str = "",
+        signal: str = "counts",
     ) -> Self:
         """Make a decoder of matrices that are known, for example one that ran on a rig.
 
@@ -151,6 +155,8 @@ class KalmanFilter(MovementDecoder):
             ``x_t = A x_{t-1} + b + w``, ``u_t = H x_t + d + v``: W, H, R and d.
         bin_size : s.
         units : unit of the state.
+        signal : ``"counts"``, or ``"features"`` where the matrices were made for any numbers:
+            z-scored counts, rates, band power.
 
         Returns
         -------
@@ -161,7 +167,16 @@ class KalmanFilter(MovementDecoder):
         ShapeError, DataError
             Sizes that do not fit, or neither a gain nor a model.
         """
-        self = cls(check_bin_size(bin_size), watch=False, power=1.0, lag=0, derivative=False)
+        self = cls(
+            check_bin_size(bin_size),
+            watch=False,
+            power=1.0,
+            lag=0,
+            derivative=False,
+            signal=signal,
+            steady_state=gain is not None,
+        )
+        self._check_settings()
         # Copies: what the caller does to the arrays later is not ours.
         a = np.atleast_2d(np.array(transition, dtype=float))
         k = len(a)
@@ -210,7 +225,13 @@ class KalmanFilter(MovementDecoder):
                     "Leave out units without noise, or add a small number to the diagonal",
                 ) from None
             w = np.array(process, dtype=float)
-            arrays = {"weights": evidence.T, "information": across @ evidence, "process": w}
+            arrays = {
+                "precision": np.linalg.inv(r),
+                "origin": np.zeros(n),
+                "weights": evidence.T,
+                "information": across @ evidence,
+                "process": w,
+            }
             steady = steady_covariance(a, w, arrays["information"])
         arrays |= {
             "transition": a, "offset": b, "baseline": np.zeros(k), "steady": steady,
@@ -218,8 +239,8 @@ class KalmanFilter(MovementDecoder):
             "bias": np.zeros(k),
         }  # fmt: skip
         quiet = {
-            "power": 1.0, "lowest": 0.0, "smoothing": 0.0, "pace": 0.0, "watch_pace": 0.0,
-            "stand_in": "mean",
+            "power": 1.0, "lowest": 0.0 if signal == "counts" else -np.inf, "smoothing": 0.0,
+            "pace": 0.0, "watch_pace": 0.0, "stand_in": "mean",
         }  # fmt: skip
         plain = {
             "centre": d, "scale": np.ones(n), "covariance": np.eye(n),
@@ -403,6 +424,9 @@ class _KalmanFit:
         read[:, :n_out] = np.diag(self.scale)
         arrays = {
             "weights": weights.transpose(0, 2, 1).reshape(-1, n_units),
+            # To leave units out: R^-1 of all features, and what they are where the state is 0.
+            "precision": np.linalg.inv(noise),
+            "origin": mean_h - observation @ mean_x,
             "transition": motion.transition,
             "offset": motion.offset,
             # What the features are where the state is 0.
@@ -415,7 +439,11 @@ class _KalmanFit:
             "read": read,
             "bias": self.centre,
         }
-        settings = {"steady_state": bool(self.decoder.steady_state), "lag": int(lag)}
+        settings = {
+            "steady_state": bool(self.decoder.steady_state),
+            "lag": int(lag),
+            "smoothed": self.decoder.smoothing > 0,
+        }
         machine = KalmanMachine(arrays, settings)
         h = np.asarray(observation, dtype=np.float64)
         return _Model(machine, h, noise, mean_h - h @ mean_x)

@@ -17,6 +17,7 @@ from neurornn._kernels.recurrent_product import GROUPS_OF, LANES, padded
 from neurornn._kernels.streaming import (
     kalman_bin,
     linear_bin,
+    mark_left_out,
     poisson_evidence,
     read_state,
 )
@@ -78,6 +79,11 @@ class Machine:
         """Write the machine's own idea of the sd of its output to out, (output,); 1 by default."""
         out[:] = 1.0
 
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that was saved; what an older file does not know is 0."""
+        for name, values in self.state.items():
+            values[...] = state.get(name, 0)
+
 
 class LinearMachine(Machine):
     """Wiener filter, ridge, and the cascade: a linear map of the last bins, then polynomials."""
@@ -107,7 +113,13 @@ class LinearMachine(Machine):
 
 
 class KalmanMachine(Machine):
-    """A state that moves linearly and is seen through the features of the last bins."""
+    """A state that moves linearly and is seen through the features of the last bins.
+
+    Where the precision R^-1 of all features is known, a unit that is not live is left out of the
+    observation: its rows are taken out of H and R, and no stand-in counts. With the precision P
+    and ``W = P H`` these are ``W - P[:, out] P[out, out]^-1 W[out]``, the inverse of a part of R
+    by its Schur complement: a system of the size of what is left out.
+    """
 
     kind = "kalman"
 
@@ -118,7 +130,8 @@ class KalmanMachine(Machine):
 
     def _prepare(self) -> None:
         a = self.arrays
-        n = len(a["transition"])
+        n, n_units = len(a["transition"]), a["weights"].shape[1]
+        lag = int(self.settings.get("lag", 0))
         matrices, vectors = np.zeros((9, n, n)), np.zeros((6, n))
         for k, name in enumerate(("transition", "process", "information")):
             matrices[k] = a[name]
@@ -127,12 +140,25 @@ class KalmanMachine(Machine):
             "mean": vectors[1],
             "covariance": matrices[5],
             "settled": np.zeros(1, np.int64),
-            "recorded": np.zeros(int(self.settings.get("lag", 0)) + 1, np.int64),
+            "recorded": np.zeros(lag + 1, np.int64),
             "pending": np.zeros((len(a["weights"]) // n, n)),
+            "left_out": np.zeros(n_units, np.int64),
+            # What the observations of the last bins are worth, the oldest first: one counts
+            # `lag` bins after it was made.
+            "informations": np.zeros((lag + 1, n, n)),
+            "baselines": np.zeros((lag + 1, n)),
         }
-        self._steady = a["steady"]
+        self._matrices, self._vectors = matrices, vectors
+        self._steady, self._whole = a["steady"], True
+        self._weights = a["weights"].copy()
+        self._information, self._baseline = a["information"], a["baseline"]
+        self._n_history = len(a["weights"]) // n - lag
+        self._leaves_out = "precision" in a
+        # A history holds the bins before: a unit missing in one of them is stood in for there.
+        self._by_bin = self._n_history == 1 and not self.settings.get("smoothed", False)
+        self._moves = 0
         self._given = (
-            a["weights"], self.state["pending"], matrices, vectors, self.state["settled"],
+            self._weights, self.state["pending"], matrices, vectors, self.state["settled"],
             self.state["recorded"], a["read"], a["bias"], self.out,
         )  # fmt: skip
         self._steady_spread = np.zeros(self.n_outputs)
@@ -142,8 +168,13 @@ class KalmanMachine(Machine):
         """Start from the state that is known before anything is seen."""
         self.state["mean"][:] = self.arrays["first_mean"]
         self.state["pending"][:] = 0.0
+        self.state["informations"][:] = self._information
+        self.state["baselines"][:] = self._baseline
+        self._moves = 0
+        self._turn_to(self._information, self._baseline)
         steady = bool(self.settings["steady_state"])
-        self.state["covariance"][:] = self._steady if steady else self.arrays["first_covariance"]
+        if not steady:
+            self.state["covariance"][:] = self.arrays["first_covariance"]
         self.state["settled"][0] = 2 if steady else 0
         # Before the first bin nothing was recorded.
         self.state["recorded"][:] = 0
@@ -153,12 +184,87 @@ class KalmanMachine(Machine):
         self, features: NDArray[Any], counts: NDArray[Any], verdict: NDArray[Any], seen: bool
     ) -> None:
         """Take one bin."""
+        check: Any = mark_left_out
+        if (
+            seen
+            and self._leaves_out
+            and check(features, counts, verdict, self._by_bin, self.state["left_out"])
+        ):
+            self._leave_out()
+            self._moves = len(self.state["recorded"])
+        if self._moves:
+            self._move_on()
         kernel: Any = kalman_bin
         kernel(features, *self._given, seen)
 
+    def _leave_out(self) -> None:
+        """Make weights, information and baseline anew, without the units that are left out."""
+        a, n_history = self.arrays, self._n_history
+        k, n = len(a["transition"]), a["weights"].shape[1]
+        self._whole = not self.state["left_out"].any()
+        if self._whole:
+            self._weights[:] = a["weights"]
+            self._information, self._baseline = a["information"], a["baseline"]
+            return
+        # Weights stand by lag, the present bin first; features the oldest bin first.
+        by_lag = a["weights"].reshape(-1, k, n)[-n_history:][::-1]
+        evidence = by_lag.transpose(0, 2, 1).reshape(-1, k)
+        out = np.flatnonzero(np.tile(self.state["left_out"], n_history))
+        precision = a["precision"]
+        lost = np.linalg.solve(precision[np.ix_(out, out)], evidence[out])
+        kept = evidence - precision[:, out] @ lost
+        kept[out] = 0.0
+        information = a["information"] - evidence[out].T @ lost
+        self._information = (information + information.T) / 2
+        self._baseline = kept.T @ a["origin"]
+        back = kept.reshape(n_history, n, k)[::-1].transpose(0, 2, 1)
+        self._weights[-n_history * k :] = back.reshape(-1, n)
+
+    def _move_on(self) -> None:
+        """Let the observation that counts in this bin be worth what it was when it was made."""
+        informations, baselines = self.state["informations"], self.state["baselines"]
+        informations[:-1], baselines[:-1] = informations[1:].copy(), baselines[1:].copy()
+        informations[-1], baselines[-1] = self._information, self._baseline
+        self._moves -= 1
+        self._turn_to(informations[0], baselines[0])
+
+    def _turn_to(self, information: NDArray[Any], baseline: NDArray[Any]) -> None:
+        """Let observations be worth so much from here on."""
+        self._vectors[5] = baseline
+        whole = information is self.arrays["information"] or np.array_equal(
+            information, self.arrays["information"]
+        )
+        changed = not np.array_equal(information, self._matrices[2])
+        self._matrices[2] = information
+        # In the long run the covariance comes to another one, which is known only when it is asked
+        # for; until then it is followed bin by bin.
+        self._matrices[4] = self._steady if whole else np.nan
+        if bool(self.settings["steady_state"]):
+            if changed and not whole:
+                a = self.arrays
+                steady = steady_covariance(a["transition"], a["process"], information)
+                self.state["covariance"][:] = steady
+            elif whole:
+                self.state["covariance"][:] = self._steady
+        elif changed:
+            self.state["settled"][0] = 0
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that was saved."""
+        super().take_up(state)
+        self._leave_out() if self._leaves_out else None
+        if "informations" not in state:
+            # A file of before units were left out.
+            self.state["informations"][:] = self._information
+            self.state["baselines"][:] = self._baseline
+        self._moves = len(self.state["recorded"])
+        covariance, settled = self.state["covariance"].copy(), self.state["settled"].copy()
+        self._turn_to(self.state["informations"][0], self.state["baselines"][0])
+        self.state["covariance"][:], self.state["settled"][:] = covariance, settled
+
     def spread(self, out: NDArray[Any]) -> None:
         """Write the sd of the output that the filter itself states."""
-        if self.state["settled"][0]:
+        if self.state["settled"][0] and self._matrices[4, 0, 0] == self._matrices[4, 0, 0]:
             out[:] = self._steady_spread
         else:
             self._stated(self.state["covariance"], out)

@@ -448,9 +448,7 @@ class Stream(Saved):
     def _take_up(
         self, machine: Mapping[str, Any], prepared: Mapping[str, Any], own: Mapping[str, Any]
     ) -> None:
-        # Files of before it was kept have no variance over networks.
-        for name, values in self._machine.state.items():
-            values[...] = machine.get(name, 0)
+        self._machine.take_up(machine)
         self._preparation.restore(prepared)
         self._counted = [int(n) for n in own["counted"]]
         self._next = int(own["next"][0])

@@ -18,6 +18,7 @@ from tests.benchmarks import (
     calcium_scale,
     calcium_speed,
     closed_loop,
+    dead_units,
     decoding,
     decoding_speed,
     foundation,
@@ -169,6 +170,11 @@ SECTIONS = {
         "fitting contdata95, one thread",
         decoding_speed.FIT_COLUMNS,
         decoding_speed.fit_rows,
+    ),
+    "dead_units": (
+        "a Kalman filter that lost some of 40 units, beside the textbook one without their rows",
+        dead_units.COLUMNS,
+        dead_units.rows,
     ),
     "closed_loop": (
         "a simulated user and 60 units whose tuning changes in closed loop, 20 seeds of 64 trials",

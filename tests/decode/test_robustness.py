@@ -86,7 +86,7 @@ def test_false_alarms_of_place_cells_cost_nothing(bench_of):
     assert bench.decoder.score(*fresh) > blind.score(*fresh) - 0.02
 
 
-@pytest.mark.parametrize("name", ["ridge", "cascade", "kalman", "gru", "leaky"])
+@pytest.mark.parametrize("name", ["ridge", "cascade", "gru", "leaky"])
 def test_expected_stand_ins_beat_the_mean_and_the_mean_beats_nothing(bench_of, name):
     bench = bench_of(name)
     dead = np.random.default_rng(5).permutation(30)[:12]
