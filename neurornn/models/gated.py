@@ -16,7 +16,7 @@ from neurornn._kernels.gated import (
     lstm_recurrence,
 )
 from neurornn.models.gates import GatedRNN, gate_drive
-from neurornn.models.recurrence import differentiable, kernels_run
+from neurornn.models.recurrence import differentiable, is_batch, kernels_run
 
 
 class _GRULayer(nn.GRU):
@@ -137,7 +137,7 @@ class _GRURecurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *given, _, states, kept = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_batch(grad):
             return differentiable(_gru_plainly, given, ctx.needs_input_grad, grad)
         wanted, arrays = GRUArrays(*ctx.needs_input_grad), _arrays(GRUArrays, given)
         found = gru_adjoint(grad.numpy(), states.numpy(), kept.numpy(), arrays, wanted)
@@ -164,7 +164,7 @@ class _LSTMRecurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         *given, _, _, states, cells, kept = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_batch(*grads):
             arrived = [(k, g) for k, g in enumerate(grads) if g is not None]
 
             def run(*again: Tensor) -> list[Tensor]:
@@ -220,7 +220,8 @@ class GRU(GatedRNN):
     dt : s, length of a step.
     n_layers : layers, each of `n_hidden` units; the read-out sees the last.
     bidirectional : run a second half of each layer backward in time
-        The output then depends on later inputs: good for smoothing, useless for forecasts.
+        The output then depends on later inputs: good for smoothing, useless for forecasts. Steps
+        at the ends of a trial at which every input is 0 are padding, which neither half reads.
     tau : s, scalar or (hidden,), or None
         Time constant at which the update gates start; None for torch's own start.
 
@@ -269,7 +270,8 @@ class LSTM(GatedRNN):
     dt : s, length of a step.
     n_layers : layers, each of `n_hidden` units; the read-out sees the last.
     bidirectional : run a second half of each layer backward in time
-        The output then depends on later inputs: good for smoothing, useless for forecasts.
+        The output then depends on later inputs: good for smoothing, useless for forecasts. Steps
+        at the ends of a trial at which every input is 0 are padding, which neither half reads.
     tau : s, scalar or (hidden,), or None
         Time constant at which the forget gates start; None for torch's own start.
 

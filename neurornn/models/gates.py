@@ -14,6 +14,7 @@ from neurornn._core.rng import RNG, seed_of
 from neurornn._core.status import Status
 from neurornn.models.base import MOST_LAYERS, ModelOutput, RecurrentModel, random_weights
 from neurornn.models.dropout import SequenceDropout
+from neurornn.models.padding import Ends, ends_of, run_packed, shifted
 
 
 class GatedRNN(RecurrentModel):
@@ -215,8 +216,11 @@ class GatedRNN(RecurrentModel):
         below, hidden, cells = [], [], []
         # Torch's cells take at least one input: a model without gets one that is always 0.
         x = inputs if self.n_input else inputs.new_zeros(*inputs.shape[:2], 1)
+        ends = ends_of(inputs) if self.bidirectional else None
         if drop:
             x = self.input_dropout(x)
+        if ends is not None:
+            return self._run_padded(x, ends, drop)
         first = self._blocks(state)
         for k, layer in enumerate(self.layers):
             if k and drop:
@@ -234,6 +238,20 @@ class GatedRNN(RecurrentModel):
                 cells.append(cell)
             x = above.transpose(0, 1)
         return below, hidden, cells
+
+    def _run_padded(
+        self, x: Tensor, ends: Ends, drop: bool
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """As `_run` for trials that are padded, whose padding neither direction reads."""
+        below, hidden = [], []
+        x = shifted(x, ends.first)
+        for k, layer in enumerate(self.layers):
+            if k and drop:
+                x = self.dropout(x)
+            below.append(shifted(x, -ends.first).transpose(0, 1))
+            x = run_packed(layer, x, ends.length)
+            hidden.append(shifted(x, -ends.first).transpose(0, 1))
+        return below, hidden, []
 
     def _blocks(self, state: Tensor) -> Tensor:
         """Hidden states of all layers, then the cells where there are: (block, trial, hidden)."""

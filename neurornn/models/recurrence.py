@@ -173,6 +173,15 @@ def _plain(
     return torch.stack(steps)
 
 
+def is_batch(*grads: Tensor | None) -> bool:
+    """Whether a gradient stands for many at once, as with ``is_grads_batched``.
+
+    NumPy cannot look into such a tensor; torch's own operations carry it on.
+    """
+    many = (torch._C._functorch.is_legacy_batchedtensor, torch._C._functorch.is_batchedtensor)
+    return any(look(g) for g in grads if g is not None for look in many)
+
+
 def differentiable(
     run: Callable[..., Tensor | list[Tensor]],
     arguments: Sequence[Tensor | None],
@@ -180,11 +189,12 @@ def differentiable(
     grad: Tensor | list[Tensor],
 ) -> tuple[Tensor | None, ...]:
     """Gradients that can be differentiated again: through plain torch, run once more."""
+    again_and_again = torch.is_grad_enabled()
     with torch.enable_grad():
         # Aliases: what one argument owes to another is the outer graph's business.
         again = [None if x is None else x.view_as(x) for x in arguments]
         asked = [x for x, n in zip(again, needed, strict=True) if n and x is not None]
-        grads = iter(torch.autograd.grad(run(*again), asked, grad, create_graph=True))
+        grads = iter(torch.autograd.grad(run(*again), asked, grad, create_graph=again_and_again))
     return tuple(next(grads) if n else None for n in needed)
 
 
@@ -203,7 +213,7 @@ class _LeakyFilter(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *arguments, out = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_batch(grad):
             return differentiable(_filter_plainly, arguments, ctx.needs_input_grad, grad)
         n_steps, *shape = out.shape
         flat, states = (x.detach().reshape(n_steps, -1).contiguous().numpy() for x in (grad, out))
@@ -251,7 +261,7 @@ class _LeakyRecurrence(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, _, states, kept = ctx.saved_tensors
         needed = ctx.needs_input_grad[:-2]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_batch(grad):
 
             def run(drive: Any, inputs: Any, input_weight: Any, bias: Any, *rest: Any) -> Tensor:
                 if drive is None:

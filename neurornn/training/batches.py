@@ -150,7 +150,35 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
             "At least one target that is not masked and not NaN was needed in each",
             "Leave those trials out; check the mask and the warm-up",
         )
+    if model.looks_ahead and mask is not None:
+        x = _without_padding(x, _seen(torch.zeros_like(y), mask).any(2))
     return TrainingData(x, torch.nan_to_num(y), seen)
+
+
+def _without_padding(x: Tensor, counted: Tensor) -> Tensor:
+    """Put 0 in for the inputs of padding, so that a model that looks ahead does not read it.
+
+    Where trials are masked to different lengths, what is masked at an end was not recorded. What
+    is masked in all of them alike, as a warm-up is, has inputs that count.
+
+    Parameters
+    ----------
+    x : (trial, time, input)
+    counted : (trial, time), False where a step is masked.
+    """
+    before = ~_cumulated(counted)
+    after = ~_cumulated(counted.flip(1)).flip(1)
+    padding = torch.zeros_like(counted)
+    for end in (before, after):
+        n = end.sum(1)
+        if int(n.max()) > int(n.min()):
+            padding |= end
+    return torch.where(padding[..., None], 0.0, x)
+
+
+def _cumulated(flags: Tensor) -> Tensor:
+    """Return True from the first True on, along time."""
+    return flags.to(torch.uint8).cummax(1).values.bool()
 
 
 def _check_clock(arrays: list[xr.DataArray], model: RecurrentModel, name: str) -> None:
