@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from neurornn._core.checks import check_bin_size, check_frame_times, check_number, find_blocks
 from neurornn._core.errors import DataError, KindError, UnitError
 from neurornn.data.intervals import intersect
+from neurornn.data.observation import seen, start_of_clock, united
+from neurornn.data.recording import rate_of_stamps
 from neurornn.data.spike_table import (
     EDGE_SLACK,
     Spikes,
@@ -43,13 +45,13 @@ def bin_spikes(
     bin_size : s
         Width of a bin; the last, partial bin of every recorded stretch is dropped.
     time : (time,), s
-        Ends of the bins instead of `bin_size`, for example the frames of a movie. Their median
-        step is the bin size; where a step is longer by half, frames are missing and the spikes
-        in between are not counted.
+        Ends of the bins instead of `bin_size`, for example the frames of a movie. Their mean step
+        is the bin size; where a step is longer by half, frames are missing and the spikes in
+        between are not counted.
     t_start, t_stop : s
         Count only in ``(t_start, t_stop]``. By default the recorded stretches of a recording; for
-        a list, from 0 (or the bin of the first spike, where that is earlier) to the bin of the
-        last spike.
+        a list, from 0 to the bin of the last spike. Times at or before 0, or a clock that cannot
+        have begun at 0 (see `from_spikes`), start it with the bin of the first spike.
     trials : (trial, 2), s
         Count in each ``(start, stop]`` on its own clock. True takes the ``interval``s of the
         recording, a Dataset with ``start`` and ``stop`` its own. Trials may overlap.
@@ -58,14 +60,18 @@ def bin_spikes(
     ----------------
     ragged : bool
         Accept trials of unequal length or with bins that were not recorded. The counts are then
-        padded with 0, and the coordinate ``mask (trial, time)`` is False there.
+        padded with 0, and the coordinate ``mask (trial, time)`` is False there; so it is where no
+        unit was observed, and the counts are NaN.
 
     Returns
     -------
     DataArray ``counts (time, unit)`` or ``(trial, time, unit)``, int64 (float64 with weights)
         ``time`` (s) is the end of each bin, for trials since the start of the trial. Attrs:
         ``bin_size`` (s), ``units``, ``convention`` and ``spikes_outside``, the number of spikes
-        that fell into no bin.
+        that fell into no bin; for a list without `t_start` also ``start_chosen``. Where a
+        recording says when its units were observed (``observed_start``, see
+        `neurornn.data.observation`), a bin that was not observed throughout is NaN and the
+        counts are float64; so ``counts.mean("time")`` divides by the time seen.
 
     Raises
     ------
@@ -107,7 +113,12 @@ def bin_spikes(
     width = bin_size
     if trials is not None and trials is not False:
         return count_trials(table, as_trials(trials, spikes), width, ragged)
-    return _count(table, _edges_of_stretches(table, width, t_start, t_stop), width)
+    if table.stretches is None and table.observed is not None:
+        table = table._replace(stretches=united(table.observed))
+    counts = _count(table, _edges_of_stretches(table, width, t_start, t_stop), width)
+    if table.stretches is None and t_start is None:
+        counts.attrs["start_chosen"] = start_of_clock(table.times)[1]
+    return counts
 
 
 def _edges_of_frames(
@@ -120,7 +131,7 @@ def _edges_of_frames(
             "At least two frames were needed: the bin size is the step between them",
             "Pass bin_size= with t_start= and t_stop= for a single bin",
         )
-    width = float(np.median(np.diff(stamps)))
+    width = 1 / rate_of_stamps(stamps)
     if bin_size is not None and abs(bin_size / width - 1) > 0.02:
         raise UnitError(
             f"bin_size is {bin_size:g} s and the frames are {width:g} s apart",
@@ -138,7 +149,8 @@ def _edges_of_stretches(
         times = table.times
         first, last = (float(times[0]), float(times[-1])) if len(times) else (0.0, 0.0)
         # A spike at 0 or before belongs to the bin that ends there, so that none is lost.
-        low = 0.0 if first > 0 else width * (np.ceil(first / width) - 1)
+        late = start_of_clock(times)[0] != 0.0
+        low = width * (np.ceil(first / width) - 1) if late or first <= 0 else 0.0
         low = low if t_start is None else t_start
         n_wide = max(1.0, np.ceil((last - low - EDGE_SLACK) / width))
         stretches = np.array([[low, low + n_wide * width if t_stop is None else t_stop]])
@@ -190,10 +202,16 @@ def _count(table: Spikes, edges: list[NDArray[np.float64]], width: float) -> xr.
     )
     kind = np.int64 if table.weights is None else np.float64
     stamps = np.concatenate([e[1:] for e in edges]) if edges else np.empty(0)
+    grid = cells.reshape(n_time, n_units).astype(kind, copy=False)
+    outside = int(np.sum(~hit))
+    if table.observed is not None and edges:
+        known = seen(table.observed, np.concatenate([e[:-1] for e in edges]), stamps)
+        outside += int(np.sum(~known[row[hit], table.owner[hit]]))
+        grid = grid if known.all() else np.where(known, grid, np.nan)
     return xr.DataArray(
-        cells.reshape(n_time, n_units).astype(kind, copy=False),
+        grid,
         dims=("time", "unit"),
         coords={"time": ("time", stamps, time_attrs("end of the bin")), "unit": table.unit},
         name="counts",
-        attrs=count_attrs(width, int(np.sum(~hit))),
+        attrs=count_attrs(width, outside),
     )

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_clock, check_numbers, check_ranges, find_blocks
 from neurornn._core.errors import DataError, KindError, ShapeError
+from neurornn.data.observation import restricted_observed
 from neurornn.data.recording import sampling_rate_of, set_intervals
 
 # Half a nanosecond of slack, so that a frame stamp that went through a sum is not lost.
@@ -120,6 +121,7 @@ def restrict(recording: xr.Dataset, start: ArrayLike, stop: ArrayLike) -> xr.Dat
         out = out.isel(spike=_inside(out["spike_times"].values, first, last))
         counts = np.bincount(out["spike_unit"].values, minlength=out.sizes["unit"])
         out = out.assign(spike_count=("unit", counts, recording["spike_count"].attrs))
+    out = restricted_observed(out, first, last)
     if "start" in out and "stop" in out:
         begin, end = out["start"].values, out["stop"].values
         overlap = (end[:, None] > first) & (begin[:, None] < last)

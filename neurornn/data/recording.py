@@ -2,6 +2,12 @@
 
 Time convention: frame or bin k stands for the interval ``((k - 1)·dt, k·dt]`` that ends at its
 time stamp.
+
+Spikes are a contiguous ragged array: ``spike_times (spike)`` in s, ``spike_unit (spike)``, the
+position on ``unit``, and ``spike_count (unit)``. Where units were not observed throughout, the
+ranges in which each was stand beside them in the same form, on the axis ``observed``:
+``observed_start``, ``observed_stop`` in s and ``observed_unit``. A recording without that axis
+was observed wherever it was recorded; see `neurornn.data.observation`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +39,7 @@ from neurornn._core.errors import (
 )
 from neurornn._core.report import Table
 from neurornn._core.units import format_number
+from neurornn.data.observation import joined_observed, selected_observed, start_of_clock
 
 TIME_CONVENTION = "frame k stands for the interval ((k-1)*dt, k*dt] that ends at its time stamp"
 _TIME_ATTRS = {"units": "s", "long_name": "time", "convention": TIME_CONVENTION}
@@ -96,7 +103,7 @@ def from_traces(
                 "Is values (unit, time)? Then pass values.T",
             )
         if sampling_rate is None and len(stamps) > 1:
-            sampling_rate = float(1 / np.median(np.diff(stamps)))
+            sampling_rate = rate_of_stamps(stamps)
     if sampling_rate is not None:
         sampling_rate = check_sampling_rate(sampling_rate)
     if time is None:
@@ -132,13 +139,17 @@ def from_spikes(
     ----------
     spike_times : one 1-D array per unit, s.
     unit : (unit,), labels.
-    t_start, t_stop : s, the stretch that was recorded; by default 0 (or the first spike, where it
-        is earlier) and the last spike.
+    t_start, t_stop : s, the stretch that was recorded; by default from 0 to the last spike
+        Times at or before 0 start it at the first spike. So does a clock that cannot have begun
+        at 0, as that of a rig that was on for an hour, or Unix time: with at least two spikes, a
+        silence before the first that is worth more than a hundred mean intervals between spikes
+        of all units, and longer than a tenth of the time from the first spike to the last.
 
     Returns
     -------
     Dataset with ``spike_times (spike)``, ``spike_unit (spike)`` and ``spike_count (unit)``; the
-    recorded stretch stands on ``interval``.
+    recorded stretch stands on ``interval``, and how its start was chosen in the attribute
+    ``chosen`` of ``start``.
     """
     if t_start is not None:
         t_start = check_number(t_start, "t_start", "s")
@@ -146,14 +157,14 @@ def from_spikes(
         t_stop = check_number(t_stop, "t_stop", "s")
     table = add_spikes(xr.Dataset(attrs=dict(attrs or {})), spike_times, unit=unit)
     times = table["spike_times"].values
-    first = 0.0
-    if len(times) and times.min() <= 0:
-        # Ranges are (start, stop]: the start lies just before the first spike, to keep it.
-        first = float(np.nextafter(times.min(), -np.inf))
+    first, reason = start_of_clock(times)
     last = float(times.max()) if len(times) else first
-    return set_intervals(
+    out = set_intervals(
         table, [first if t_start is None else t_start], [last if t_stop is None else t_stop]
     )
+    if t_start is None:
+        out["start"].attrs["chosen"] = reason
+    return out
 
 
 def add_spikes(
@@ -281,16 +292,17 @@ def select_units(recording: xr.Dataset, units: ArrayLike) -> xr.Dataset:
             )
         where = np.array([place[w] for w in wanted.tolist()], dtype=np.int64)
     if "spike_times" not in recording:
-        return recording.isel(unit=where)
+        return selected_observed(recording, where, recording.isel(unit=where))
     check_spike_owners(recording)
     owner = recording["spike_unit"].values
     picks = [np.flatnonzero(owner == k) for k in where]
     out = recording.isel(unit=where, spike=np.concatenate([*picks, np.empty(0, np.int64)]))
     counts = [len(p) for p in picks]
-    return out.assign(
+    out = out.assign(
         spike_unit=("spike", np.repeat(np.arange(len(where)), counts), out["spike_unit"].attrs),
         spike_count=("unit", np.array(counts, np.int64), {"sample_dimension": "spike"}),
     )
+    return selected_observed(recording, where, out)
 
 
 def set_intervals(recording: xr.Dataset, start: ArrayLike, stop: ArrayLike) -> xr.Dataset:
@@ -352,7 +364,8 @@ def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
         dt = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
         first, last = float(time[0]) - dt, float(time[-1])
         offset = clock - first if starts else 0.0
-        moved = trial.drop_dims("spike", errors="ignore").drop_vars("spike_count", errors="ignore")
+        moved = trial.drop_dims(["spike", "observed"], errors="ignore")
+        moved = moved.drop_vars("spike_count", errors="ignore")
         shifted.append(moved.assign_coords(time=("time", time + offset, _TIME_ATTRS)))
         trains.append(
             [t + offset for t in spike_trains(trial)] if "spike_times" in trial else None
@@ -376,6 +389,7 @@ def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
             for k in range(joined.sizes["unit"])
         ]
         joined = add_spikes(joined, per_unit)
+    joined = joined_observed(trials, offsets, list(zip(starts, stops, strict=True)), joined)
     joined = set_intervals(joined, starts, stops)
     return joined.assign(
         clock_offset=(
@@ -386,6 +400,25 @@ def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
     )
 
 
+def rate_of_stamps(time: NDArray[np.float64]) -> float:
+    """Frame rate in Hz over the whole line of frame times, not of the median step.
+
+    Parameters
+    ----------
+    time : (time,), s, increasing, at least two. What lies between two stretches does not count.
+
+    Examples
+    --------
+    >>> rate_of_stamps(np.round(np.arange(301) / 30, 3))  # stamps in whole ms: 33, 33, 34, ...
+    30.0
+    """
+    blocks = find_blocks(time, float(np.median(np.diff(time))))
+    taken = time[blocks[:, 1] - 1] - time[blocks[:, 0]]
+    # Lost frames cut the line into stretches; a stamp is off by a tick only at their ends.
+    # Ten digits: the rounding of sums of stamps is no property of the camera.
+    return float(f"{(len(time) - len(blocks)) / taken.sum():.10g}")
+
+
 def sampling_rate_of(variable: xr.DataArray) -> float:
     """Frame rate in Hz of a sampled variable: from its attrs, else from its time axis."""
     stated = variable.attrs.get("sampling_rate")
@@ -394,8 +427,9 @@ def sampling_rate_of(variable: xr.DataArray) -> float:
     elif variable.attrs.get("bin_size") is not None:
         rate = 1 / check_positive(variable.attrs["bin_size"], "attrs['bin_size']", "s")
     elif "time" in variable.coords and variable.sizes["time"] > 1:
-        steps = np.diff(check_numbers(variable["time"].values, "time", missing=False))
-        rate = 1 / check_positive(np.median(steps), "The median step of time", "s")
+        stamps = check_numbers(variable["time"].values, "time", missing=False)
+        check_positive(np.median(np.diff(stamps)), "The median step of time", "s")
+        rate = rate_of_stamps(stamps)
     else:
         rate = np.nan
     if 0 < rate <= FASTEST_RATE:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from neurornn._core.checks import check_numbers, check_spike_times, check_spike_trains
 from neurornn._core.errors import DataError, NameUnknownError, nearest
 from neurornn.data.intervals import support
+from neurornn.data.observation import observed_ranges
 from neurornn.data.recording import TIME_CONVENTION, check_spike_owners
 
 #: Slack at a bin edge, s: an edge that went through a product must not lose the spike upon it.
@@ -32,6 +33,7 @@ class Spikes(NamedTuple):
     unit : (unit,), labels.
     stretches : (stretch, 2), s, recorded without a gap; None where that is not known.
     weights : (spike,), what each counts for; None for 1.
+    observed : (range, 2), s, of each unit; None where nothing limits what was observed.
     """
 
     times: NDArray[np.float64]
@@ -39,6 +41,7 @@ class Spikes(NamedTuple):
     unit: NDArray[Any]
     stretches: NDArray[np.float64] | None
     weights: NDArray[np.float64] | None = None
+    observed: list[NDArray[np.float64]] | None = None
 
 
 def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
@@ -49,7 +52,7 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
     spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit. Where the
         recording has ``spike_weight (spike)``, a spike counts for so much.
     """
-    weights = None
+    weights = observed = None
     if isinstance(spikes, xr.Dataset):
         if "spike_times" not in spikes:
             raise NameUnknownError(
@@ -65,6 +68,7 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
         )
         clocked = "start" in spikes or "time" in spikes.coords
         stretches = support(spikes) if clocked else None
+        observed = observed_ranges(spikes)
         if "spike_weight" in spikes:
             weights = check_numbers(spikes["spike_weight"], "spike_weight", missing=False)
     else:
@@ -79,7 +83,7 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
         )
     order = np.argsort(times, kind="stable")
     weights = None if weights is None else weights[order]
-    return Spikes(times[order], owner[order], unit, stretches, weights)
+    return Spikes(times[order], owner[order], unit, stretches, weights, observed)
 
 
 def check_grid(n_bins: float, table: Spikes, *, told: bool) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_numbers
 from neurornn._core.errors import DataError, ShapeError
+from neurornn.data.observation import seen
 from neurornn.data.spike_table import EDGE_SLACK, Spikes, check_grid, count_attrs, time_attrs
 
 
@@ -72,6 +73,7 @@ def count_trials(
     kind = np.int64 if table.weights is None else np.float64
     counts = np.zeros((len(ranges), n_time, n_units), dtype=kind)
     mask = np.arange(n_time) < n_bins[:, None]
+    unseen = np.zeros(counts.shape, dtype=bool)
     recorded = None if table.stretches is None else _merge(table.stretches)
     for k, start in enumerate(ranges[:, 0]):
         edges = start + offsets[: n_bins[k] + 1] + EDGE_SLACK
@@ -87,14 +89,21 @@ def count_trials(
             at = np.searchsorted(recorded[:, 0], edges[:-1], side="right") - 1
             inside = (at >= 0) & (edges[1:] <= recorded[np.maximum(at, 0), 1] + 3 * EDGE_SLACK)
             mask[k, : n_bins[k]] &= inside
+        if table.observed is not None:
+            known = seen(table.observed, start + offsets[: n_bins[k]], edges[1:] - EDGE_SLACK)
+            unseen[k, : n_bins[k]] = ~known
+            mask[k, : n_bins[k]] &= known.any(axis=1)
     if not mask.all() and not ragged:
         raise ShapeError(
             f"Trials have {n_bins.min()} to {n_bins.max()} bins, {int((~mask).sum())} of which "
-            f"{'are missing or ' if recorded is not None else ''}lie outside their trial",
+            f"{'are missing or ' if recorded is not None else ''}lie outside their trial"
+            + (" or were not observed" if unseen.any() else ""),
             "Trials of equal length, recorded throughout, were needed",
             "Pass ragged=True and use the mask, or cut the trials to one length",
         )
     counts[~mask] = 0
+    if unseen.any():
+        counts = np.where(unseen, np.nan, counts)
     return xr.DataArray(
         counts,
         dims=("trial", "time", "unit"),

@@ -13,10 +13,10 @@ from neurornn._core.checks import (
     SLOWEST_FRAME,
     check_frame_times,
     check_sampling_rate,
-    find_blocks,
 )
 from neurornn._core.errors import DataError, NameUnknownError, ThreePartError, UnitError, nearest
 from neurornn._core.units import seconds_per
+from neurornn.data.recording import rate_of_stamps
 
 #: What to do about two rates where the program may have written a rate that nobody set.
 OVERRIDE = (
@@ -262,7 +262,7 @@ def mean_rate(time: NDArray[np.float64]) -> float:
 
     Parameters
     ----------
-    time : (time,), s; where frames are missing, the median step decides instead.
+    time : (time,), s; where frames are missing, what lies between two stretches is left out.
     """
     if len(time) < 2:
         raise DataError(
@@ -271,9 +271,7 @@ def mean_rate(time: NDArray[np.float64]) -> float:
             "Drop that trial from the file",
         )
     step = float(np.median(np.diff(time)))
-    if step <= 0 or len(find_blocks(time, step)) > 1:
-        return 1 / step if step > 0 else np.nan
-    return float((len(time) - 1) / (time[-1] - time[0]))
+    return rate_of_stamps(np.asarray(time, dtype=float)) if step > 0 else np.nan
 
 
 def one_rate(value: Any, where: str, source: str = "") -> float:

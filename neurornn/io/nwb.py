@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,16 +11,29 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurornn._core.errors import FileFormatError, NameUnknownError, ShapeError, nearest
-from neurornn.data.recording import add_spikes, from_traces, set_intervals
+from neurornn.data.observation import observed_ranges, start_of_clock, united, without_ranges
+from neurornn.data.recording import from_traces, set_intervals
 from neurornn.io.arrays import indicator_of, no_rate
 from neurornn.io.clocks import agreed_rate, is_counting, one_rate
 from neurornn.io.limits import check_hdf5
-from neurornn.io.nwb_series import add_behaviour, clock_of, loaded, split_at, values_of
+from neurornn.io.nwb_planes import joined_planes
+from neurornn.io.nwb_series import add_behaviour, clock_of, label_of, values_of
+from neurornn.io.nwb_tables import add_event_tables, add_ranges, unread
+from neurornn.io.nwb_units import (
+    add_observation,
+    add_units,
+    check_lengths,
+    compare_clocks,
+    first_times,
+)
 from neurornn.io.sources import check_source, explained, stamped
 
 
 def read_nwb(
-    path: str | os.PathLike[str], *, series: str | None = None, sampling_rate: float | None = None
+    path: str | os.PathLike[str],
+    *,
+    series: str | Sequence[str] | None = None,
+    sampling_rate: float | None = None,
 ) -> xr.Dataset:
     """Read a recording from an NWB file.
 
@@ -28,7 +41,8 @@ def read_nwb(
     ----------
     path : NWB 2 file (HDF5).
     series : which imaging series to read where there are several (``"ophys/DfOverF/soma"``, or
-        its last part), or ``"units"`` for the spikes alone.
+        its last part), or ``"units"`` for the spikes alone. A list of names, or ``"all"``, joins
+        the series of several planes on one ``unit`` axis.
     sampling_rate : Hz; only for an imaging series that states neither a rate nor time stamps.
 
     Returns
@@ -37,13 +51,21 @@ def read_nwb(
     units table as coordinates of ``unit``; ``dff`` or ``fluorescence (time, unit)``; trials on
     ``interval``; every other table of time ranges on an axis of its name, with
     ``<table>_start``, ``<table>_stop`` and ``<table>_<column>``; position and other behaviour on
-    their own clock, ``sample_time (sample)``, or ``<name>_sample_time`` where clocks differ.
+    their own clock, ``sample_time (sample)``, or ``<name>_sample_time`` where clocks differ;
+    tables of events as ``<table>_time`` and ``<table>_<column>``. Planes that were joined have
+    the coordinates ``plane``, ``roi`` (the id in the file) and ``plane_offset`` (s, by which
+    their frames are later than ``time``) on ``unit``.
 
     Notes
     -----
     Time stamps are taken as the file states them: a series with a rate has its first frame at
-    its starting time. Without trials, ``interval`` is the one stretch that spikes and time
-    ranges cover. What was not read stands in the attribute ``not_read``.
+    its starting time. Without trials, ``interval`` is the stretch that spikes and time ranges
+    cover, less what no unit was observed in. ``obs_intervals`` of the units, less
+    ``invalid_times``, stand on ``observed`` (`neurornn.data.observation`), and counts outside
+    are NaN. What was not read stands in the attribute ``not_read``.
+
+    Spike times that go back by more than 1 s within a unit, or that are in another unit or on
+    another clock than trials, behaviour and ranges, are said in a `UnitWarning`.
 
     Raises
     ------
@@ -88,30 +110,46 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _read(content: Any, series: str | None, rate: float | None, source: str) -> xr.Dataset:
+def _read(
+    content: Any, series: str | Sequence[str] | None, rate: float | None, source: str
+) -> xr.Dataset:
     from pynwb.ophys import RoiResponseSeries
 
     objects = list(content.objects.values())
-    found = {_label(o): o for o in objects if isinstance(o, RoiResponseSeries)}
+    found = {label_of(o): o for o in objects if isinstance(o, RoiResponseSeries)}
     imaging = dict(sorted(found.items()))
     units = content.units if content.units is not None and len(content.units) else None
     if units is not None and "spike_times" not in units.colnames:
         units = None
     chosen = _choose(imaging, units, series, source)
     recording = xr.Dataset(attrs=_about(content))
-    if chosen is not None:
-        recording = _traces(chosen, rate, source).assign_attrs(recording.attrs)
-    if units is not None and series in (None, "units"):
-        recording = _add_units(recording, units)
+    if chosen:
+        traces = {label: _traces(item, rate, source) for label, item in chosen.items()}
+        names = [_plane_of(item) for item in chosen.values()]
+        recording = joined_planes(traces, names, source).assign_attrs(recording.attrs)
+    left: list[str] = []
+    spikes = units is not None and series in (None, "units")
+    if spikes:
+        recording, left = add_units(recording, units)
     recording, used = add_behaviour(recording, objects)
-    recording = _add_ranges(recording, content)
-    rest = sorted(
-        {
-            _label(o)
-            for o in objects
-            if hasattr(o, "timestamps") and o is not chosen and not any(o is u for u in used)
-        }
-    )
+    recording, others, tables = add_ranges(recording, content)
+    recording, events = add_event_tables(recording, objects)
+    clocks = {**others, **_clocks_of(recording)}
+    if spikes:
+        invalid = np.empty((0, 2))
+        if "invalid_times_start" in recording:
+            ends = (
+                recording["invalid_times_start"].values,
+                recording["invalid_times_stop"].values,
+            )
+            invalid = np.stack(ends, axis=1)
+        recording = add_observation(recording, units, invalid)
+        # Invalid times may be a moment of a session, and are compared by nobody else.
+        compare_clocks(recording, {k: v for k, v in clocks.items() if k != "invalid_times"})
+        if "start" not in recording and "time" not in recording.coords:
+            recording = _add_stretches(recording, clocks)
+    read = [*chosen.values(), *used, *tables, *events, *([units] if spikes else [])]
+    rest = sorted({*(label_of(o) for o in unread(objects, read)), *left})
     if not recording.data_vars:
         raise FileFormatError(
             f"{source} holds no units, imaging series, position or time ranges",
@@ -121,38 +159,93 @@ def _read(content: Any, series: str | None, rate: float | None, source: str) -> 
     return recording.assign_attrs({"not_read": ", ".join(rest)} if rest else {})
 
 
-def _label(item: Any) -> str:
-    parts, parent = [item.name], item.parent
-    while parent is not None and parent.parent is not None:
-        parts.append(parent.name)
-        parent = parent.parent
-    return "/".join(reversed(parts))
+def _clocks_of(recording: xr.Dataset) -> dict[str, tuple[float, float]]:
+    """Return the first and last time (s) of everything that has times, but spikes."""
+    out = {}
+    for name, variable in recording.variables.items():
+        axis = str(name).removesuffix("_time")
+        if variable.dims not in ((name,), (axis,)) or variable.dtype.kind != "f":
+            continue
+        times = np.asarray(variable.values)
+        if np.isfinite(times).any():
+            on_it = [
+                str(k) for k, v in recording.data_vars.items() if axis in v.dims and k != name
+            ]
+            title = on_it[0] if on_it else axis
+            out[title] = _without_strays(times[np.isfinite(times)])
+    return out
 
 
-def _choose(imaging: dict[str, Any], units: Any, series: str | None, source: str) -> Any:
-    if series == "units" and units is not None:
-        return None
+def _without_strays(times: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the first and last time but for stamps that nobody set: 0 on a clock of 1970, say."""
+    low, high = np.percentile(times, [5, 95])
+    # Ten times as far away as most of a recording is long, a stamp is of another clock.
+    near = times[np.abs(times - (low + high) / 2) <= 10 * (high - low)]
+    near = near if len(near) else times
+    return float(near.min()), float(near.max())
+
+
+def _add_stretches(recording: xr.Dataset, clocks: dict[str, tuple[float, float]]) -> xr.Dataset:
+    """Put the stretches that spikes and all else cover on ``interval``, less what nobody saw."""
+    times = recording["spike_times"].values
+    each = observed_ranges(recording)
+    ends = [b for _, b in clocks.values()] + [float(t) for t in times]
+    if each is not None:
+        stops = recording["observed_stop"].values
+        ends += [float(t) for t in stops[np.isfinite(stops)]]
+    start, reason = start_of_clock(times, first_times(recording, clocks))
+    last = max([start, *ends])
+    stretches = np.array([[start, last]])
+    if each is not None:
+        holes = without_ranges([[-np.inf, np.inf]], united(each))
+        stretches = without_ranges(stretches, holes)
+    out = set_intervals(recording, stretches[:, 0], stretches[:, 1])
+    out["start"].attrs["chosen"] = reason
+    return out
+
+
+def _plane_of(item: Any) -> str:
+    plane = getattr(item.rois.table, "imaging_plane", None)
+    return str(getattr(plane, "name", "") or item.name)
+
+
+def _choose(
+    imaging: dict[str, Any], units: Any, series: str | Sequence[str] | None, source: str
+) -> dict[str, Any]:
+    """Return the imaging series to read, by label; none where the spikes are read alone."""
+    if isinstance(series, str) and series == "units" and units is not None:
+        return {}
     known = [*imaging, *(["units"] if units is not None else [])]
+    if isinstance(series, str) and series == "all" and imaging:
+        return imaging
     if series is not None:
-        matches = [k for k in imaging if k == series or k.split("/")[-1] == series]
-        if len(matches) == 1:
-            return imaging[matches[0]]
-        raise NameUnknownError(
-            f"series is {series!r}, which names {len(matches)} series of {source}",
-            f"One of these was needed: {', '.join(known)}",
-            nearest(series, known),
-        )
+        wanted = [series] if isinstance(series, str) else list(series)
+        chosen: dict[str, Any] = {}
+        for name in wanted:
+            matches = [k for k in imaging if k == name or k.split("/")[-1] == name]
+            if len(matches) != 1:
+                raise NameUnknownError(
+                    f"series is {name!r}, which names {len(matches)} series of {source}",
+                    f"One of these was needed: {', '.join(known)}",
+                    nearest(str(name), known),
+                )
+            chosen[matches[0]] = imaging[matches[0]]
+        return chosen
     if not imaging:
-        return None
+        return {}
     only = next(iter(imaging.values()))
     if len(imaging) == 1 and (units is None or len(units) == len(only.rois.data)):
-        return only
+        return imaging
     listing = [f"{k} {tuple(s.data.shape)}" for k, s in imaging.items()]
     listing += [f"units ({len(units)})"] if units is not None else []
+    planes = [_plane_of(item) for item in imaging.values()]
+    also = ""
+    if len(planes) > 1 and len(set(planes)) == len(planes):
+        also = '; series="all" joins the planes, labelled by plane'
     raise NameUnknownError(
         f"{source} holds {len(known)} sets of units: {', '.join(listing)}",
         "The name of one was needed: a recording has one `unit` axis",
-        f'Pass it: nr.open("{source}", series="{known[0]}")',
+        f'Pass it: nr.open("{source}", series="{known[0]}"){also}',
     )
 
 
@@ -163,8 +256,9 @@ def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
     if values.shape[1] != len(rois) and values.shape[0] == len(rois):
         values = values.T
     time = clock_of(item, len(values))
+    check_lengths(values, time, label_of(item))
     plane = getattr(item.rois.table, "imaging_plane", None)
-    label = _label(item)
+    label = label_of(item)
     own = {"sampling_rate=": rate, f"rate of {label}": item.rate}
     of_plane = getattr(plane, "imaging_rate", None)
     # The standard puts the rate of the series first: its plane may be scanned faster. Some
@@ -199,87 +293,6 @@ def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
         indicator=indicator_of(stated, source) or stated or None,
         unit=labels,
     )
-
-
-def _add_units(recording: xr.Dataset, units: Any) -> xr.Dataset:
-    index = units["spike_times"]
-    flat, stops = (
-        np.asarray(loaded(index.target.data), dtype=float),
-        np.asarray(loaded(index.data), dtype=int),
-    )
-    trains = split_at(flat, stops, "spike_times_index")
-    recording = add_spikes(recording, trains, unit=np.asarray(units.id[:]))
-    for name in units.colnames:
-        column = _column(units[name]) if name not in ("spike_times", "electrodes") else None
-        if column is not None and name not in recording.variables:
-            recording = recording.assign_coords({name: ("unit", column)})
-    if "electrodes" in units.colnames:
-        recording = _add_electrodes(recording, units["electrodes"])
-    return recording
-
-
-def _add_electrodes(recording: xr.Dataset, column: Any) -> xr.Dataset:
-    region = getattr(column, "target", column)
-    rows = np.asarray(region.data[:], dtype=int)
-    stops = np.arange(1, len(rows) + 1) if region is column else np.asarray(column.data[:], int)
-    each = split_at(rows, stops, "electrodes_index")
-    coords: dict[str, Any] = {}
-    if all(len(r) == 1 for r in each):
-        coords["electrode"] = ("unit", np.asarray(region.table.id[:])[np.concatenate(each)])
-    for name in ("location", "group_name"):
-        if name in region.table.colnames and name not in recording.variables:
-            texts = _column(region.table[name])
-            if texts is not None:
-                joined = ["/".join(sorted(set(map(str, texts[r])))) for r in each]
-                coords[name] = ("unit", np.array(joined))
-    return recording.assign_coords(coords)
-
-
-def _column(column: Any) -> NDArray[Any] | None:
-    """Return a table column as numbers or text, or None where it is neither."""
-    if hasattr(column, "target"):
-        inner = _column(column.target)
-        if inner is None or inner.dtype.kind != "U":
-            return None
-        parts = split_at(inner, np.asarray(loaded(column.data), dtype=int), str(column.name))
-        return np.array([", ".join(p) for p in parts], dtype=str)
-    values = list(loaded(column.data))
-    if values and all(hasattr(v, "name") for v in values):
-        return np.array([v.name for v in values], dtype=str)
-    if all(isinstance(v, str | bytes) for v in values):
-        return np.array([v.decode() if isinstance(v, bytes) else v for v in values], dtype=str)
-    array = np.asarray(values)
-    return array if array.ndim == 1 and array.dtype.kind in "biuf" else None
-
-
-def _add_ranges(recording: xr.Dataset, content: Any) -> xr.Dataset:
-    tables = {str(k): v for k, v in (content.intervals or {}).items()}
-    for name in ("trials", "epochs", "invalid_times"):
-        if getattr(content, name, None) is not None:
-            tables[name] = getattr(content, name)
-    edges = [v for v in (recording.get("spike_times"),) if v is not None and v.size]
-    last = max([float(e.max()) for e in edges], default=0.0)
-    first = min([float(e.min()) for e in edges], default=0.0)
-    for name, table in tables.items():
-        start = np.asarray(table["start_time"].data[:], dtype=float)
-        stop = np.asarray(table["stop_time"].data[:], dtype=float)
-        last = max([last, *stop[np.isfinite(stop)]])
-        trials = name == "trials"
-        axis = "interval" if trials else name
-        if trials:
-            recording = set_intervals(recording, start, stop)
-        else:
-            for end, values in (("start", start), ("stop", stop)):
-                recording[f"{name}_{end}"] = (axis, values, {"units": "s"})
-        for key in table.colnames:
-            column = None if key in ("start_time", "stop_time") else _column(table[key])
-            if column is None:
-                continue
-            title = key if trials and key not in recording.variables else f"{name}_{key}"
-            recording[title] = (axis, column, {"units": "s"} if key.endswith("_time") else {})
-    if "start" not in recording and "spike_times" in recording and "time" not in recording.coords:
-        recording = set_intervals(recording, [min(0.0, first)], [last])
-    return recording
 
 
 def _about(content: Any) -> dict[str, str]:

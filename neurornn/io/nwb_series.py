@@ -19,6 +19,15 @@ _MOST_VALUES = 50_000_000
 _LENGTHS = {"meters": "m", "meter": "m", "centimeters": "cm", "pixels": "px", "pixel": "px"}
 
 
+def label_of(item: Any) -> str:
+    """Return the path of an object inside its file: ``"ophys/DfOverF/soma"``."""
+    parts, parent = [item.name], item.parent
+    while parent is not None and parent.parent is not None:
+        parts.append(parent.name)
+        parent = parent.parent
+    return "/".join(reversed(parts))
+
+
 def clock_of(item: Any, n: int) -> NDArray[np.float64] | None:
     """Return the time stamps (s) of a series, or None where it states none.
 

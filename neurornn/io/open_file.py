@@ -11,7 +11,9 @@ from typing import Any
 
 from neurornn._core.errors import FileFormatError, NameUnknownError, nearest
 from neurornn.io.limits import hard_items, reading_limits
+from neurornn.io.phy import refuse_sorting, refuse_zarr
 from neurornn.io.sources import SUPPORTED, check_source, explained
+from neurornn.io.suite2p_folders import is_plane_file
 from neurornn.io.text_files import encoding_of
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -43,6 +45,7 @@ _STRANGERS = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"II*\x00", "a TIFF picture or movie"),
     (b"MM\x00*", "a TIFF picture or movie"),
+    (b"\xd0\xcf\x11\xe0", "a workbook of old Excel, or another Office file; save it as CSV"),
     (b"<!DOCTYPE", "a web page; was it saved in place of a download?"),
     (b"<html", "a web page; was it saved in place of a download?"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run git lfs pull"),
@@ -61,7 +64,7 @@ def open(
 
     Parameters
     ----------
-    path : file, or folder (Suite2p; Minian; Zarr; Trodes).
+    path : file, or folder (Suite2p; Minian; Zarr; Trodes; a session of a vendor format).
         The reader is chosen by content; the extension decides only where content does not.
     sampling_rate : Hz; needed where the file states neither a frame rate nor frame times.
     max_size : bytes
@@ -74,7 +77,9 @@ def open(
         Passed to the reader, and named by it where unknown: ``variable`` and ``axes`` (MATLAB,
         npz, HDF5, CaImAn), ``series`` (NWB), ``plane``, ``neuropil`` and ``only_cells``
         (Suite2p), ``override_rate`` (Suite2p, CaImAn), ``chunks`` (netCDF, Zarr), ``time_unit``,
-        ``header`` and ``unit_column`` (CSV), ``unit_variable`` (MATLAB, npz, HDF5), ``segment``
+        ``header``, ``unit_column``, ``rows`` and ``only_cells`` (CSV), ``unit_variable``
+        (MATLAB, npz, HDF5),
+        ``segment``, ``block``, ``stream``, ``gap_tolerance``, ``noise`` and ``reader_options``
         (vendor formats), ``alphabet`` (FASTA), ``name`` and ``indicator`` of the traces.
 
     Returns
@@ -162,6 +167,9 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     if any(head[offset:].startswith(_HDF5) for offset in (0, 512, 1024, 2048)):
         return _detect_hdf5(source)
     if head.startswith(b"\x93NUMPY"):
+        refuse_sorting(source)
+        if is_plane_file(source):
+            return "suite2p"
         return "npy"
     if head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02"):
         return "netcdf"
@@ -186,6 +194,8 @@ def _detect_hdf5(source: Path) -> str:
     import h5py
 
     with explained(source, "HDF5"), h5py.File(source, "r") as file:
+        if file.attrs.get("format", b"") in (b"nix", "nix"):
+            return "vendor"
         if "nwb_version" in file.attrs or file.attrs.get("neurodata_type") == "NWBFile":
             return "nwb"
         if {"unit_id", "frame"} <= set(file) and {"C", "YrA"} & set(file):
@@ -208,6 +218,13 @@ def _detect_zip(source: Path) -> str:
         names = archive.namelist()
     if names and all(name.endswith(".npy") for name in names):
         return "npz"
+    if "xl/workbook.xml" in names:
+        raise FileFormatError(
+            f"{source.name} is a workbook of Excel",
+            f"One of these was needed: {SUPPORTED}",
+            "Save its sheet as CSV, or with pandas: "
+            'pandas.read_excel(path).to_csv("traces.csv", index=False)',
+        )
     raise FileFormatError(
         f"{source.name} is a zip archive of {len(names)} files that are not npy",
         f"One of these was needed: {SUPPORTED}",
@@ -234,11 +251,11 @@ def _detect_text(source: Path, head: bytes) -> str:
     named = inner in (".csv", ".tsv", ".txt")
     if named or (is_text and suffix in (".gz", ".dat", "")):
         return "delimited"
-    from neurornn.io.vendor import vendor_readers
+    from neurornn.io.neo_readers import sources_of
 
     if suffix == ".mat":
         return "matlab"
-    if vendor_readers(source):
+    if sources_of(source):
         return "vendor"
     raise FileFormatError(
         f"{source.name} starts with {head[:8]!r}, which is no known format"
@@ -254,14 +271,20 @@ def _detect_folder(folder: Path) -> str:
     names = {entry.name for entry in folder.iterdir()}
     if is_minian(folder):
         return "minian"
+    refuse_sorting(folder)
     if names & {"zarr.json", ".zgroup", ".zattrs", ".zmetadata"}:
+        refuse_zarr(folder)
         return "zarr"
     if any(name.endswith(".videoPositionTracking") for name in names):
         return "trodes"
     planes = any(re.fullmatch(r"plane\d+", name) and (folder / name).is_dir() for name in names)
     if {"F.npy", "iscell.npy"} & names or planes or (folder / "suite2p").is_dir():
         return "suite2p"
+    from neurornn.io.neo_readers import sources_of
+
     remedy = "Open one file in it"
+    if "settings.json" not in names and sources_of(folder):
+        return "vendor"
     if "settings.json" in names:
         came = f"{folder.name} holds a saved result, not a recording"
         remedy = f'Load it with nr.load("{folder.name}")'
@@ -271,5 +294,7 @@ def _detect_folder(folder: Path) -> str:
         if names:
             remedy = f'Open one file in it, for example nr.open("{folder / min(names)}")'
     raise FileFormatError(
-        came, "A file, or a folder of Suite2p, Minian, Zarr or Trodes was needed", remedy
+        came,
+        "A file, or a folder of Suite2p, Minian, Zarr, Trodes or a vendor format was needed",
+        remedy,
     )

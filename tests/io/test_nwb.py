@@ -341,3 +341,123 @@ def test_a_series_that_declares_more_than_the_limit(session, rng):
         FileFormatError, match=r"soma/data \(40, 2\) of a\.nwb would take 640 bytes"
     ):
         nr.open(path, max_size=500)
+
+
+# ------------------------------------------------------------------ planes, events, what is left
+
+
+class Planes(Session):
+    def plane(self, name, data, **clock):
+        device = self.file.devices.get("scope") or self.file.create_device(name="scope")
+        plane = self.file.create_imaging_plane(
+            name=name,
+            description="x",
+            device=device,
+            optical_channel=pynwb.ophys.OpticalChannel(
+                name="green", description="x", emission_lambda=500.0
+            ),
+            excitation_lambda=900.0,
+            indicator="GCaMP6f",
+            location="V1",
+        )
+        module = self.file.processing.get("ophys")
+        if module is None:
+            module = self.file.create_processing_module(name="ophys", description="x")
+            module.add(pynwb.ophys.ImageSegmentation())
+            module.add(pynwb.ophys.Fluorescence())
+        table = module["ImageSegmentation"].create_plane_segmentation(
+            name=f"cells {name}", description="x", imaging_plane=plane
+        )
+        for k in range(data.shape[1]):
+            table.add_roi(pixel_mask=[(k, k, 1.0)])
+        rois = table.create_roi_table_region(region=list(range(data.shape[1])), description="all")
+        module["Fluorescence"].add_roi_response_series(
+            pynwb.ophys.RoiResponseSeries(name=name, data=data, unit="n.a.", rois=rois, **clock)
+        )
+
+
+def test_planes_open_as_one_recording_on_request(tmp_path, rng):
+    session = Planes(tmp_path / "a.nwb")
+    upper, lower = rng.random((90, 2)), rng.random((89, 3))
+    session.plane("upper", upper, rate=10.0)
+    session.plane("lower", lower, rate=10.0, starting_time=0.05)
+    path = session.write()
+    with pytest.raises(NameUnknownError, match='series="all" joins the planes'):
+        read_nwb(path)
+    recording = read_nwb(path, series="all")
+    assert recording["unit"].values.tolist() == [
+        "lower/0",
+        "lower/1",
+        "lower/2",
+        "upper/0",
+        "upper/1",
+    ]
+    assert recording["plane"].values.tolist() == ["lower"] * 3 + ["upper"] * 2
+    assert recording["roi"].values.tolist() == [0, 1, 2, 0, 1]
+    np.testing.assert_array_equal(recording["fluorescence"][:, 3:], upper)
+    np.testing.assert_array_equal(recording["fluorescence"][:89, :3], lower)
+    # The shorter plane is missing at its end, not 0.
+    assert np.isnan(recording["fluorescence"][89, :3]).all()
+    np.testing.assert_allclose(recording["plane_offset"], [0, 0, 0, -0.05, -0.05])
+    np.testing.assert_allclose(recording["time"], 0.05 + np.arange(90) / 10)
+    named = read_nwb(path, series=["upper", "lower"])
+    assert named["plane"].values.tolist() == ["upper"] * 2 + ["lower"] * 3
+
+
+def test_planes_that_do_not_keep_step_are_refused(tmp_path, rng):
+    session = Planes(tmp_path / "a.nwb")
+    session.plane("upper", rng.random((90, 2)), rate=10.0)
+    session.plane("lower", rng.random((90, 3)), rate=10.0, starting_time=3.0)
+    session.plane("deep", rng.random((90, 3)), rate=5.0)
+    path = session.write()
+    with pytest.raises(ShapeError, match=r"up to 3 s apart, 30\.0 frames"):
+        read_nwb(path, series=["upper", "lower"])
+    with pytest.raises(UnitError, match=r"deep of a\.nwb has 5 Hz and .*upper 10 Hz"):
+        read_nwb(path, series=["upper", "deep"])
+
+
+def test_two_series_of_one_plane_are_no_two_planes(session, rng):
+    data = rng.random((90, 3))
+    session.imaging(3, [("Fluorescence", k, data, {"rate": 30.0}) for k in ("one", "two")])
+    with pytest.raises(NameUnknownError, match="both of plane"):
+        read_nwb(session.write(), series="all")
+
+
+def test_events_and_everything_that_is_left(session, rng):
+    session.units([[0.5, 9.0]])
+    device = session.file.create_device(name="probe", description="x")
+    group = session.file.create_electrode_group(
+        name="shank", description="x", location="CA1", device=device
+    )
+    session.file.add_electrode(location="CA1", group=group)
+    region = session.file.create_electrode_table_region(region=[0], description="x")
+    session.file.add_acquisition(
+        pynwb.ecephys.ElectricalSeries(
+            name="raw", data=rng.random((90, 1)), electrodes=region, rate=100.0
+        )
+    )
+    table = pynwb.core.DynamicTable(name="notes", description="x")
+    table.add_column("text", "x")
+    table.add_row(text="a")
+    session.file.create_processing_module("behavior", "x").add(table)
+    events = getattr(pynwb.event, "EventsTable", None)
+    if events is not None:
+        lick = events(name="lick", description="of the spout")
+        lick.add_column("side", "x")
+        lick.add_event(timestamp=2.5, side="left")
+        lick.add_event(timestamp=1.5, side="right")
+        session.file.add_events_table(lick)
+    recording = read_nwb(session.write())
+    assert recording.attrs["not_read"] == "behavior/notes, raw"
+    if events is not None:
+        assert recording["lick_time"].values.tolist() == [1.5, 2.5]
+        assert recording["lick_side"].values.tolist() == ["right", "left"]
+        assert recording["lick_time"].attrs["units"] == "s"
+        assert nr.data.restrict(recording, 0.0, 2.0).sizes["lick"] == 1
+
+
+def test_columns_that_are_no_numbers_or_text_are_named(session, rng):
+    session.file.add_unit_column("waveform_mean", "x")
+    session.file.add_unit(spike_times=[1.0], waveform_mean=rng.random((3, 2)))
+    session.file.add_unit(spike_times=[1.0], waveform_mean=rng.random((3, 2)))
+    assert read_nwb(session.write()).attrs["not_read"] == "units/waveform_mean"

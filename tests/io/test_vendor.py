@@ -1,10 +1,14 @@
+import contextlib
+
 import numpy as np
 import pytest
 
-from neurornn._core.errors import FileFormatError, NameUnknownError
+from neurornn._core.errors import DataError, FileFormatError, KindError, NameUnknownError
+from neurornn.data import bin_spikes
 from neurornn.io import open as open_file
 from neurornn.io import read_vendor
-from neurornn.io.vendor import vendor_readers
+from neurornn.io.neo_contents import kind_of
+from neurornn.io.neo_readers import Source, sources_of
 
 # neo and quantities warn about their own use of NumPy; none of it is ours.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -47,11 +51,15 @@ def test_a_missing_data_file_is_explained(brainvision):
         read_vendor(path)
 
 
-def test_pickles_and_evaluated_text_are_never_read(tmp_path):
-    for name in ("a.pkl", "a.pickle", "a.dat"):
-        (tmp_path / name).write_bytes(b"\x80\x04N.")
-        names = {reader.__name__ for reader in vendor_readers(tmp_path / name)}
-        assert not names & {"PickleIO", "ElphyIO"}
+@pytest.mark.parametrize(
+    "name", ["a.pkl", "a.pickle", "a.dat", "a.bin", "a.raw", "a.csv", "a.txt"]
+)
+def test_readers_that_run_code_or_claim_any_file_are_never_chosen(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x80\x04N.")
+    names = set()
+    with contextlib.suppress(FileFormatError):  # raw numbers are refused with what to do
+        names = {source.reader for source in sources_of(tmp_path / name)}
+    assert not names & {"PickleIO", "ElphyIO", "RawBinarySignalIO", "AsciiSignalIO"}
 
 
 def test_an_unknown_format_is_refused(tmp_path):
@@ -60,43 +68,94 @@ def test_an_unknown_format_is_refused(tmp_path):
         read_vendor(tmp_path / "a.unheardof")
 
 
+def test_a_folder_of_nothing_known_is_refused(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.unheardof").write_bytes(b"x")
+    with pytest.raises(FileFormatError, match="of no known layout"):
+        open_file(tmp_path)
+
+
+def test_options_of_the_reader_are_checked(brainvision):
+    path, _ = brainvision
+    with pytest.raises(NameUnknownError, match="reader_options holds 'gap'"):
+        open_file(path, reader_options={"gap": 1})
+    with pytest.raises(KindError, match="reader_options is a list"):
+        open_file(path, reader_options=["gap"])
+    with pytest.raises(NameUnknownError, match="stream is 'b'"):
+        open_file(path, stream="b")
+    with pytest.raises(DataError, match="gap_tolerance is -1"):
+        open_file(path, gap_tolerance=-1.0)
+
+
 class _Reader:
     """Stands in for a reader of a format with sorted spikes."""
 
-    n_segments = 1
+    starts = (0,)
 
     def __init__(self, path):
         self.path = path
 
-    def read_block(self, lazy):
+    def read_block(self):
         import neo
         import quantities as pq
 
         block = neo.Block()
-        for _ in range(self.n_segments):
+        for start in self.starts:
             segment = neo.Segment()
-            segment.spiketrains.append(
-                neo.SpikeTrain([1500, 500] * pq.ms, t_start=0 * pq.s, t_stop=3 * pq.s, name="a")
-            )
-            segment.spiketrains.append(neo.SpikeTrain([] * pq.s, t_stop=2 * pq.s, name="b"))
+            for times, stop, name in (([1500, 500, 3000], 3, "a"), ([], 2, "b")):
+                train = neo.SpikeTrain(
+                    (np.array(times) + 1000 * start) * pq.ms,
+                    t_start=start * pq.s,
+                    t_stop=(start + stop) * pq.s,
+                    name=name,
+                )
+                segment.spiketrains.append(train)
             block.segments.append(segment)
         return block
 
 
-def test_spike_trains_come_in_seconds(tmp_path, monkeypatch):
-    (tmp_path / "a.xyz").write_bytes(b"x")
-    monkeypatch.setattr("neurornn.io.vendor.vendor_readers", lambda path: [_Reader])
-    recording = read_vendor(tmp_path / "a.xyz")
-    assert recording["spike_times"].values.tolist() == [0.5, 1.5]
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """Opens a file with a reader whose segments start at these times (s)."""
+
+    def made(*starts):
+        import neo.io
+
+        kind = type("FakeIO", (_Reader,), {"starts": starts})
+        monkeypatch.setattr(neo.io, "FakeIO", kind, raising=False)
+        monkeypatch.setattr("neurornn.io.vendor.sources_of", lambda path: [Source("FakeIO", path)])
+        (tmp_path / "a.xyz").write_bytes(b"x")
+        return tmp_path / "a.xyz"
+
+    return made
+
+
+def test_spike_trains_come_in_seconds_and_the_last_at_the_edge_stays(reader):
+    recording = read_vendor(reader(0))
+    assert recording["spike_times"].values.tolist() == [0.5, 1.5, 3.0]
     assert recording["unit"].values.tolist() == ["a", "b"]
-    assert recording["spike_count"].values.tolist() == [2, 0]
+    assert recording["spike_count"].values.tolist() == [3, 0]
     assert (float(recording["start"][0]), float(recording["stop"][0])) == (0.0, 3.0)
+    assert int(bin_spikes(recording, 0.5).sum()) == 3
 
 
-def test_several_segments_ask_which(tmp_path, monkeypatch):
-    (tmp_path / "a.xyz").write_bytes(b"x")
-    reader = type("Reader", (_Reader,), {"n_segments": 2})
-    monkeypatch.setattr("neurornn.io.vendor.vendor_readers", lambda path: [reader])
-    with pytest.raises(NameUnknownError, match="2 segments"):
-        read_vendor(tmp_path / "a.xyz")
-    assert "spike_times" in read_vendor(tmp_path / "a.xyz", segment=1)
+def test_segments_on_one_clock_are_stretches_of_one_recording(reader):
+    recording = read_vendor(reader(0, 10))
+    assert recording["spike_times"].values.tolist() == [0.5, 1.5, 3.0, 10.5, 11.5, 13.0]
+    assert recording["start"].values.tolist() == [0.0, 10.0]
+    assert recording["stop"].values.tolist() == [3.0, 13.0]
+
+
+def test_segments_on_clocks_of_their_own_ask_which(reader):
+    path = reader(0, 0)
+    with pytest.raises(NameUnknownError, match=r"2 segments .*clocks of their own"):
+        read_vendor(path)
+    assert read_vendor(path, segment=1).sizes["spike"] == 3
+
+
+def test_what_a_unit_is_to_its_system():
+    assert kind_of("NeuralynxIO", 0) == "unsorted"
+    assert kind_of("NeuralynxIO", 255) == "sorted"
+    assert kind_of("BlackrockIO", 17) == "reserved"
+    assert kind_of("TdtIO", 31) == "noise"
+    assert kind_of("AxonIO", 1) == "not stated"
