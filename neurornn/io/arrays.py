@@ -47,6 +47,12 @@ TRACES = {
     "traces": ("fluorescence", None),
     "activity_matrix": ("fluorescence", True),
 }
+#: Arrays of Suite2p and of CaImAn, all (ROI, frame): those that no one else writes, and those that
+#: are known by one of the others beside them, of the same shape.
+_ROI_FIRST = (
+    (("Fneu", "spks", "F_chan2", "Fneu_chan2"), ("F",)),
+    (("YrA", "F_dff"), ("C", "S")),
+)
 #: Spellings of indicators in file and folder names, the more specific first.
 _INDICATORS = (
     (r"j?gcamp[-_]?8([fsm])", "jGCaMP8{}"),
@@ -251,7 +257,7 @@ def recording_from_arrays(
             "Another name was needed, and is this the variable that holds them?",
             'Choose another with variable=, or pass name="fluorescence"',
         )
-    if axes is None and units_first and arrays[key].ndim == 2:
+    if axes is None and arrays[key].ndim == 2 and (units_first or is_roi_first(arrays, key)):
         axes = ("unit", "time")
     clocks = _clocks(bag, key)
     fitting = [k for k, t in clocks.items() if t.size in _lengths(arrays[key], axes)]
@@ -295,6 +301,26 @@ def recording_from_arrays(
         attrs = {"units": "1", "bin_size": 1 / recording["counts"].attrs["sampling_rate"]}
         recording["counts"].attrs = attrs
     return recording
+
+
+def is_roi_first(arrays: Mapping[str, Any], key: str) -> bool:
+    """Whether an array is one of Suite2p or CaImAn, which are (ROI, frame) whatever their sizes.
+
+    Parameters
+    ----------
+    arrays : path -> array of the same file, or data set with a shape.
+    key : path of the one that is asked about.
+    """
+    folder, _, last = key.rpartition("/")
+    beside = {
+        k.rpartition("/")[2]
+        for k, v in arrays.items()
+        if k != key and k.rpartition("/")[0] == folder and v.shape == arrays[key].shape
+    }
+    for sure, others in _ROI_FIRST:
+        if last in sure or (last in others and beside & {*sure, *others}):
+            return True
+    return False
 
 
 def _clocks(bag: Mapping[str, Any], key: str) -> dict[str, NDArray[Any]]:

@@ -1,6 +1,7 @@
 """Text tables (CSV, TSV): traces with or without a time column, or a list of spikes."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from neurornn._core.checks import SLOWEST_FRAME
 from neurornn._core.errors import (
@@ -25,14 +25,11 @@ from neurornn.io.clocks import (
     agreed_rate,
     is_counting,
     is_frame_rate,
-    is_time,
     one_rate,
-    plain,
     refuse_clock,
-    rises_evenly,
     seconds_in,
-    unit_in_name,
 )
+from neurornn.io.long_tables import LongTable, read_long
 from neurornn.io.sources import check_source, explained, stamped
 from neurornn.io.spike_lists import (
     is_spike_times,
@@ -40,14 +37,23 @@ from neurornn.io.spike_lists import (
     spike_time_unit,
 )
 from neurornn.io.spike_tables import read_spikes
-from neurornn.io.text_tables import Layout, Rows, read_layout, read_parts
+from neurornn.io.table_columns import alternates, clock_unit, is_index, may_be_clock
+from neurornn.io.text_tables import Layout, read_layout
+from neurornn.io.wide_tables import (
+    Table,
+    check_row_numbers,
+    choose_clocks,
+    free_name,
+    read_columns,
+    refuse_rows_of_units,
+    refuse_wide,
+    unit_labels,
+    with_columns,
+)
 
 #: Columns that number the rows, blanks, marks and case aside; "" is one without a name.
 _INDEX = ("", "index", "frame", "frames", "frameno", "framenumber", "frameindex", "frameid",
           "sample", "samples", "samplenumber", "sampleindex", "row", "unnamed0")  # fmt: skip
-
-#: So many columns without names, and few rows, are frames.
-_WIDE = 30
 
 
 def read_delimited(
@@ -59,13 +65,16 @@ def read_delimited(
     indicator: str | None = None,
     header: bool | None = None,
     unit_column: str | None = None,
+    rows: Mapping[str, float] | None = None,
+    only_cells: bool = True,
 ) -> xr.Dataset:
     """Read a recording from a CSV or TSV file, plain or gzipped.
 
     Parameters
     ----------
     path : a table with one row per frame and one column per unit; or one row per spike with
-        the columns ``spike_time`` and ``unit``.
+        the columns ``spike_time`` and ``unit``; or one row per frame and cell, with a column of
+        times (or frame numbers), one of cells and one of values.
     sampling_rate : Hz; needed where there is no time column.
     time_unit : ``"s"`` or ``"ms"`` where the header does not say (``time_ms``, ``time (s)``).
     name : ``"dff"`` or ``"fluorescence"``; by default read off the header and the file name.
@@ -73,6 +82,19 @@ def read_delimited(
     header : whether the first line holds names; needed where it might be numbers as well.
     unit_column : which column holds the unit of each spike; needed where names do not tell
         (``unit``, ``cluster_id``, ``neuron``, ``channel`` and the like do).
+    rows : column -> value
+        Read only the rows that have this value there: ``{"LedState": 2}`` takes the frames of one
+        of two lights that are switched from frame to frame.
+    only_cells : whether to leave out the cells that a second line of names calls ``rejected``, as
+        Inscopix writes it.
+
+    Returns
+    -------
+    Dataset
+        ``name (time, unit)``. Columns that are known to be no cells (a frame counter,
+        ``LedState``, ``TTL``, other times) stand beside it on ``time`` under their names. What
+        Inscopix says of its cells is the coordinate ``cell_status (unit)``; the rejected ones
+        are named in the attribute ``rejected_cells``.
 
     Raises
     ------
@@ -114,65 +136,160 @@ def read_delimited(
             rate=rate,
         )
         return stamped(recording, source, "text table (spikes)")
-    clocks = [c for c in layout.columns if is_time(c)]
-    if unit_column is not None or (factor is not None and not clocks):
-        option = "unit_column" if unit_column is not None else "time_unit"
+    if unit_column is not None:
         raise NameUnknownError(
-            f"{option} came for {source.name}, whose columns are {_listed(layout.columns)}",
-            "A column of spike times was needed" if unit_column else "A time column was needed",
-            f"Leave {option} out, or name the column " + ("spike_time" if unit_column else "time"),
+            f"unit_column came for {source.name}, whose columns are {_listed(layout.columns)}",
+            "A column of spike times was needed",
+            "Leave unit_column out, or name the column spike_time",
         )
     with explained(source, "a text table"):
-        values, labels, others, lines = _columns(source, layout)
-    if not clocks and _is_float_clock(others.get("")):
-        # The index of a table of pandas, which it writes without a name.
-        clocks = [""]
-    times = {c: others[c] * _factor(unit_in_name(c), c, time_unit) for c in clocks}
+        long = read_long(source, layout)
+    if long is not None:
+        return stamped(
+            _from_long(long, layout, source, rate, time_unit, name, indicator),
+            source,
+            "text table (long)",
+            rate,
+        )
+    with explained(source, "a text table"):
+        refuse_rows_of_units(source, layout)
+        table = read_columns(source, layout)
+    clocks = choose_clocks(table, layout, time_unit)
+    if factor is not None and not clocks:
+        raise NameUnknownError(
+            f"time_unit came for {source.name}, whose columns are {_listed(layout.columns)}",
+            "A time column was needed",
+            "Leave time_unit out, or name the column time",
+        )
+    times = {
+        c: table.others[c] * _factor(_unit_of(c, layout), _shown(c), time_unit) for c in clocks
+    }
+    if rows is not None:
+        keep = table.rows_with(rows, source.name)
+        times = {c: t[keep] for c, t in times.items()}
     stated: dict[str, Any] = {"sampling_rate=": rate, **layout.stated}
-    stated |= {c: others[c] for c in others if is_frame_rate(c)}
+    stated |= {c: table.others[c] for c in table.others if is_frame_rate(c)}
     time = None
     for column, stamps in times.items():
         step = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
         if time is None:
             time = stamps
-            _refuse_milliseconds(step, column, source.name, time_unit)
+            if _unit_of(column, layout) is None:
+                _refuse_milliseconds(step, column, source.name, time_unit)
         elif 0 < step < SLOWEST_FRAME and not is_counting(stamps):
             stated[column] = 1 / step
-    for column, count in others.items():
-        if plain(column) in _INDEX and column not in times:
-            _check_index(count, column, time is not None, lines, source.name)
-    if not labels:
+    if rows is None:
+        for column, count in table.others.items():
+            if is_index(column) and column not in times:
+                check_row_numbers(count, column, time is not None, table.lines, source.name)
+    if not table.labels:
         raise FileFormatError(
             f"{source.name} has columns {_listed(layout.columns)} and nothing else",
             "At least one column of traces was needed",
             "Export the traces too; for spike times name the column spike_time",
         )
     if time is None and header is not True:
-        _refuse_wide(values, labels, layout, source.name)
-    for k, label in enumerate(labels):
-        title = f"The column {label!r}" if layout.named else f"Column {int(label) + 1}"
+        refuse_wide(table.values, table.labels, layout, source.name)
+    for k, label in enumerate(table.labels):
+        title = f"The column {label!r}" if layout.named else f"Column {k + table.place + 1}"
         remedy = "If it is a clock, call it time (in s) or time_ms; if not, drop the column"
-        refuse_clock(values[:, k], title, source.name, remedy)
-        refuse_spikes(values[:, k], label, time, source.name)
+        refuse_clock(table.values[:, k], title, source.name, remedy)
+        refuse_spikes(table.values[:, k], label, time, source.name)
+    first = clocks[0] if clocks else ""
     found = agreed_rate(
         stated,
         time,
         source=source.name,
-        time_name=(clocks[0] or "the column without a name") if clocks else "time",
-        in_seconds=time_unit is not None or bool(clocks and unit_in_name(clocks[0])),
+        time_name=_shown(first) if clocks else "time",
+        in_seconds=time_unit is not None or bool(clocks and _unit_of(first, layout)),
     )
     if found is None:
-        raise no_rate(source.name, f"{len(values)} rows of {len(labels)} columns")
-    digits = all(map(str.isdigit, labels)) and len(set(map(int, labels))) == len(labels)
+        raise no_rate(source.name, f"{len(table.values)} rows of {len(table.labels)} columns")
+    states = table.states(layout)
+    kept = [k for k, s in enumerate(states) if not (only_cells and s == "rejected")]
+    if states and not kept:
+        raise DataError(
+            f"{source.name} calls all of its {len(states)} cells rejected",
+            "At least one other cell was needed",
+            "Pass only_cells=False to read them",
+        )
+    labels = [table.labels[k] for k in kept] if states else table.labels
     recording = from_traces(
-        values,
+        table.values[:, kept] if len(kept) < len(states) else table.values,
         sampling_rate=found,
         time=time,
         name=name or trace_name(source.stem, *labels),
         indicator=indicator or indicator_of(source.name, source.parent.name),
-        unit=np.array([int(c) for c in labels]) if digits else labels,
+        unit=unit_labels(labels),
     )
+    if states:
+        recording = recording.assign_coords(cell_status=("unit", [states[k] for k in kept]))
+        left = [table.labels[k] for k in range(len(states)) if k not in set(kept)]
+        recording = recording.assign_attrs({"rejected_cells": ", ".join(left)} if left else {})
+    if table.not_read:
+        recording = recording.assign_attrs({"not_read": ", ".join(table.not_read)})
+    used = clocks[:1]
+    recording = with_columns(recording, {c: v for c, v in table.others.items() if c not in used})
+    if rows is None:
+        _warn_of_turns(recording, table, source.name)
     return stamped(recording, source, "text table", rate)
+
+
+def _from_long(
+    long: LongTable,
+    layout: Layout,
+    source: Path,
+    rate: float | None,
+    time_unit: str | None,
+    name: str | None,
+    indicator: str | None,
+) -> xr.Dataset:
+    """Make a recording of a long table."""
+    stated: dict[str, Any] = {"sampling_rate=": rate, **layout.stated}
+    time = None
+    unit = None if long.is_count else clock_unit(long.clock)
+    if not long.is_count:
+        time = long.stamps * _factor(unit, long.clock, time_unit)
+        step = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
+        if unit is None:
+            _refuse_milliseconds(step, long.clock, source.name, time_unit)
+    found = agreed_rate(
+        stated,
+        time,
+        source=source.name,
+        time_name=long.clock,
+        in_seconds=time_unit is not None or unit is not None,
+    )
+    if found is None:
+        raise no_rate(source.name, f"{len(long.stamps)} frames of {len(long.labels)} cells")
+    (first, values), *others = long.values.items()
+    recording = from_traces(
+        values,
+        sampling_rate=found,
+        time=time,
+        name=name or trace_name(source.stem, first),
+        indicator=indicator or indicator_of(source.name, source.parent.name),
+        unit=unit_labels(long.labels),
+    )
+    own = {"units": "as in the file", "sampling_rate": found}
+    for column, grid in others:
+        recording[free_name(column, recording)] = (("time", "unit"), grid, own)
+    return recording
+
+
+def _warn_of_turns(recording: xr.Dataset, table: Table, source: str) -> None:
+    """Warn where a light is switched from frame to frame: one trace then mixes two signals."""
+    for column, values in table.others.items():
+        clock = is_index(column) or may_be_clock(column)
+        turns = () if clock else alternates(values)
+        if len(turns) > 1:
+            shown = ", ".join(f"{v:g}" for v in turns)
+            warnings.warn(
+                f"The column {column!r} of {source} takes the values {shown} in turn, so its "
+                "traces mix the frames of several lights or channels. Read those of one: "
+                f"rows={{{column!r}: {turns[0]:g}}}",
+                stacklevel=3,
+            )
 
 
 def write_csv(
@@ -247,38 +364,6 @@ def _title(name: str, attrs: Mapping[Any, Any]) -> str:
     return name if units in ("1", "") else f"{name} ({units})"
 
 
-def _columns(
-    source: Path, layout: Layout
-) -> tuple[NDArray[Any], list[str], dict[str, NDArray[Any]], NDArray[np.int64]]:
-    """Return the traces, their labels, the columns that are none, and the line of each row."""
-    apart = [
-        k
-        for k, c in enumerate(layout.columns)
-        if is_time(c) or plain(c) in _INDEX or is_frame_rate(c)
-    ]
-    if not layout.named:
-        apart = []
-    kept = [k for k in range(len(layout.columns)) if k not in set(apart)]
-    rows = Rows(len(kept), layout.room)
-    pieces: dict[int, list[NDArray[Any]]] = {k: [] for k in apart}
-    lines = [np.empty(0, np.int64)]
-    for part, numbers in read_parts(source, layout, frozenset()):
-        rows.add(part[kept])
-        for k in apart:
-            pieces[k].append(part[k].to_numpy(dtype=float))
-        if apart:
-            lines.append(numbers)
-    values = rows.finish()
-    if not len(values):
-        raise FileFormatError(
-            f"{source.name} has 0 rows below {_listed(layout.columns)}",
-            "A table of numbers, one row per frame and one column per unit, was needed",
-            "Export it again",
-        )
-    others = {layout.columns[k]: np.concatenate(pieces[k]) for k in apart}
-    return values, [layout.columns[k] for k in kept], others, np.concatenate(lines)
-
-
 def _listed(columns: list[str]) -> str:
     return ", ".join(map(repr, columns[:8])) + (", ..." if len(columns) > 8 else "")
 
@@ -293,6 +378,19 @@ def _factor(stated: str | None, column: str, time_unit: str | None) -> float:
     return seconds_in(stated or time_unit or "s")
 
 
+def _unit_of(column: str, layout: Layout) -> str | None:
+    """Return the unit of a clock, from its name or from the second line of names."""
+    unit = clock_unit(column)
+    if unit is None and layout.second:
+        below = layout.second[layout.columns.index(column)]
+        unit = clock_unit(below.split("/")[0]) or clock_unit(f"time {below}")
+    return unit
+
+
+def _shown(column: str) -> str:
+    return column or "the column without a name"
+
+
 def _refuse_milliseconds(step: float, column: str, source: str, time_unit: str | None) -> None:
     if step >= SLOWEST_FRAME and time_unit is None:
         raise UnitError(
@@ -301,70 +399,3 @@ def _refuse_milliseconds(step: float, column: str, source: str, time_unit: str |
             'If these are ms, pass time_unit="ms" or call the column time_ms; if frame numbers, '
             "drop the column and pass sampling_rate=",
         )
-
-
-def _is_float_clock(count: NDArray[Any] | None) -> bool:
-    """Whether a column without a name holds frame times: it rises in steps that are not whole."""
-    if count is None or len(count) < 2 or not np.isfinite(count).all():
-        return False
-    steps = np.diff(count)
-    return bool(np.all(steps > 0) and not np.all(count == np.round(count)))
-
-
-def _refuse_wide(values: NDArray[Any], labels: list[str], layout: Layout, source: str) -> None:
-    """Raise where the units lie in the rows: the frame times, or numbers, stand above them."""
-    n_rows, n_columns = values.shape
-    if n_rows >= n_columns:
-        return
-    if layout.named:
-        try:
-            head = np.array([float(c.replace(layout.decimal, ".")) for c in labels])
-        except ValueError:
-            return
-        shown = "names that rise evenly"
-    else:
-        head, shown = values[0].astype(float), "a first row that rises evenly"
-    known = head[1:] if not layout.named and np.isnan(head[0]) else head
-    if rises_evenly(known) or (layout.named and _is_short_clock(known)):
-        raise FileFormatError(
-            f"{source} has {n_rows} rows of {n_columns} columns and {shown}, "
-            f"{known[0]:g}, {known[1]:g}, ... to {known[-1]:g}: the units seem to lie in the rows",
-            "One row per frame and one column per unit were needed",
-            "Transpose it: pandas.read_csv(path, index_col=0).T.to_csv(...); if the columns are "
-            "units after all, pass header=True",
-        )
-    if not layout.named and n_columns >= _WIDE and n_columns > 3 * n_rows:
-        raise FileFormatError(
-            f"{source} has {n_rows} rows of {n_columns} columns without names: the units seem to "
-            "lie in the rows",
-            "One row per frame and one column per unit were needed",
-            "Transpose it: numpy.savetxt(path, traces.T); if the columns are units after all, "
-            "write their names into the first line",
-        )
-
-
-def _is_short_clock(head: NDArray[np.float64]) -> bool:
-    steps = np.diff(head)
-    whole = bool(np.all(head == np.round(head)))
-    return len(head) > 2 and not whole and bool(np.all(steps > 0) and np.ptp(steps) < steps.max())
-
-
-def _check_index(
-    count: NDArray[Any], column: str, has_time: bool, lines: NDArray[np.int64], source: str
-) -> None:
-    """Raise where a column that numbers the rows shows that some are missing or doubled."""
-    if np.isnan(count).all() and not column:
-        # A separator at the end of every line.
-        return
-    steps = np.diff(count)
-    if np.all(steps == 1) or (has_time and np.all(steps > 0)):
-        return
-    k = int(np.argmax(~(steps == 1)))
-    title = f"column {column!r}" if column else "column without a name"
-    raise DataError(
-        f"The {title} of {source}, which numbers the rows, goes from {count[k]:g} to "
-        f"{count[k + 1]:g} in line {lines[k + 1]}",
-        "Rows numbered one after the other were needed",
-        "If rows are missing, give frame times in s in a column `time`; if the column holds "
-        "something else, name it so",
-    )

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neurornn._core.errors import FileFormatError
-from neurornn.io.arrays import indicator_of, recording_from_arrays
+from neurornn.io.arrays import indicator_of, is_roi_first, recording_from_arrays
 from neurornn.io.clocks import is_interval, is_rate, is_time, one_rate
 from neurornn.io.limits import check_dataset, check_hdf5, datasets, refuse_gaps
 from neurornn.io.sources import check_source, explained, stamped
@@ -61,12 +61,14 @@ def read_hdf5(
         bag: dict[str, Any] = {}
         gaps: dict[str, FileFormatError] = {}
         attributes = {"": _rates(file)}
+        shaped: dict[str, Any] = {}
         for key, item in datasets(file):
             named = is_rate(key) or is_time(key) or is_owner(key) or is_spike_times(key)
             if item.shape is None or item.ndim > 2:
                 continue
             if not (named or item.dtype.kind in "biuf"):
                 continue
+            shaped[key] = item
             if item.ndim < 2 or variable in (None, key, key.split("/")[-1]):
                 check_dataset(item, source.name)
                 gaps |= gaps_of(item, key, source.name)
@@ -76,6 +78,10 @@ def read_hdf5(
                 while folder:
                     attributes[folder] = _rates(file[folder])
                     folder = folder.rpartition("/")[0]
+        chosen = [k for k in shaped if variable in (k, k.split("/")[-1])]
+        if axes is None and len(chosen) == 1 and shaped[chosen[0]].ndim == 2:
+            # Of the arrays beside it only the names and shapes are known here.
+            axes = ("unit", "time") if is_roi_first(shaped, chosen[0]) else None
     recording = recording_from_arrays(
         bag,
         source=source.name,

@@ -37,7 +37,8 @@ def read_npy(
 
     Parameters
     ----------
-    path : file with an array (time, unit) or (unit, time).
+    path : file with an array (time, unit) or (unit, time); called as Suite2p calls them
+        (``F.npy``, ``F_chan2.npy``), (unit, time).
     sampling_rate : Hz; an npy file cannot state it.
     name : ``"dff"`` or ``"fluorescence"``; by default read off the file name.
     axes : as stored; by default the longer axis is time.
@@ -54,6 +55,8 @@ def read_npy(
         with source.open("rb") as file:
             check_npy(file, source.stat().st_size, "The array", source.name)
         array = _refuse_objects(source, lambda: np.load(source, allow_pickle=False))
+    if axes is None and source.stem == "F" and array.ndim == 2:
+        axes = ("unit", "time")
     recording = recording_from_arrays(
         {source.stem: array},
         source=source.name,

@@ -1,6 +1,5 @@
 """Tables in text files, in parts: what is held is the numbers, never the whole text."""
 
-import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
@@ -13,26 +12,33 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neurornn._core.errors import FileFormatError
-from neurornn.io.clocks import is_interval, is_rate, is_time, statement
+from neurornn.io.clocks import is_interval, is_rate, statement
 from neurornn.io.spike_lists import is_spike_times
+from neurornn.io.table_columns import may_be_clock
+from neurornn.io.table_headers import (
+    ERROR_CELLS,
+    STATEMENT,
+    cells_of,
+    has_decimal_commas,
+    has_row_names,
+    is_header,
+    names_in_comment,
+    number_in,
+    second_header,
+    separator_of,
+)
 from neurornn.io.text_files import is_gzip, text_lines
 
 #: Characters that are parsed at a time.
 _PART = 2**21
-_STATEMENT = re.compile(r"^[#%\s]*([A-Za-z][\w ()]*?)\s*[:=]\s*(\S.*?)\s*$")
 #: A number with what may stand behind it in a statement of a rate or an interval.
 _WITH_UNIT = re.compile(
     r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)[\s#]*"
     r"(?:hz|fps|1/s|s\^?-1|frames? ?(?:/|per) ?s(?:ec(?:ond)?)?|(s|ms|us|µs))?[,;]*",
     re.IGNORECASE,
 )
-#: What spreadsheets write into a cell that could not be computed.
-_ERROR_CELLS = (
-    "#N/A", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!",
-    "#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "#VALEUR!", "#NOMBRE!", "#NOM?", "#NUL!",
-)  # fmt: skip
 _ERROR_START = re.compile(
-    "(?:" + "|".join(map(re.escape, _ERROR_CELLS)) + r")\s*(?:[\t;,\s]|$)", re.IGNORECASE
+    "(?:" + "|".join(map(re.escape, ERROR_CELLS)) + r")\s*(?:[\t;,\s]|$)", re.IGNORECASE
 )
 _EXCEL_LINE = re.compile(r"^\"?sep=(.)\"?\s*$", re.IGNORECASE)
 
@@ -52,6 +58,7 @@ class Layout:
         below the first rows are added while the table is read.
     start : number of the first line that is neither blank nor a comment.
     room : rows that are expected.
+    second : cells of a second line of names (states of the cells, units), or nothing.
     """
 
     columns: list[str]
@@ -62,6 +69,12 @@ class Layout:
     stated: dict[str, Any]
     start: int
     room: int
+    second: tuple[str, ...] = ()
+
+    @property
+    def n_headers(self) -> int:
+        """Lines above the first row of numbers."""
+        return int(self.has_header) + bool(self.second)
 
 
 class Rows:
@@ -137,18 +150,24 @@ def read_layout(path: Path, header: bool | None) -> Layout:
             "A table with one row per frame was needed",
             "Export it again",
         )
-    separator = given or _separator(first)
-    decimal = "," if _has_decimal_commas(first, separator) else "."
-    cells = [cell.strip() for cell in _cells(first[0], separator, 1, path.name)]
+    separator = given or separator_of(first)
+    decimal = "," if has_decimal_commas(first, separator) else "."
+    cells = [cell.strip() for cell in cells_of(first[0], separator, 1, path.name)]
     named = header is not False
     if header is None:
-        header = _is_header(cells, first, separator, decimal, path.name)
+        header = is_header(cells, first, separator, decimal, path.name)
         named = header
     columns = cells if header else [str(k) for k in range(len(cells))]
-    if header and _has_row_names(cells, first[1:], separator, path.name):
+    second: list[str] = []
+    if header and len(first) == 3:
+        second = second_header(cells, first[1:], separator, decimal, path.name)
+    if second and len(set(cells)) < len(cells):
+        # Two levels of names, as pandas writes them: the lower one tells the columns apart.
+        columns = [below or above for above, below in zip(cells, second, strict=True)]
+    elif header and has_row_names(cells, first[1:], separator, path.name):
         columns = ["", *cells]
     elif not header and named is False:
-        above = _names_in(remark, separator, len(cells))
+        above = names_in_comment(remark, separator, len(cells))
         columns, named = (above, True) if above else (columns, False)
     names = [c for c in columns if c]
     twice = next((c for c in names if names.count(c) > 1), None) if len(names) < 5000 else None
@@ -170,6 +189,7 @@ def read_layout(path: Path, header: bool | None) -> Layout:
         stated=stated,
         start=start,
         room=int(1.02 * size / each) + 2,
+        second=tuple(second),
     )
 
 
@@ -191,7 +211,7 @@ def read_parts(
         line is named.
     """
     n = len(layout.columns)
-    waiting = layout.has_header
+    waiting = layout.n_headers
     header_spaced, gaps, first_gap = not waiting, 0, 0
     last_blank, n_rows = 0, 0
     held: list[str] = []
@@ -208,7 +228,7 @@ def read_parts(
                 last_blank = number
                 continue
             if waiting:
-                waiting, last_blank = False, 0
+                waiting, last_blank = waiting - 1, 0
                 continue
             if last_blank and n_rows:
                 if n == 1:
@@ -218,7 +238,7 @@ def read_parts(
                 header_spaced = True
             last_blank, n_rows = 0, n_rows + 1
             if '"' in line:
-                found = len(_cells(line.rstrip("\r\n"), layout.separator, number, path.name))
+                found = len(cells_of(line.rstrip("\r\n"), layout.separator, number, path.name))
             elif layout.separator == " ":
                 found = len(line.split())
             else:
@@ -244,13 +264,38 @@ def read_parts(
         )
 
 
+def first_rows(path: Path, layout: Layout, n: int) -> list[list[str]]:
+    """Return the cells of the first rows below the names.
+
+    Parameters
+    ----------
+    path : text file, plain or gzipped.
+    layout : as `read_layout` returns it.
+    n : rows to return.
+    """
+    rows: list[list[str]] = []
+    above = layout.n_headers
+    with text_lines(path) as lines:
+        for number, line in lines:
+            excel = number == 1 and _EXCEL_LINE.match(line)
+            if excel or _is_comment(line) or _is_blank(line):
+                continue
+            if above:
+                above -= 1
+                continue
+            rows.append(cells_of(line.rstrip("\r\n"), layout.separator, number, path.name))
+            if len(rows) == n:
+                break
+    return rows
+
+
 def _has_clock(layout: Layout) -> bool:
-    return any(is_time(c) or is_spike_times(c) or not c for c in layout.columns)
+    return any(may_be_clock(c) or is_spike_times(c) or not c for c in layout.columns)
 
 
 def _whole_rows(lines: Iterator[tuple[int, str]], layout: Layout) -> Iterator[tuple[int, str]]:
     """Leave out rows of empty cells at the end of a table with a clock."""
-    if layout.separator == " " or not any(map(is_time, layout.columns)):
+    if layout.separator == " " or not any(map(may_be_clock, layout.columns)):
         yield from lines
         return
     nothing = f"{layout.separator} \r\n"
@@ -270,14 +315,14 @@ def _is_comment(line: str) -> bool:
 
 def _stated(line: str, number: int, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a comment states about the rate, beside what others have stated."""
-    found = _STATEMENT.match(line)
+    found = STATEMENT.match(line)
     if not found or not (is_rate(found[1]) or is_interval(found[1])):
         return {}
     name = found[1].strip()
     where = f"{name} in line {number}" if {name, f"1/{name}"} & set(known) else name
     value = _WITH_UNIT.fullmatch(found[2])
     if value is None or (is_rate(name) and value[2]):
-        number_alone = _number(found[2])
+        number_alone = number_in(found[2])
         return statement(name, found[2] if number_alone is None else number_alone, where)
     if value[2] and is_interval(name):
         return statement(f"dt ({value[2].lower()})", float(value[1]), where)
@@ -295,58 +340,13 @@ def _look_at_comment(line: str, number: int, layout: Layout, begun: bool, source
     n = len(layout.columns)
     rest = line[1:].strip()
     cells = rest.split() if layout.separator == " " else rest.split(layout.separator)
-    numbers = [c for c in cells if c.strip() and _number(c, layout.decimal) is not None]
+    numbers = [c for c in cells if c.strip() and number_in(c, layout.decimal) is not None]
     if len(cells) == n > 1 or (cells and len(numbers) == len(cells)):
         raise FileFormatError(
             f"Line {number} of {source} is a row behind a #",
             "Every frame in its row was needed: without one the times shift",
             "Remove the # or, if the frame is bad, leave its cells empty",
         )
-
-
-def _separator(first: list[str]) -> str:
-    counts = {s: [line.count(s) for line in first] for s in "\t;,"}
-    same = [s for s, c in counts.items() if c[0] and len(set(c)) == 1 and len(c) > 1]
-    best = same[0] if same else max("\t;,", key=first[0].count)
-    if first[0].count(best):
-        return best
-    return " " if len(first[0].split()) > 1 else ","
-
-
-def _has_decimal_commas(first: list[str], separator: str) -> bool:
-    if separator == ";":
-        return any("," in line for line in first[1:] or first)
-    if separator not in "\t ":
-        return False
-    cells = [
-        c.strip() for line in first[1:] or first for c in re.split(r"[\t ]", line.replace('"', ""))
-    ]
-    plain = all(re.fullmatch(r"-?\d*(,\d+)?(e[-+]?\d+)?", c, re.IGNORECASE) for c in cells)
-    # 1,234 might be a thousand, and more.
-    return plain and any(re.match(r"-?0?,\d|-?\d+,(\d{1,2}|\d{4,})$", c) for c in cells)
-
-
-def _has_row_names(cells: list[str], below: list[str], separator: str, source: str) -> bool:
-    """Whether rows begin with a number of their own above which no name stands, as R writes."""
-    rows = [_cells(line, separator, k + 2, source) for k, line in enumerate(below)]
-    if not rows or any(len(r) != len(cells) + 1 or not r[-1].strip() for r in rows):
-        return False
-    numbers = [_number(r[0]) for r in rows]
-    return numbers == [k + 1 for k in range(len(rows))]
-
-
-def _names_in(remark: str, separator: str, n: int) -> list[str] | None:
-    """Return the names of the columns from the comment right above them, as NumPy writes it."""
-    cells = [
-        c.strip()
-        for c in remark.lstrip("#").strip().split(None if separator == " " else separator)
-    ]
-    if len(cells) != n or len(set(cells)) < n or _STATEMENT.match(remark):
-        return None
-    if not all(cells) or any(_number(c) is not None for c in cells):
-        return None
-    sure = any(is_time(c) or is_spike_times(c) for c in cells)
-    return cells if sure or (n > 1 and separator != " ") else None
 
 
 def _parse(
@@ -363,7 +363,7 @@ def _parse(
         dtype=dict.fromkeys(text, object),
         skipinitialspace=True,
         skip_blank_lines=False,
-        na_values=list(_ERROR_CELLS),
+        na_values=list(ERROR_CELLS),
         low_memory=False,
     )
     if len(part) != len(lines):
@@ -399,59 +399,3 @@ def _ragged(number: int, found: int, n: int, source: str) -> FileFormatError:
 
 def _is_blank(line: str) -> bool:
     return not line.strip(" \r\n")
-
-
-def _cells(line: str, separator: str, number: int, source: str) -> list[str]:
-    if '"' not in line:
-        return line.split() if separator == " " else line.split(separator)
-    try:
-        text = " ".join(line.split()) if separator == " " else line
-        return next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True))
-    except csv.Error as error:
-        raise FileFormatError(
-            f"Line {number} of {source} has quotes that do not close: {error}",
-            "Both quotes of a cell in one line were needed",
-            "Was the file cut? Export it without quotes",
-        ) from error
-
-
-def _is_header(
-    cells: list[str], first: list[str], separator: str, decimal: str, source: str
-) -> bool:
-    """Tell names from numbers; ``,0,1,2`` and ``0,1,2`` above other numbers are names."""
-    if not all(_number(c, decimal) is not None for c in cells if c):
-        return True
-    if not any(cells):
-        return False
-    counted = [c for c in cells if c]
-    counts = counted == [str(k) for k in range(len(counted))]
-    if not cells[0] and (
-        counts or (len(counted) > 2 and _rise([float(c.replace(decimal, ".")) for c in counted]))
-    ):
-        return True
-    if not counts or len(cells) < 3 or len(first) < 2:
-        return False
-    below = _cells(first[1], separator, 2, source)
-    if not all(re.fullmatch(r"\s*-?\d+\s*", c) for c in below):
-        return True
-    raise FileFormatError(
-        f"The first line of {source} is {separator.join(cells)[:40]!r}: names of columns, or a "
-        "row of numbers",
-        "A statement of which was needed",
-        "Pass header=True or header=False, or give the columns names that are not numbers",
-    )
-
-
-def _rise(values: list[float]) -> bool:
-    """Whether numbers rise in steps that hardly differ, as rounded frame times do."""
-    steps = np.diff(values)
-    most = 2.0 if len(steps) > 8 else 1.1
-    return bool(len(steps) and np.all(steps > 0) and steps.max() <= most * np.median(steps))
-
-
-def _number(cell: str, decimal: str = ".") -> float | None:
-    text = cell.strip().strip('"')
-    try:
-        return float(text.replace(decimal, "."))
-    except ValueError:
-        return None

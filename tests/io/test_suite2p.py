@@ -88,12 +88,13 @@ def test_the_fit_takes_it(tmp_path, rng):
     assert fit.parameters_.sizes["unit"] == 2
 
 
-def test_several_planes_ask_which(tmp_path, rng):
+def test_all_planes_or_one(tmp_path, rng):
     for k in (0, 1, 10):
         make_plane(tmp_path / "suite2p" / f"plane{k}", rng, n=k + 4, ops=OPS)
-    with pytest.raises(NameUnknownError, match="plane0, plane1, plane10") as caught:
-        nr.open(tmp_path)
-    assert "plane=0" in str(caught.value)
+    recording = nr.open(tmp_path, only_cells=False)
+    assert recording["plane"].values.tolist() == [0] * 4 + [1] * 5 + [10] * 14
+    assert recording["unit"].values[[0, 4, -1]].tolist() == ["0.0", "1.0", "10.13"]
+    assert recording.attrs["planes"] == "plane0, plane1, plane10"
     assert nr.open(tmp_path, plane=1, only_cells=False).sizes["unit"] == 5
     assert nr.open(tmp_path / "suite2p", plane="plane10").attrs["plane"] == "plane10"
     assert nr.open(tmp_path / "suite2p" / "plane0", plane=1).attrs["plane"] == "plane1"
@@ -274,8 +275,9 @@ def test_arrays_that_do_not_fit(tmp_path, rng):
         read_suite2p(tmp_path / "c")
     with pytest.raises(FileFormatError, match=r"F\.npy"):
         read_suite2p(tmp_path / "d")
+    np.save(tmp_path / "a" / "mine.npy", np.ones((4, 50)))
     with pytest.raises(FileFormatError, match="is a file"):
-        read_suite2p(tmp_path / "a" / "F.npy")
+        read_suite2p(tmp_path / "a" / "mine.npy")
 
 
 @pytest.mark.parametrize("bad", [0.0, -7.5, np.nan, np.inf, "7.5", [7.5, 10.0], 5e6, True])
