@@ -145,7 +145,7 @@ class KalmanMachine(Machine):
             "left_out": np.zeros(n_units, np.int64),
             # What the observations of the last bins are worth, the oldest first: one counts
             # `lag` bins after it was made.
-            "informations": np.zeros((lag + 1, n, n)),
+            "worths": np.zeros((lag + 1, n, n)),
             "baselines": np.zeros((lag + 1, n)),
         }
         self._matrices, self._vectors = matrices, vectors
@@ -168,7 +168,7 @@ class KalmanMachine(Machine):
         """Start from the state that is known before anything is seen."""
         self.state["mean"][:] = self.arrays["first_mean"]
         self.state["pending"][:] = 0.0
-        self.state["informations"][:] = self._information
+        self.state["worths"][:] = self._information
         self.state["baselines"][:] = self._baseline
         self._moves = 0
         self._turn_to(self._information, self._baseline)
@@ -222,11 +222,11 @@ class KalmanMachine(Machine):
 
     def _move_on(self) -> None:
         """Let the observation that counts in this bin be worth what it was when it was made."""
-        informations, baselines = self.state["informations"], self.state["baselines"]
-        informations[:-1], baselines[:-1] = informations[1:].copy(), baselines[1:].copy()
-        informations[-1], baselines[-1] = self._information, self._baseline
+        worths, baselines = self.state["worths"], self.state["baselines"]
+        worths[:-1], baselines[:-1] = worths[1:].copy(), baselines[1:].copy()
+        worths[-1], baselines[-1] = self._information, self._baseline
         self._moves -= 1
-        self._turn_to(informations[0], baselines[0])
+        self._turn_to(worths[0], baselines[0])
 
     def _turn_to(self, information: NDArray[Any], baseline: NDArray[Any]) -> None:
         """Let observations be worth so much from here on."""
@@ -253,13 +253,13 @@ class KalmanMachine(Machine):
         """Go on from a state that was saved."""
         super().take_up(state)
         self._leave_out() if self._leaves_out else None
-        if "informations" not in state:
+        if "worths" not in state:
             # A file of before units were left out.
-            self.state["informations"][:] = self._information
+            self.state["worths"][:] = self._information
             self.state["baselines"][:] = self._baseline
         self._moves = len(self.state["recorded"])
         covariance, settled = self.state["covariance"].copy(), self.state["settled"].copy()
-        self._turn_to(self.state["informations"][0], self.state["baselines"][0])
+        self._turn_to(self.state["worths"][0], self.state["baselines"][0])
         self.state["covariance"][:], self.state["settled"][:] = covariance, settled
 
     def spread(self, out: NDArray[Any]) -> None:

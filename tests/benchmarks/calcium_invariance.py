@@ -131,7 +131,7 @@ def rows() -> Iterator[list[str]]:
 
 
 def _slopes(traces, before) -> np.ndarray:
-    from neurornn.calcium.decay_fit import first_tau
+    from neurornn.calcium.alternation import first_tau
     from neurornn.calcium.trace_model import Settings
 
     def slope(values, rate):

@@ -125,7 +125,7 @@ def watched(command: list[str]) -> tuple[float, float, float, str]:
 
 def _trivial_minutes(path: Path) -> float:
     """Minutes for all cells of the trivial baseline, the slope of the autocovariance."""
-    from neurornn.calcium.decay_fit import first_tau
+    from neurornn.calcium.alternation import first_tau
     from neurornn.calcium.trace_model import Settings
 
     values = nr.open(path, chunks={})["dff"][:, :CHUNK_SIZE].values.astype(float)

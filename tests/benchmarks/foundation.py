@@ -127,7 +127,7 @@ def rnn_on_events(recording, kinetics) -> float:
 
 
 def _autocovariance(recording) -> float:
-    from neurornn.calcium.decay_fit import first_tau
+    from neurornn.calcium.alternation import first_tau
     from neurornn.calcium.trace_model import Settings
 
     y = recording["dff"].values[:, 0]

@@ -150,7 +150,7 @@ def rows(n_traces: int = N_TRACES):
 
 def _slope(recording) -> float:
     """Trivial baseline: the slope of the autocovariance (s)."""
-    from neurornn.calcium.decay_fit import first_tau
+    from neurornn.calcium.alternation import first_tau
     from neurornn.calcium.trace_model import Settings
 
     y = recording["dff"].values[:, 0]
