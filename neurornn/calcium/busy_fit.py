@@ -124,7 +124,7 @@ def by_size(model: TraceModel, found: Round) -> float:
     return max(best, float(sizes.sum()) / unit_size(sizes)) if len(sizes) else best
 
 
-def busy_fit(model: TraceModel, found: Round) -> tuple[Round, bool, float, float] | None:
+def fit_busy(model: TraceModel, found: Round) -> tuple[Round, bool, float, float] | None:
     """Fit of a cell that seldom comes to rest; None where it is no better than the one found.
 
     An alternation that misses events takes them for noise, and by that noise misses them again;

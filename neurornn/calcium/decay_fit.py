@@ -15,15 +15,15 @@ from neurornn.calcium.alternation import (
 )
 from neurornn.calcium.busy_fit import (
     WHITE,
-    busy_fit,
     by_size,
     count_events,
     dense_in_frame,
+    fit_busy,
     is_multiple,
     of_multiples,
 )
 from neurornn.calcium.clipping import goes_down, is_clipped, is_noise_free
-from neurornn.calcium.decay_intervals import intervals, sd_of_choice, widened
+from neurornn.calcium.decay_intervals import intervals_of, sd_of_choice, widened
 from neurornn.calcium.overlap import Count, strung_together, unit_size
 from neurornn.calcium.rise_choice import fit_kinetics
 from neurornn.calcium.trace_model import BROAD, Array, Frames, Kernel, Settings, TraceModel
@@ -125,7 +125,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         y = y + _ADDED * np.ptp(seen) * np.random.default_rng(0).standard_normal(len(y))
     model = TraceModel(y, time, blocks, settings)
     found, resolved, shift, shift_sd = fit_kinetics(model, *best_starts(y, time, blocks, settings))
-    busy = busy_fit(model, found)
+    busy = fit_busy(model, found)
     if busy is not None:
         found, resolved, shift, shift_sd = busy
     rise_ci, fine, several = (np.nan, np.nan), found.kernel.tau, False
@@ -176,7 +176,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         # A few large events of a busy cell, the rest taken for noise.
         status = Status.DECAY_NOT_RESOLVED if status == Status.OK else status
     if status == Status.OK:
-        tau_ci, rise_ci, covariance = intervals(model, plain)
+        tau_ci, rise_ci, covariance = intervals_of(model, plain)
         if np.isnan(tau_ci).any():
             status = Status.DECAY_NOT_RESOLVED
             tau_ci, rise_ci, covariance = (np.nan, np.nan), (np.nan, np.nan), covariance * np.nan

@@ -57,7 +57,7 @@ def widened(
     return value * float(np.exp(-below)), value * float(np.exp(above))
 
 
-def intervals(
+def intervals_of(
     model: TraceModel, found: Round
 ) -> tuple[tuple[float, float], tuple[float, float], Array]:
     """Profile intervals of tau and rise, formed in their logarithms, and covariance (s^2)."""
