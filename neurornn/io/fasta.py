@@ -2,6 +2,8 @@
 
 import os
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,9 @@ from neurornn.io.text_files import text_lines
 
 _STRAY = re.compile(r"[^A-Za-z*.-]")
 _NO_BASE = re.compile(r"[^ACGTUNRYSWKMBDHV.-]", re.IGNORECASE)
+
+#: Letters below which nucleotides and a peptide of A, C, G and T are not told apart.
+SHORT = 8
 
 if TYPE_CHECKING:
     from neurornn.data.sequence_sets import SequenceSet
@@ -29,16 +34,22 @@ def read_fasta(path: str | os.PathLike[str], *, alphabet: str | None = None) -> 
     Returns
     -------
     SequenceSet
-        Each named by the first word of its header line.
+        Each named by the first word of its header line; a record without letters has length 0.
 
     Raises
     ------
     FileFormatError
-        No records, one without letters, text before the first, or a damaged file.
+        No records, none with letters, text before the first, or a damaged file.
     DataError
         A character that is no letter of the alphabet, with its record and position.
     MissingDependencyError
         biopython is not installed.
+
+    Warns
+    -----
+    UserWarning
+        Names that occur twice, records without letters, or short sequences that may be nucleotides
+        or peptides.
     """
     source = check_source(path)
     try:
@@ -55,14 +66,14 @@ def read_fasta(path: str | os.PathLike[str], *, alphabet: str | None = None) -> 
         records = list(SimpleFastaParser(_from_first_record(lines, source.name)))
     names = [(title.split() or [f"sequence {k}"])[0] for k, (title, _) in enumerate(records)]
     sequences = [letters for _, letters in records]
-    empty = next((k for k, letters in enumerate(sequences) if not letters), None)
-    if empty is not None or not records:
-        which = "no record" if empty is None else f"the record {names[empty]!r} without letters"
+    if not any(sequences):
+        which = f"the record {names[0]!r} without letters" if records else "no record"
         raise FileFormatError(
             f"{source.name} holds {which}",
             "Lines that start with > and sequences below them were needed",
             "Is it a FASTA file, and whole?",
         )
+    _say_what_is_odd(names, sequences, source.name)
     for name, letters in zip(names, sequences, strict=True):
         stray = _STRAY.search(letters)
         if stray:
@@ -74,7 +85,36 @@ def read_fasta(path: str | os.PathLike[str], *, alphabet: str | None = None) -> 
     if alphabet is None:
         alphabet = guess_alphabet(sequences)
         _refuse_doubt(names, sequences, alphabet, source.name)
+        longest = max(map(len, sequences))
+        if alphabet != "protein" and longest < SHORT:
+            warnings.warn(
+                f"The longest sequence of {source.name} has {longest} letters, all of them "
+                f"nucleotides: it is taken for {alphabet}. Are these peptides? Then pass "
+                'alphabet="protein".',
+                UserWarning,
+                stacklevel=3,
+            )
     return SequenceSet.from_sequences(names, sequences, alphabet=alphabet)
+
+
+def _say_what_is_odd(names: Sequence[str], sequences: Sequence[str], source: str) -> None:
+    """Warn of names that occur twice, and of records without letters."""
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        warnings.warn(
+            f"{len(twice)} names of {source} occur more than once, {twice[0]!r} for one: by name "
+            "only the first is found. Give each record a name of its own.",
+            UserWarning,
+            stacklevel=4,
+        )
+    empty = [name for name, letters in zip(names, sequences, strict=True) if not letters]
+    if empty:
+        warnings.warn(
+            f"{len(empty)} records of {source} have no letters, {empty[0]!r} for one: they keep "
+            "their rows, of length 0. Is the file whole?",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _from_first_record(lines: Iterator[tuple[int, str]], source: str) -> Iterator[str]:
@@ -101,6 +141,15 @@ def _refuse_doubt(
     bases = sum(s.upper().count(base) for s in sequences for base in "ACGTUN-.")
     if alphabet == "protein" and total >= 8 and bases >= 0.8 * total:
         k, found = next((k, m) for k, s in enumerate(sequences) if (m := _NO_BASE.search(s)))
+        masked = sum(s.upper().count("X") for s in sequences)
+        if found[0] in "Xx" and all(c in "Xx" for s in sequences for c in _NO_BASE.findall(s)):
+            raise DataError(
+                f"{names[k]} of {source} holds {found[0]!r} at position {found.start()}, and "
+                f"{masked} of all {total} letters are X: DNA that a masking program went over",
+                "N for a base that is not known was needed",
+                'Replace X by N, for example sed "/^>/!s/[Xx]/N/g"; if these are amino acids, '
+                'pass alphabet="protein"',
+            )
         raise DataError(
             f"{names[k]} of {source} holds {found[0]!r} at position {found.start()}, and "
             f"{bases} of all {total} letters are bases",

@@ -258,8 +258,17 @@ class RecurrentModel(nn.Module):
         return twin
 
     def extra_repr(self) -> str:
-        """Sizes and clock."""
-        return ", ".join(f"{k}={v!r}" for k, v in self.settings.items())
+        """Sizes, clock, and the physical parameters as they are, not as they were asked for."""
+        shown = {k: repr(v) for k, v in self.settings.items()}
+        for parameter in self.physical_parameters:
+            values = np.ravel(getattr(self, parameter.name).detach().cpu().double().numpy())
+            if not len(values):
+                continue
+            low, high = f"{values.min():.3g}", f"{values.max():.3g}"
+            middle = f"{np.median(values):.3g}"
+            several = f"{low} to {high}, median {middle}"
+            shown[parameter.name] = f"{low if low == high else several} {parameter.units}"
+        return ", ".join(f"{k}={v}" for k, v in shown.items())
 
 
 def nonlinearity_named(name: str) -> Any:

@@ -107,8 +107,33 @@ def test_both_t_and_u(tmp_path):
 
 def test_a_record_without_letters(tmp_path):
     (tmp_path / "a.fa").write_text(TEXT + ">three\n>four\nACGT\n")
+    with pytest.warns(UserWarning, match=r"1 records of a\.fa have no letters, 'three'"):
+        found = open_file(tmp_path / "a.fa")
+    names = found.names.tolist()
+    # Its row stays: tables beside the file count rows.
+    assert names[-2:] == ["three", "four"] and found.lengths[-2:].tolist() == [0, 4]
+    (tmp_path / "b.fa").write_text(">three\n>four\n")
     with pytest.raises(FileFormatError, match="'three' without letters"):
+        open_file(tmp_path / "b.fa")
+
+
+def test_names_that_occur_twice_are_said(tmp_path):
+    (tmp_path / "a.fa").write_text(TEXT + ">one again\nACGTACGTACGT\n")
+    with pytest.warns(UserWarning, match=r"1 names of a\.fa occur more than once, 'one'"):
         open_file(tmp_path / "a.fa")
+
+
+def test_dna_masked_by_x_is_said(tmp_path):
+    (tmp_path / "a.fa").write_text(">one\nACGTACGTACGTXXACGTACGT\n")
+    with pytest.raises(DataError, match=r"2 of all 22 letters are X.*Replace X by N"):
+        open_file(tmp_path / "a.fa")
+    assert open_file(tmp_path / "a.fa", alphabet="protein").alphabet == "protein"
+
+
+def test_a_peptide_of_letters_that_are_bases_is_said(tmp_path):
+    (tmp_path / "a.fa").write_text(">tag\nGATTACA\n")
+    with pytest.warns(UserWarning, match="Are these peptides"):
+        assert open_file(tmp_path / "a.fa").alphabet == "dna"
 
 
 def test_a_nul_byte_and_other_encodings(tmp_path):

@@ -88,3 +88,12 @@ def test_a_warm_up_is_no_padding():
     counted[1, 5] = False
     cleared = _without_padding(x, counted)
     assert cleared[..., 0].tolist() == [[1] * 6, [1, 1, 1, 1, 1, 0], [1] * 6]
+
+
+def test_a_model_shows_the_time_constants_that_it_has():
+    model = nr.models.LeakyRNN(2, 3, 1, dt=0.01, tau=0.1, rng=0)
+    assert "tau=0.1 s" in repr(model)
+    with torch.no_grad():
+        model.unbounded_tau[1] += 1.0
+    tau = model.tau.detach()
+    assert f"tau=0.1 to {tau[1]:.3g}, median 0.1 s" in repr(model)
