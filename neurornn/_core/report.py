@@ -44,6 +44,12 @@ class Table:
             [self.title, *self.head, "", *body, *([""] if self.notes else []), *self.notes]
         )
 
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
     def to_html(self) -> str:
         """The same as an HTML fragment."""
         cells = "".join(f"<th>{html.escape(str(c))}</th>" for c in self.columns)

@@ -119,3 +119,19 @@ def test_a_halfwidth_that_grows_with_what_is_predicted_covers_large_and_small_al
         assert inside[here].mean() == pytest.approx(0.9, abs=0.03)
     assert cf.growing_halfwidth(np.ones(100), np.zeros(100), 0.9) == (0.0, 1.0)
     assert cf.growing_halfwidth(np.ones(3), np.ones(3), 0.9)[1] == np.inf
+
+
+def test_a_table_prints_as_a_table():
+    from neurornn._core.report import Table
+
+    table = Table(title="Cells", columns=["unit", "tau"], rows=[["0", "0.5"], ["1", "0.6"]])
+    assert str(table) == table.to_text()
+    assert f"{table}".splitlines() == [
+        "Cells",
+        "",
+        "unit  tau",
+        "----  ---",
+        "0     0.5",
+        "1     0.6",
+    ]
+    assert table._repr_html_() == table.to_html()
