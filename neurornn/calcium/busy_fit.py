@@ -54,10 +54,7 @@ def count_events(
     n, n_seen = len(sizes), model.n_seen
     if dense is not None:
         return Count(dense * n_seen, np.nan, np.nan)
-    if several:
-        by_size = float(sizes.sum()) / unit_size(sizes)
-        return Count(by_size, by_size, by_size)
-    best = apart(n, n_seen)
+    best = float(sizes.sum()) / unit_size(sizes) if several else apart(n, n_seen)
     if status in _UNCOUNTED:
         return Count(best, np.nan, np.nan)
     return Count(best, best, max(best, most) if model.coarse else best)
@@ -66,8 +63,9 @@ def count_events(
 def dense_in_frame(model: TraceModel, found: Round) -> float | None:
     """Events in a frame where filtered noise describes the trace far better than events do."""
     dt = model.settings.dt
-    tau = first_tau(model.y, model.blocks, model.settings)
-    decays = decays_of(model.y, model.blocks, tau, dt)
+    # Without the baseline: parts that stand at different heights are no steps.
+    tau = first_tau(model.flat, model.blocks, model.settings)
+    decays = decays_of(model.flat, model.blocks, tau, dt)
     tau = tau if decays is None else decays.tau
     return dense_events(model.flat, model.blocks, tau, found.noise, dt, length_of(model, found))
 
@@ -139,7 +137,7 @@ def fit_busy(model: TraceModel, found: Round) -> tuple[Round, bool, float, float
     decays = decays_of(levelled, model.blocks, first, settings.dt)
     if decays is None or decays.noise > LESS_NOISE * found.noise:
         return None
-    before = model.threshold, model.small_share, model.heights
+    before = model.threshold, model.small_share, model.heights, model.every_frame
     if not model.threshold_held:
         model.threshold = FIRST_THRESHOLD
     model.every_frame = True
@@ -160,8 +158,7 @@ def fit_busy(model: TraceModel, found: Round) -> tuple[Round, bool, float, float
     again = fit[0]
     if again.small_share <= BROAD and length_of(model, again) < length_of(model, found):
         return fit
-    model.every_frame = False
-    model.threshold, model.small_share, model.heights = before
+    model.threshold, model.small_share, model.heights, model.every_frame = before
     return None
 
 

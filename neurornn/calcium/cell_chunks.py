@@ -46,7 +46,11 @@ def fit_cells(
         rows["dof"].append(fit.dof)
         rows["heights"].append(np.broadcast_to(fit.heights, n_knots))
         rows["amplitude"].append(float(np.median(sizes)) if len(sizes) else np.nan)
-        rows["amplitude_ci"].append(median_interval(sizes, settings.confidence_level))
+        rows["amplitude_ci"].append(
+            (np.nan, np.nan)
+            if np.isnan(fit.n_events.least)
+            else median_interval(sizes, settings.confidence_level)
+        )
         rows["n_events"].append(fit.n_events)
         rows["n_seen"].append(int(np.sum(~np.isnan(values[:, k]))))
         rows["autocorrelation"].append(fit.autocorrelation)

@@ -128,7 +128,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     busy = fit_busy(model, found)
     if busy is not None:
         found, resolved, shift, shift_sd = busy
-    rise_ci, fine, several = (np.nan, np.nan), found.kernel.tau, False
+    rise_ci, fine = (np.nan, np.nan), found.kernel.tau
     again = of_multiples(model, found)
     if again is not None:
         found, resolved, shift, shift_sd = again
@@ -136,7 +136,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     if found.small_share > BROAD and not several:
         # No unimodal distribution of sizes has so many small ones: they come from tails and bursts
         # that one exponential does not describe, and would take the tails from the decay.
-        model.coarse, several = True, False
+        model.coarse = True
         tau, heights = found.kernel.tau, found.heights
         found, resolved, shift, shift_sd = fit_kinetics(
             model,
@@ -155,7 +155,10 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         status = Status.NEGATIVE_GOING
     if noise_free and status == Status.OK:
         status = Status.NOISE_FREE
-    dense = dense_in_frame(model, found) if status == Status.OK else None
+    dense = None
+    if status in (Status.OK, Status.RISE_TOO_LONG, Status.DECAY_NOT_RESOLVED):
+        # Sums of events can look like one with a long rise, or like a decay of a frame.
+        dense = dense_in_frame(model, found)
     if (
         dense is None
         and status == Status.OK

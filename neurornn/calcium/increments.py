@@ -3,10 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Frames = NDArray[np.int64]
+from neurornn.calcium.trace_model import Array, Frames
 
 #: Share of the steps that the densest part of their distribution is looked for with.
 _SHARE = 0.2

@@ -262,7 +262,9 @@ class Kinetics(Reported, Saved, BaseEstimator):
         level = float(self.confidence_level)
         seconds = column("n_seen") / traces.sampling_rate
         held = self._held_rise()
-        few = "there are too few events for an interval of their median"
+        few = (
+            "there are too few events for an interval of their median, or they were not told apart"
+        )
         estimates = [
             Estimate(
                 name="tau_decay",

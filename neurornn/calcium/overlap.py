@@ -3,13 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize
 
 from neurornn.calcium.increments import neighbours
-
-Array = NDArray[np.float64]
-Frames = NDArray[np.int64]
+from neurornn.calcium.trace_model import Array, Frames
 
 #: Events a frame, by the fourth cumulant of the steps, from which a cell counts as dense. Cells
 #: of known truth in which they were not told apart lie above 0.2, real ones below 0.1.

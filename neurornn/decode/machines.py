@@ -145,8 +145,8 @@ class KalmanMachine(Machine):
             "left_out": np.zeros(n_units, np.int64),
             # What the observations of the last bins are worth, the oldest first: one counts
             # `lag` bins after it was made.
-            "worths": np.zeros((lag + 1, n, n)),
-            "baselines": np.zeros((lag + 1, n)),
+            "information_by_bin": np.zeros((lag + 1, n, n)),
+            "baseline_by_bin": np.zeros((lag + 1, n)),
         }
         self._matrices, self._vectors = matrices, vectors
         self._steady, self._whole = a["steady"], True
@@ -168,8 +168,8 @@ class KalmanMachine(Machine):
         """Start from the state that is known before anything is seen."""
         self.state["mean"][:] = self.arrays["first_mean"]
         self.state["pending"][:] = 0.0
-        self.state["worths"][:] = self._information
-        self.state["baselines"][:] = self._baseline
+        self.state["information_by_bin"][:] = self._information
+        self.state["baseline_by_bin"][:] = self._baseline
         self._moves = 0
         self._turn_to(self._information, self._baseline)
         steady = bool(self.settings["steady_state"])
@@ -222,11 +222,11 @@ class KalmanMachine(Machine):
 
     def _move_on(self) -> None:
         """Let the observation that counts in this bin be worth what it was when it was made."""
-        worths, baselines = self.state["worths"], self.state["baselines"]
-        worths[:-1], baselines[:-1] = worths[1:].copy(), baselines[1:].copy()
-        worths[-1], baselines[-1] = self._information, self._baseline
+        informed, baselines = self.state["information_by_bin"], self.state["baseline_by_bin"]
+        informed[:-1], baselines[:-1] = informed[1:].copy(), baselines[1:].copy()
+        informed[-1], baselines[-1] = self._information, self._baseline
         self._moves -= 1
-        self._turn_to(worths[0], baselines[0])
+        self._turn_to(informed[0], baselines[0])
 
     def _turn_to(self, information: NDArray[Any], baseline: NDArray[Any]) -> None:
         """Let observations be worth so much from here on."""
@@ -252,14 +252,15 @@ class KalmanMachine(Machine):
     def take_up(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that was saved."""
         super().take_up(state)
-        self._leave_out() if self._leaves_out else None
-        if "worths" not in state:
+        if self._leaves_out:
+            self._leave_out()
+        if "information_by_bin" not in state:
             # A file of before units were left out.
-            self.state["worths"][:] = self._information
-            self.state["baselines"][:] = self._baseline
+            self.state["information_by_bin"][:] = self._information
+            self.state["baseline_by_bin"][:] = self._baseline
         self._moves = len(self.state["recorded"])
         covariance, settled = self.state["covariance"].copy(), self.state["settled"].copy()
-        self._turn_to(self.state["worths"][0], self.state["baselines"][0])
+        self._turn_to(self.state["information_by_bin"][0], self.state["baseline_by_bin"][0])
         self.state["covariance"][:], self.state["settled"][:] = covariance, settled
 
     def spread(self, out: NDArray[Any]) -> None:

@@ -8,6 +8,7 @@ from neurornn._core.status import Status
 from neurornn._kernels.projection import _solved_in_parts
 from neurornn.calcium.clipping import goes_down, is_noise_free
 from neurornn.calcium.increments import decays_of
+from neurornn.calcium.kinetics import _rate_bounds
 from neurornn.calcium.overlap import apart, has_floor, strung_together, unit_size
 from neurornn.calcium.trace_model import knots_of
 
@@ -248,3 +249,24 @@ def test_sizes_and_places():
     assert not strung_together(scattered, 2000)
     strings = (np.arange(0, 2000, 50)[:, None] + np.arange(5)).ravel()
     assert strung_together(strings, 2000)
+
+
+def test_no_interval_of_anything_where_events_are_not_those_of_the_cell():
+    bursts = np.random.default_rng(1)
+    starts = np.sort(bursts.uniform(0, 240.0, 240))
+    train = np.repeat(starts, bursts.geometric(0.5, len(starts)))
+    fast = nr.simulate.simulate_calcium(
+        2, 240.0, 7.5, tau_decay=0.2, snr=8, spike_times=[train, train], rng=bursts
+    )
+    table = fitted(fast).parameters_
+    assert (table["status"] != "ok").all()
+    for name in ("tau_decay_ci", "event_rate_ci", "amplitude_ci", "snr_ci"):
+        assert np.isnan(table[name]).all(), name
+
+
+def test_bounds_of_a_rate_reach_from_the_least_to_the_most():
+    counts = np.array([[10.0, 8.0, 30.0], [5.0, np.nan, np.nan]])
+    bounds = _rate_bounds(counts, np.array([10.0, 10.0]), 0.95)
+    # Garwood's exact bounds of 8 and of 30 events in 10 s.
+    np.testing.assert_allclose(bounds[0], [0.3454, 4.2827], rtol=1e-3)
+    assert np.isnan(bounds[1]).all()
