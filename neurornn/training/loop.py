@@ -121,7 +121,8 @@ def fit(
     resume : go on from the checkpoint where there is one; the result is that of a run that was
         never interrupted, bit for bit.
     checkpoint_every : epochs.
-    progress : show a progress bar in a terminal, or a callable ``(epoch, max_epochs)``.
+    progress : show progress bars in a terminal, of the epochs and of the last stretch, or a
+        callable ``(epoch, max_epochs)``.
     intervals : form intervals; without them the parameters come with NaN and the reason.
     strict : raise instead of warning where the fit did not converge.
 
@@ -301,7 +302,7 @@ def fit(
             ):
                 run.save(checkpoint)
             tick()
-    return run.result(strict)
+    return run.result(strict, progress is True)
 
 
 def _check_numbers(**given: tuple[Any, float | None]) -> None:

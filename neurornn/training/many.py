@@ -161,15 +161,15 @@ def redrawn(model: RecurrentModel, seed: int) -> RecurrentModel:
 
 
 def _reached(result: FitResult, watched: bool) -> float:
-    losses = result.history["validation_loss" if watched else "loss"].values
-    return float(np.nanmin(losses)) if np.isfinite(losses).any() else float("nan")
+    """Loss of the weights that each seed would return."""
+    return result.validation_loss if watched else result.loss
 
 
 def _seed_table(results: Sequence[FitResult], reached: Sequence[float], watched: bool) -> Any:
     what = "validation loss" if watched else "training loss"
     table = xr.Dataset(
         {
-            "loss": ("seed", np.array(reached), {"units": "1", "long_name": f"best {what}"}),
+            "loss": ("seed", np.array(reached), {"units": "1", "long_name": what}),
             "status": ("seed", [str(r.status) for r in results], {"long_name": "status"}),
         },
         coords={"seed": np.arange(len(results))},

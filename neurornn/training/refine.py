@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,24 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from neurornn._core.errors import DataError
+from neurornn._core.jobs import progress_bar
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
-from neurornn.training.curvature import by_jacobian, information
+from neurornn.training.curvature import FEW_PARAMETERS, MAX_PARAMETERS, information
 from neurornn.training.objectives import Objective, masked_mean, profiled_mean
 from neurornn.training.scores import MAX_SAMPLED, sampled_fisher
 
 #: Root mean square of the score per direction, in standard errors, at which the search ends, and
 #: below which the maximum counts as reached: estimates are then off by that share of their error.
 _GOAL, _REACHED = 0.01, 0.1
-#: Scores per weight for the metric; fewer values than so many per weight are not refined on.
-_SAMPLES, _VALUES = 2, 5
-#: Up to so many weights the metric is formed in double precision; so many scores at least.
-_FEW = 1000
+#: Scores per weight for the metric, and so many more than weights; fewer values than so many per
+#: weight are not refined on.
+_SAMPLES, _MORE, _VALUES = 2, 1000, 5
 #: Evaluations of the likelihood in each round, rounds.
-_EVALUATIONS, _ROUNDS = 60, 5
+_EVALUATIONS, _ROUNDS = 150, 10
+#: A round must bring the score below this share of where it stood two rounds before: along a
+#: valley in which weights trade against one another it never ends, and nothing is learned there.
+_FALLS_TO = 0.5
 #: Added to the metric, as a share of its diagonal: what is less determined than that stays put.
 _RIDGE = 1e-7
 
@@ -34,7 +38,11 @@ class _Enough(Exception):
 
 
 def go_to_maximum(
-    model: RecurrentModel, data: TrainingData, objective: Objective, settings: dict[str, Any]
+    model: RecurrentModel,
+    data: TrainingData,
+    objective: Objective,
+    settings: dict[str, Any],
+    progress: bool = False,
 ) -> bool | None:
     """Move a model that is near the maximum of its likelihood onto it.
 
@@ -44,6 +52,7 @@ def go_to_maximum(
     data : of the fit, double precision.
     objective : observation model; the Gaussian with a noise variance of each output of its own.
     settings : of the fit; ``rng``.
+    progress : show a bar in a terminal.
 
     Returns
     -------
@@ -65,16 +74,23 @@ def go_to_maximum(
     if int(data.mask.sum()) < _VALUES * n_weights:
         return None
     search = _Search(model, data, objective)
-    score = np.inf
-    for k in range(_ROUNDS):
-        try:
-            score = search.run(settings["rng"] + k)
-        except (torch.linalg.LinAlgError, DataError):
-            break
-        if score < _GOAL * 2:
-            break
+    scores: list[float] = []
+    with progress_bar(_ROUNDS * _EVALUATIONS, 0, progress, "last stretch") as search.tick:
+        while len(scores) < _ROUNDS and _goes_on(scores):
+            try:
+                scores.append(search.run(settings["rng"] + len(scores)))
+            except (torch.linalg.LinAlgError, DataError):
+                break
+    score = scores[-1] if scores else np.inf
     search.take(model)
     return bool(score < _REACHED)
+
+
+def _goes_on(scores: list[float]) -> bool:
+    """Whether the score is still to fall, and still falls."""
+    if scores and scores[-1] < _GOAL * 2:
+        return False
+    return len(scores) < 3 or scores[-1] < _FALLS_TO * scores[-3]
 
 
 class _Search:
@@ -85,6 +101,7 @@ class _Search:
         self.free = [p for p in self.model.parameters() if p.requires_grad]
         self.data, self.objective = data, objective
         self.count = data.mask.sum((0, 1)).clamp(min=1).double()
+        self.tick: Callable[[], None] = lambda: None
 
     def loss(self) -> torch.Tensor:
         """Minus the log-likelihood, up to constants, noise variances at their best."""
@@ -113,25 +130,31 @@ class _Search:
             variance = (square.sum((0, 1)) / self.count).clamp(min=1e-12)
         if self.objective.name != "gaussian":
             variance = torch.ones_like(variance)
-        found = self._information(variance, seed)
-        diagonal = found.diagonal()
-        floor = diagonal.max() * 1e-12
-        found += torch.diag(_RIDGE * diagonal.clamp(min=floor) + floor)
-        return torch.linalg.cholesky(found)
+        n = len(self.values())
+        precise = (torch.float64,) if n <= MAX_PARAMETERS else (torch.float32, torch.float64)
+        for dtype in precise:
+            found = self._information(variance, seed, dtype)
+            diagonal = found.diagonal()
+            floor = diagonal.max() * 1e-12
+            found += torch.diag(_RIDGE * diagonal.clamp(min=floor) + floor)
+            lower, failed = torch.linalg.cholesky_ex(found)
+            if not int(failed):
+                return lower
+        raise torch.linalg.LinAlgError("the information is not positive")
 
-    def _information(self, variance: torch.Tensor, seed: int) -> torch.Tensor:
+    def _information(self, variance: torch.Tensor, seed: int, dtype: torch.dtype) -> torch.Tensor:
+        """From the Jacobian where it is quick, else from scores: it need not be exact here."""
         n = len(self.values())
         plain = copy.deepcopy(self.model).eval()
-        if by_jacobian(plain, self.data, n):
+        if n <= FEW_PARAMETERS or (plain.observes_targets and n <= MAX_PARAMETERS):
             weights = {k: p.detach() for k, p in plain.named_parameters() if p.requires_grad}
             return information(plain, weights, self.data, self.objective, variance)[0]
-        dtype = torch.float64 if n <= _FEW else torch.float32
         return sampled_fisher(
             plain.to(dtype),
             self.data.to(dtype),
             self.objective,
             variance,
-            n_samples=max(_SAMPLES * n, n + _FEW),
+            n_samples=max(_SAMPLES * n, n + _MORE),
             rng=seed,
         ).fisher
 
@@ -142,6 +165,7 @@ class _Search:
         best = [np.inf, base.clone(), np.inf]
 
         def evaluate(z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            self.tick()
             step = torch.linalg.solve_triangular(lower.T, torch.from_numpy(z)[:, None], upper=True)
             self.put(base + step[:, 0])
             for p in self.free:

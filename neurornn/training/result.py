@@ -49,14 +49,39 @@ class FitResult(Reported, Saved):
         """Return the same result beside the table of all seeds it was chosen from."""
         return replace(self, seeds=seeds)
 
+    @property
+    def loss(self) -> float:
+        """Training loss of the model returned, without dropout and noise."""
+        return self._loss_of("loss")
+
+    @property
+    def validation_loss(self) -> float:
+        """Loss of the model returned on the validation part; NaN where there was none."""
+        return self._loss_of("validation_loss")
+
+    def _loss_of(self, name: str) -> float:
+        """Of the weights returned; of the best epoch in files of older versions."""
+        if name in self.provenance:
+            return float(self.provenance[name])
+        losses = self.history[name].values
+        return float(np.nanmin(losses)) if np.isfinite(losses).any() else float("nan")
+
+    def _how_it_ended(self) -> str:
+        """Say what the status means for this fit: Adam knows that the loss settled, no more."""
+        by_adam = self.settings["optimizer"] == "adam" and not self.provenance.get("refined")
+        if self.status is Status.OK and by_adam:
+            return "The loss settled; that this is the maximum of the likelihood was not shown."
+        return self.status.remedy
+
     def _report_table(self) -> Table:
-        loss = self.history["loss"].values
+        said = f"loss {format_number(self.loss)}"
+        if np.isfinite(self.validation_loss):
+            said += f", on the validation part {format_number(self.validation_loss)}"
         head = [
-            f"status: {self.status}. {self.status.remedy}",
+            f"status: {self.status}. {self._how_it_ended()}",
             f"{type(self.model).__name__} with "
             f"{sum(p.numel() for p in self.model.parameters())} weights; "
-            f"{len(loss)} epochs of {self.settings['optimizer']}; "
-            f"loss {format_number(float(loss[-1]))}",
+            f"{self.history.sizes['epoch']} epochs of {self.settings['optimizer']}; {said}",
         ]
         if "error" in self.provenance:
             head.append(f"error: {self.provenance['error']}")

@@ -112,25 +112,27 @@ class Run:
         loss = self.objective.loss(output, data.targets)
         return torch.where(data.mask, loss, 0.0).sum()
 
-    def _loss_on(self, data: TrainingData) -> torch.Tensor:
+    def _loss_on(self, data: TrainingData, model: RecurrentModel | None = None) -> torch.Tensor:
+        model = self.model if model is None else model
         if self.passes.forcing:
-            out, mask = run_forced(self.model, data, self.passes)
+            out, mask = run_forced(model, data, self.passes)
             return masked_mean(self.objective.loss(out.output, data.targets), mask)
-        loss = self.objective.loss(self.model(data.inputs).output, data.targets)
-        if self.model.observes_targets and self.objective.name == "gaussian":
+        loss = self.objective.loss(model(data.inputs).output, data.targets)
+        if model.observes_targets and self.objective.name == "gaussian":
             # Cells share parameters: each counts by its own noise, as in the intervals.
             return profiled_mean(loss, data.mask)
         return masked_mean(loss, data.mask)
 
-    def _value_on(self, data: TrainingData) -> float:
+    def _value_on(self, data: TrainingData, model: RecurrentModel | None = None) -> float:
         """Loss without its gradient, in stretches where states are not all held."""
+        model = self.model if model is None else model
         with torch.no_grad():
             if self.passes.segment is None:
-                return float(self._loss_on(data))
-            state, total = self.model.start_from(data.inputs[:, :1]), 0.0
+                return float(self._loss_on(data, model))
+            state, total = model.start_from(data.inputs[:, :1]), 0.0
             for part in stretches(data, self.passes.segment):
-                states, state = self.model.scan(part.inputs, state)
-                total += float(self._summed(self.model.read(states, part.inputs), part))
+                states, state = model.scan(part.inputs, state)
+                total += float(self._summed(model.read(states, part.inputs), part))
             return total / float(data.mask.sum())
 
     def _watched_loss(self) -> float:
@@ -329,6 +331,13 @@ class Run:
             dof[count.numpy() == 0] = np.nan
         return variance, dof
 
+    def _losses(self, model: RecurrentModel) -> dict[str, float]:
+        """Losses of the model that is returned, as it is used: without dropout and noise."""
+        found = {"loss": self._value_on(self.train.to(torch.float64, "cpu"), model)}
+        if self.watch is not None:
+            found["validation_loss"] = self._value_on(self.watch.to(torch.float64, "cpu"), model)
+        return found
+
     def _is_finite(self, model: RecurrentModel, data: TrainingData) -> bool:
         """Whether every output that counts, its error, and every weight is a finite number."""
         with torch.no_grad():
@@ -348,7 +357,7 @@ class Run:
             return "the model is fitted with noise or dropout, not by its likelihood"
         return ""
 
-    def result(self, strict: bool) -> FitResult:
+    def result(self, strict: bool, progress: bool = False) -> FitResult:
         """Freeze the run: best weights, noise, intervals, table."""
         status = self.status or Status.FAILED
         self.model.load_state_dict(self.best_weights)
@@ -361,7 +370,7 @@ class Run:
         # Not for want of intervals: the estimate must not depend on whether they are asked for.
         smooth = not (self.passes.forcing or self.model.is_random)
         if self.model.physical_parameters and smooth and settled and self.settings["refine"]:
-            refined = go_to_maximum(self.model, data, self.objective, self.settings)
+            refined = go_to_maximum(self.model, data, self.objective, self.settings, progress)
             status = Status.OK if refined else status
         precise = copy.deepcopy(self.model).double().eval()
         variance, dof = self._noise(precise, data)
@@ -413,5 +422,6 @@ class Run:
                 **versions("torch", "numpy"),
                 "data": self.data_key,
                 "refined": bool(refined),
+                **self._losses(precise),
             },
         )
