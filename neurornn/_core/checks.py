@@ -1,7 +1,7 @@
 """One checker for the whole package, so that the same mistake reads the same everywhere."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,8 +62,16 @@ __all__ = [
 SLOWEST_FRAME = 2.0
 #: A rate above this, Hz, is in another unit.
 FASTEST_RATE = 1e6
+#: Rates of microscopes, Hz, whose frame interval in ms is no rate that is common; 33.3 stands for
+#: 33.333 up to so large a share.
+_USUAL_RATES, _ROUNDED = (60.0, 30.0, 15.0, 7.5), 0.0025
 #: A bin longer than a day, s, is no bin.
 LONGEST_BIN = 86400.0
+#: A median interspike interval, s, beyond which times are not in s; beyond which they may not be.
+_SLOWEST_CELL, _RESTING = 100.0, 3.0
+#: An interval, s, that is short for such a cell; so many are to be expected of irregular firing,
+#: and less than so large a share of them found.
+_SHORT, _EXPECTED, _MISSING = 0.5, 5.0, 0.1
 
 
 class Traces(NamedTuple):
@@ -197,6 +205,12 @@ def check_ranges(
 
 def check_spike_times(spike_times: Any, name: str = "spike_times") -> NDArray[np.float64]:
     """Return spike times in s; raise where not finite, warn where they look like ms."""
+    times = _spike_times_of(spike_times, name)
+    _warn_of_milliseconds([times], name)
+    return times
+
+
+def _spike_times_of(spike_times: Any, name: str) -> NDArray[np.float64]:
     times = check_numbers(spike_times, name)
     if sum(n > 1 for n in times.shape) > 1:
         raise ShapeError(
@@ -212,13 +226,6 @@ def check_spike_times(spike_times: Any, name: str = "spike_times") -> NDArray[np
             "Drop the NaN paddings before",
         )
     check_finite_or_missing(times, name)
-    if len(times) > 10 and np.median(np.diff(np.sort(times))) > 100:
-        warnings.warn(
-            f"The median interspike interval of {name} is "
-            f"{np.median(np.diff(np.sort(times))):g} s. Are these ms? Then divide by 1000.",
-            UnitWarning,
-            stacklevel=3,
-        )
     return times
 
 
@@ -235,7 +242,35 @@ def check_spike_trains(spike_times: Any, name: str = "spike_times") -> list[NDAr
             "A list with one 1-D array of times (s) per unit was needed",
             "Pass [times] for a single unit",
         )
-    return [check_spike_times(t, f"{name}[{k}]") for k, t in enumerate(spike_times)]
+    trains = [_spike_times_of(t, f"{name}[{k}]") for k, t in enumerate(spike_times)]
+    _warn_of_milliseconds(trains, name)
+    return trains
+
+
+def _warn_of_milliseconds(trains: Sequence[NDArray[np.float64]], name: str) -> None:
+    """Warn where trains hold no interval as short as the intervals of neurons that rest long.
+
+    Irregular firing with a median interval m has a share of ``.5 ln 2 / m`` of intervals below
+    half a second; in ms there are none, for a refractory period is longer than .5 ms.
+    """
+    steps = [np.diff(np.sort(t)) for t in trains if len(t) > 10]
+    if not steps:
+        return
+    medians = np.array([np.median(d) for d in steps])
+    count = np.array([len(d) for d in steps])
+    slow = medians > _RESTING
+    expected = np.sum(count[slow] * _SHORT * np.log(2) / medians[slow])
+    found = sum(int(np.sum(d < _SHORT)) for d in steps)
+    typical = float(np.median(medians))
+    missing = slow.any() and expected > _EXPECTED and found < _MISSING * expected
+    if typical > _SLOWEST_CELL or missing:
+        warnings.warn(
+            f"The median interspike interval of {name} is {typical:g} s"
+            + (f", and only {found} intervals are under {_SHORT:g} s" if missing else "")
+            + ". Are these ms? Then divide by 1000.",
+            UnitWarning,
+            stacklevel=4,
+        )
 
 
 def find_blocks(time: NDArray[np.float64], dt: float, tolerance: float = 0.5) -> NDArray[np.int64]:
@@ -250,6 +285,20 @@ def find_blocks(time: NDArray[np.float64], dt: float, tolerance: float = 0.5) ->
     joins = np.flatnonzero(np.diff(time) > (1 + tolerance) * dt) + 1
     edges = np.concatenate([[0], joins, [len(time)]])
     return np.stack([edges[:-1], edges[1:]], axis=1).astype(np.int64)
+
+
+def _warn_of_interval(sampling_rate: Any) -> None:
+    """Warn of a rate that is the frame interval in ms of a rate that microscopes have."""
+    if not isinstance(sampling_rate, int | float | np.number):
+        return
+    for rate in _USUAL_RATES:
+        if abs(float(sampling_rate) * rate / 1000 - 1) < _ROUNDED:
+            warnings.warn(
+                f"sampling_rate is {sampling_rate:g} Hz. Is this a frame interval of "
+                f"{sampling_rate:g} ms? Then pass {rate:g}.",
+                UnitWarning,
+                stacklevel=4,
+            )
 
 
 def as_traces(
@@ -295,6 +344,7 @@ def as_traces(
         array, time, labels, sampling_rate = _from_labelled(data, sampling_rate, name)
     else:
         array = check_numbers(data, name)
+        _warn_of_interval(sampling_rate)
         if array.ndim == 1:
             array = array[:, None]
         if array.ndim != 2:

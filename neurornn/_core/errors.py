@@ -89,6 +89,10 @@ class UnitWarning(UserWarning):
     """A number looks as if it were in another unit."""
 
 
+class AxisWarning(UserWarning):
+    """An array looks as if its axes came in another order."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Offer the nearest known name.
 

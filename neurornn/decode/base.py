@@ -1,6 +1,7 @@
 """What all decoders share: checks, preparation, held-out errors, prediction, the stream."""
 
 import os
+import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -13,13 +14,27 @@ from threadpoolctl import threadpool_limits
 
 from neurornn._core.checks import check_bin_size, check_count
 from neurornn._core.confidence import Estimate, growing_halfwidth, to_dataset
-from neurornn._core.errors import DataError, NameUnknownError, ShapeError, UnitError, nearest
+from neurornn._core.errors import (
+    DataError,
+    NameUnknownError,
+    ShapeError,
+    UnitError,
+    UnitWarning,
+    nearest,
+)
 from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._kernels.streaming import POWERS
 from neurornn.data.splitters import BlockedSplit
 from neurornn.decode.angles import refuse_angles
-from neurornn.decode.inputs import Bins, as_bins, is_list_of_trials, n_dims, same_units
+from neurornn.decode.inputs import (
+    Bins,
+    as_bins,
+    is_list_of_trials,
+    n_dims,
+    same_units,
+    stated_widths,
+)
 from neurornn.decode.machines import Machine, make_machine
 from neurornn.decode.preparation import (
     WATCH_TAU,
@@ -77,10 +92,12 @@ class Decoder(Reported, Saved, BaseEstimator):
     _settled = "chosen on held-out blocks"
     #: The targets are labels of classes.
     _labelled = False
+    #: Width of the bins, s, where neither the user nor the counts name one.
+    _usual_width = 0.05
     #: Whether a power of the counts may be taken for a feature.
     _takes_powers = True
 
-    bin_size: float
+    bin_size: float | None
     signal: str
     smoothing: float
     adaptation_tau: float | None
@@ -110,8 +127,14 @@ class Decoder(Reported, Saved, BaseEstimator):
         ------
         KindError, ShapeError, UnitError, DataError
             Each says what came, what was needed and what to do.
+
+        Warns
+        -----
+        UnitWarning
+            Neither ``bin_size`` nor the counts say how wide the bins are.
         """
         self._check_settings()
+        self.bin_size_ = self._width_of(counts)
         if targets is None:
             raise DataError(
                 "targets is None; the decoder requires y to be passed, but the target y is None",
@@ -119,7 +142,7 @@ class Decoder(Reported, Saved, BaseEstimator):
                 "Pass for example the velocity of the hand",
             )
         bins = as_bins(
-            counts, targets, trials=trials, bin_size=self.bin_size, signal=self.signal,
+            counts, targets, trials=trials, bin_size=self.bin_size_, signal=self.signal,
             labelled=self._labelled,
         )  # fmt: skip
         self._check_enough(bins)
@@ -133,8 +156,24 @@ class Decoder(Reported, Saved, BaseEstimator):
         self._account(bins, learned)
         return self
 
+    def _width_of(self, counts: Any) -> float:
+        """Width of the bins, s: as was asked for, as the counts say, or the usual one."""
+        if self.bin_size is not None:
+            return float(self.bin_size)
+        stated = stated_widths(counts[0] if is_list_of_trials(counts) else counts)
+        if stated:
+            return check_bin_size(stated[0][1])
+        warnings.warn(
+            f"Nobody said how wide the bins are: they were taken for {self._usual_width:g} s. "
+            f"Pass bin_size= in s, {self._usual_width:g} too, or counts of nr.data.bin_spikes.",
+            UnitWarning,
+            stacklevel=3,
+        )
+        return self._usual_width
+
     def _check_settings(self) -> None:
-        check_bin_size(self.bin_size)
+        if self.bin_size is not None:
+            check_bin_size(self.bin_size)
         check_count(self.n_folds, "n_folds")
         for name, value, known in (
             ("signal", self.signal, SIGNALS), ("stand_in", self.stand_in, STAND_INS),
@@ -243,7 +282,7 @@ class Decoder(Reported, Saved, BaseEstimator):
             bins.counts,
             power=power if self.signal == "counts" else 1.0,
             lowest=0.0 if self.signal == "counts" else -np.inf,
-            smoothing=float(np.exp(-self.bin_size / self.smoothing)) if self.smoothing else 0.0,
+            smoothing=float(np.exp(-self.bin_size_ / self.smoothing)) if self.smoothing else 0.0,
             pace=0.0 if self.adaptation_tau is None else self._share(self.adaptation_tau),
             watch_pace=self._share(WATCH_TAU) if self.watch else 0.0,
             stand_in=self.stand_in,
@@ -256,7 +295,7 @@ class Decoder(Reported, Saved, BaseEstimator):
 
     def _share(self, tau: float) -> float:
         """Share of a running mean that is replaced in a bin."""
-        return float(-np.expm1(-self.bin_size / tau))
+        return float(-np.expm1(-self.bin_size_ / tau))
 
     def _powers(self, power: float | str) -> Sequence[float]:
         """Powers of the counts to try."""
@@ -343,7 +382,7 @@ class Decoder(Reported, Saved, BaseEstimator):
             Preparation(self._preparation.arrays, self._preparation.settings),
             {
                 "decoder": type(self).__name__,
-                "bin_size": self.bin_size,
+                "bin_size": self.bin_size_,
                 "units": np.asarray(self.units_).tolist(),
                 "outputs": np.asarray(self.outputs_).tolist(),
                 "target_units": self.target_units_,
@@ -390,7 +429,7 @@ class Decoder(Reported, Saved, BaseEstimator):
     def _bins_of(self, counts: Any, trials: ArrayLike | None, targets: Any = None) -> Bins:
         self._check_unchanged()
         bins = as_bins(
-            counts, targets, trials=trials, bin_size=self.bin_size, signal=self.signal,
+            counts, targets, trials=trials, bin_size=self.bin_size_, signal=self.signal,
             labelled=self._labelled,
         )  # fmt: skip
         labelled = isinstance(counts, xr.DataArray) and "unit" in counts.coords
@@ -432,7 +471,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         notes = [f"{self._settled}: {chosen}"] if chosen else []
         return parameters_table(
             self.parameters_,
-            f"{type(self).__name__}: {self.n_features_in_} units, bins of {self.bin_size:g} s",
+            f"{type(self).__name__}: {self.n_features_in_} units, bins of {self.bin_size_:g} s",
             notes=notes,
         )
 
@@ -441,7 +480,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         held = f", {self._settled}: {chosen}" if chosen else ""
         return (
             f"A {type(self).__name__} decoded from {self.n_features_in_} units in bins of "
-            f"{self.bin_size:g} s{held}; {100 * self.confidence_level:g} % predictive intervals "
+            f"{self.bin_size_:g} s{held}; {100 * self.confidence_level:g} % predictive intervals "
             "are conformal on held-out blocks of time"
         )
 
@@ -465,6 +504,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         return {
             "settings": {
                 "init": self._plain_params(),
+                "bin_size": self.bin_size_,
                 "kind": self._machine.kind,
                 "machine": self._machine.settings,
                 "preparation": self._preparation.settings,
@@ -493,6 +533,7 @@ class Decoder(Reported, Saved, BaseEstimator):
 
         s = content.settings
         self = cls(**s["init"])
+        self.bin_size_ = s.get("bin_size", s["init"]["bin_size"])
         self.parameters_ = content.tables["parameters"]
         self.status_ = self.parameters_["status"]
         self._machine = make_machine(

@@ -52,7 +52,7 @@ confidence_level
 
     def __init__(
         self,
-        bin_size: float = 0.05,
+        bin_size: float | None = None,
         *,
         degree: int | str = "auto",
         joint: bool | None = None,

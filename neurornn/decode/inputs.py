@@ -329,9 +329,22 @@ def _numbers(values: Any, name: str) -> NDArray[Any]:
 
 def _check_clock(counts: Any, bin_size: float) -> None:
     """Refuse bins of another width than the decoder's."""
+    for what, width in stated_widths(counts):
+        check_bin_width(width, bin_size, what)
+
+
+def stated_widths(counts: Any) -> list[tuple[str, float]]:
+    """Widths of the bins in s that counts state, each with the place where they do.
+
+    Raises
+    ------
+    UnitError, DataError
+        Widths or time stamps that are no numbers in s.
+    """
+    widths: list[tuple[str, float]] = []
+    counts = as_labelled(counts) if kind_of(counts) in SAMPLED else counts
     if not isinstance(counts, xr.DataArray):
-        return
-    widths = []
+        return widths
     if counts.attrs.get("bin_size") is not None or counts.attrs.get("sampling_rate") is not None:
         stated = counts.attrs.get("bin_size")
         if stated is not None:
@@ -353,8 +366,7 @@ def _check_clock(counts: Any, bin_size: float) -> None:
             )
         if len(stamps) > 1:
             widths.append(("time stamps", float(np.median(np.diff(stamps)))))
-    for what, width in widths:
-        check_bin_width(width, bin_size, what)
+    return widths
 
 
 def check_bin_width(width: float, bin_size: float, what: str) -> None:

@@ -49,7 +49,8 @@ class KalmanFilter(MovementDecoder):
 
     Parameters
     ----------
-    bin_size : s, width of the bins.
+    bin_size : s, width of the bins. By default that which labelled counts state, or else 0.05 with
+        a warning.
     lag : bins by which the outputs follow the counts, or ``"auto"`` for the best of 0 to 4 on
         held-out blocks (0 where ``n_lags`` is above 1).
     n_lags : bins of history that are taken for one observation; 1 is the usual filter.
@@ -99,7 +100,7 @@ class KalmanFilter(MovementDecoder):
 
     def __init__(
         self,
-        bin_size: float = 0.05,
+        bin_size: float | None = None,
         *,
         lag: int | str = "auto",
         n_lags: int = 1,
@@ -177,6 +178,7 @@ class KalmanFilter(MovementDecoder):
             steady_state=gain is not None,
         )
         self._check_settings()
+        self.bin_size_ = float(bin_size)
         # Copies: what the caller does to the arrays later is not ours.
         a = np.atleast_2d(np.array(transition, dtype=float))
         k = len(a)

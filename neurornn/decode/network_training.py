@@ -196,7 +196,7 @@ def _windows(
 def _model(decoder: Any, bins: Bins, n_output: int, seed: int) -> Any:
     from neurornn import models
 
-    n_input, n, dt = bins.counts.shape[1], decoder.n_hidden, decoder.bin_size
+    n_input, n, dt = bins.counts.shape[1], decoder.n_hidden, decoder.bin_size_
     common = {"dt": dt, "dropout": decoder.dropout, "rng": seed}
     if decoder.cell == "leaky":
         tau = decoder.tau

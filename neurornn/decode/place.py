@@ -37,7 +37,8 @@ class PlaceDecoder(MovementDecoder):
 
     Parameters
     ----------
-    bin_size : s, width of the bins.
+    bin_size : s, width of the bins. By default that which labelled counts state, or else 0.1 with
+        a warning.
     cell_size : unit of the position
         Side of a cell of the map; None for a fortieth of the longer side of the room.
     map_width : sd of the Gaussian that smooths the maps, in the unit of the position, or
@@ -81,7 +82,7 @@ class PlaceDecoder(MovementDecoder):
 
     def __init__(
         self,
-        bin_size: float = 0.1,
+        bin_size: float | None = None,
         *,
         cell_size: float | None = None,
         map_width: float | str = "auto",
@@ -108,6 +109,7 @@ class PlaceDecoder(MovementDecoder):
         self.n_folds = n_folds
         self.confidence_level = confidence_level
 
+    _usual_width = 0.1
     _papers: tuple[str, ...] = (
         "Brown et al. 1998, doi:10.1523/JNEUROSCI.18-18-07411.1998",
         "Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017",
@@ -151,7 +153,7 @@ class PlaceDecoder(MovementDecoder):
         coords: dict[Hashable, Any] = {"unit": self.units_}
         for axis, at in zip("xyz", machine.arrays["values"].T, strict=False):
             coords[f"{axis}_position"] = ("place", at)
-        return _rates(machine, self.bin_size, "place", coords)
+        return _rates(machine, self.bin_size_, "place", coords)
 
     @classmethod
     def _from_saved(cls, content: Any) -> Any:
@@ -414,7 +416,8 @@ class TargetDecoder(LabelDecoder):
 
     Parameters
     ----------
-    bin_size : s, width of the bins.
+    bin_size : s, width of the bins. By default that which labelled counts state, or else 0.1 with
+        a warning.
     switching : chance that the target changes in a bin, or ``"auto"`` for that of the training
         labels. Bins without intention are a class like any other, under a label of their own.
     signal, smoothing, adaptation_tau, watch, stand_in, n_folds, confidence_level
@@ -443,7 +446,7 @@ class TargetDecoder(LabelDecoder):
 
     def __init__(
         self,
-        bin_size: float = 0.1,
+        bin_size: float | None = None,
         *,
         switching: float | str = "auto",
         signal: str = "counts",
@@ -464,6 +467,7 @@ class TargetDecoder(LabelDecoder):
         self.n_folds = n_folds
         self.confidence_level = confidence_level
 
+    _usual_width = 0.1
     _papers: tuple[str, ...] = ("Santhanam et al. 2006, doi:10.1038/nature04968",)
     _settled = "set or read off the training labels"
 
@@ -484,7 +488,7 @@ class TargetDecoder(LabelDecoder):
 
     def _rates_of(self, machine: Machine) -> xr.DataArray:
         return _rates(
-            machine, self.bin_size, "target", {"unit": self.units_, "target": self.classes_}
+            machine, self.bin_size_, "target", {"unit": self.units_, "target": self.classes_}
         )
 
     @classmethod
@@ -512,7 +516,7 @@ class TargetDecoder(LabelDecoder):
         mean = spikes.sum(axis=1, keepdims=True) / np.maximum(
             exposure.sum(axis=1, keepdims=True), 1
         )
-        prior = PRIOR_SECONDS / self.bin_size
+        prior = PRIOR_SECONDS / self.bin_size_
         expected = np.maximum((spikes + prior * mean) / (exposure + prior), 1e-6)
         follows = (run[1:] == run[:-1]) & (np.diff(rows) == 1)
         if self.switching == "auto":

@@ -66,7 +66,8 @@ class RecurrentDecoder(_Networks, MovementDecoder):
     Parameters
     ----------
     cell : ``"leaky"`` (units with a time constant in s), ``"gru"`` or ``"lstm"``.
-    bin_size : s, width of the bins.
+    bin_size : s, width of the bins. By default that which labelled counts state, or else 0.05 with
+        a warning.
     n_hidden : units of the network.
     n_seeds : networks that are trained, each from its own seed; the decoder is their mean.
     separate : train a network for every output, instead of one for all; twice the time, and with
@@ -120,7 +121,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
         self,
         cell: str = "lstm",
         *,
-        bin_size: float = 0.05,
+        bin_size: float | None = None,
         n_hidden: int = 200,
         n_seeds: int = 3,
         separate: bool = False,
@@ -212,7 +213,7 @@ class RecurrentClassifier(_Networks, LabelDecoder):
         self,
         cell: str = "gru",
         *,
-        bin_size: float = 0.05,
+        bin_size: float | None = None,
         n_hidden: int = 100,
         n_seeds: int = 3,
         max_epochs: int | str = "auto",

@@ -71,7 +71,8 @@ class WienerFilter(MovementDecoder):
 
     Parameters
     ----------
-    bin_size : s, width of the bins.
+    bin_size : s, width of the bins. By default that which labelled counts state, or else 0.05 with
+        a warning.
     n_lags : bins of history, the present one included.
     power : of the counts, ``0.5``, ``1.0``, ``1.5``, ``2.0``, or ``"auto"``
         Expanding powers suit bursts, the square root makes the noise of counts even; ``"auto"``
@@ -116,7 +117,7 @@ class WienerFilter(MovementDecoder):
 
     def __init__(
         self,
-        bin_size: float = 0.05,
+        bin_size: float | None = None,
         *,
         n_lags: int = 10,
         power: float | str = 1.0,
@@ -319,7 +320,7 @@ class RidgeDecoder(WienerFilter):
 
     def __init__(
         self,
-        bin_size: float = 0.05,
+        bin_size: float | None = None,
         *,
         n_lags: int = 10,
         power: float | str = "auto",

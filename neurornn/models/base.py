@@ -1,5 +1,6 @@
 """What all models share: shapes, settings, and the way they are called."""
 
+import warnings
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -8,7 +9,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from neurornn._core.checks import check_count, check_numbers, check_positive
-from neurornn._core.errors import DataError, KindError, ShapeError, nearest
+from neurornn._core.errors import DataError, KindError, ShapeError, UnitWarning, nearest
 
 NONLINEARITIES = {
     "tanh": torch.tanh,
@@ -23,6 +24,8 @@ NONLINEARITIES = {
 MOST_UNITS = 100_000
 #: Layers on top of one another.
 MOST_LAYERS = 1000
+#: A step above this, s, and a time constant from this on with a step of 1, look like ms.
+_LONG_STEP, _LONG_TAU = 1.0, 10.0
 
 
 class ModelOutput(NamedTuple):
@@ -83,6 +86,8 @@ class RecurrentModel(nn.Module):
         self.n_input, self.n_hidden, self.n_output = int(n_input), int(n_hidden), int(n_output)
         self.dt = check_positive(dt, "dt", time_unit)
         self.time_unit = time_unit
+        if time_unit == "s" and self.dt > _LONG_STEP:
+            _suspect_milliseconds(f"dt is {self.dt:g} s", self.dt)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -94,6 +99,11 @@ class RecurrentModel(nn.Module):
             "dt": self.dt,
             "time_unit": self.time_unit,
         }
+
+    def _suspect_tau(self, tau: Any) -> None:
+        """Warn of a tau that was given together with a step of 1, both probably in ms."""
+        if self.time_unit == "s" and self.dt == _LONG_STEP and np.max(tau) >= _LONG_TAU:
+            _suspect_milliseconds(f"dt is {self.dt:g} s and tau {np.max(tau):g} s", self.dt)
 
     @property
     def physical_parameters(self) -> list[PhysicalParameter]:
@@ -285,3 +295,12 @@ def nonlinearity_named(name: str) -> Any:
 def random_weights(rows: int, columns: int, scale: float, generator: torch.Generator) -> Tensor:
     """Gaussian weights with the given scale over the root of the number of columns."""
     return torch.randn(rows, columns, generator=generator) * scale / max(columns, 1) ** 0.5
+
+
+def _suspect_milliseconds(what: str, dt: float) -> None:
+    warnings.warn(
+        f"{what}. Are these ms? Then pass dt={dt / 1000:g}, and tau in s too; a clock of another "
+        "unit is named by time_unit, for example 'h' or 'step'.",
+        UnitWarning,
+        stacklevel=5,
+    )

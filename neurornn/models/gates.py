@@ -99,6 +99,7 @@ class GatedRNN(RecurrentModel):
                 f"Finite numbers above 0 in {self.time_unit} were needed",
                 "Check tau and its unit, or pass None for torch's own start",
             )
+        self._suspect_tau(values)
         return values
 
     def _keep_biases(self, tau: np.ndarray) -> Tensor:

@@ -220,6 +220,7 @@ class LeakyRNN(RecurrentModel):
                 f"One number, or one for each of the {n} {what}, was needed",
                 "Check n_hidden and tau_groups",
             )
+        self._suspect_tau(start)
         return torch.tensor(np.broadcast_to(start, n).copy())
 
     def _groups(self) -> tuple[list[str], Any]:

@@ -12,6 +12,7 @@ from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.windowing import windows
 from neurornn.models.base import RecurrentModel
+from neurornn.training.trials import is_list_of_trials, pad_trials, warn_of_time_first
 
 #: Length of the windows, s, into which a variable of a recording is cut for a forecast.
 FORECAST_WINDOW = 20.0
@@ -49,8 +50,9 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     ----------
     data : one of
         Dataset as made by `nr.data.windows`; a pair ``(inputs, targets)`` or a triple with a mask,
-        each (trial, time, ...), as arrays, DataArrays or tensors; a DataArray (time, unit), which
-        is cut into windows that ask for the next frame.
+        each (trial, time, ...), as arrays, DataArrays or tensors, or each a list with (time, ...)
+        of every trial, of any length; a DataArray (time, unit), which is cut into windows that ask
+        for the next frame.
     model : gives the sizes and the clock.
     name : what the data are called in messages.
 
@@ -105,7 +107,11 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     elif isinstance(data, tuple | list) and len(data) in (2, 3):
         inputs, targets = data[0], data[1]
         mask = data[2] if len(data) == 3 else None
-        _check_clock([x for x in (inputs, targets) if isinstance(x, xr.DataArray)], model, name)
+        labelled = [inputs, targets]
+        if is_list_of_trials(targets) or is_list_of_trials(inputs):
+            labelled = [*(inputs or ()), *targets]
+            inputs, targets, mask = pad_trials(inputs, targets, mask, name)
+        _check_clock([x for x in labelled if isinstance(x, xr.DataArray)], model, name)
     else:
         raise KindError(
             f"{name} is a {type(data).__name__}",
@@ -129,9 +135,11 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         raise ShapeError(
             f"{name} inputs have (trial, time) {tuple(x.shape[:2])}, targets {tuple(y.shape[:2])}",
             "The same trials and steps were needed",
-            "Pad shorter trials and pass a mask",
+            "Pass trials of different lengths as lists, with one array (time, ...) for each",
         )
     seen = _seen(y, mask)
+    if not isinstance(targets, xr.DataArray):
+        warn_of_time_first(y, seen, name)
     # Where the targets are observed, NaN stands for what was not.
     given = x[..., : model.n_input - model.n_output] if model.observes_targets else x
     if torch.isnan(given).any():

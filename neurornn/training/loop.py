@@ -74,7 +74,8 @@ def fit(
     model : RecurrentModel
         Not changed; a copy is trained.
     data : windows from `nr.data.windows`, ``(inputs, targets)`` or ``(inputs, targets, mask)`` of
-        (trial, time, ...), or a DataArray (time, unit), whose next frame is then predicted.
+        (trial, time, ...), or lists with (time, ...) of each trial where lengths differ, or a
+        DataArray (time, unit), whose next frame is then predicted.
         The mask is False where a target does not count; a target that is NaN does not either.
         Inputs may be None for a model with ``n_input=0``.
         For a `models.CalciumRNN` the inputs are the stimulus, or None, and the targets the
@@ -144,6 +145,8 @@ def fit(
     -----
     ConvergenceWarning
         Where the status is not ok or stopped_early.
+    AxisWarning
+        Where arrays look like (time, trial, ...).
 
     References
     ----------

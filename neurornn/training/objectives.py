@@ -71,6 +71,38 @@ OBJECTIVES = {
 }
 
 
+def start_at_the_mean(objective: Objective, bias: Tensor, targets: Tensor, mask: Tensor) -> None:
+    """Let the read-out of a fresh model start at the mean of every output, in place.
+
+    Parameters
+    ----------
+    objective : its link takes the mean to an output.
+    bias : (output,), of the read-out. One that is not 0 throughout is of a fit and stays.
+    targets, mask : (trial, time, output)
+
+    Notes
+    -----
+    From a rate of one a bin a unit of 200 pulls a thousand times as hard as one of .2, and weights
+    that both share are spent on the way there. Half an event stands for none at all. Gaussian
+    outputs start at their mean where it is further from 0 than they spread.
+    """
+    if bool(bias.any()):
+        return
+    count = mask.sum((0, 1)).clamp(min=1)
+    seen = torch.where(mask, targets, 0.0).double()
+    mean = seen.sum((0, 1)) / count
+    least = 0.5 / count
+    if objective.name == "gaussian":
+        spread = torch.sqrt((torch.where(mask, seen - mean, 0.0) ** 2).sum((0, 1)) / count)
+        start = torch.where(mean.abs() > spread, mean, 0.0)
+    elif objective.name == "bernoulli":
+        start = torch.logit(mean.clamp(least, 1 - least))
+    else:
+        start = torch.log(torch.maximum(mean, least))
+    with torch.no_grad():
+        bias.copy_(torch.where(mask.any(0).any(0), start, 0.0))
+
+
 def draw_targets(
     objective: Objective, output: Tensor, variance: Tensor, generator: torch.Generator
 ) -> Tensor:

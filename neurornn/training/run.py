@@ -23,6 +23,7 @@ from neurornn.training.objectives import (
     Objective,
     masked_mean,
     profiled_mean,
+    start_at_the_mean,
 )
 from neurornn.training.passes import Passes, run_forced, segment_gradient, stretches
 from neurornn.training.refine import go_to_maximum
@@ -71,6 +72,9 @@ class Run:
         self.model = copy.deepcopy(model).to(self.dtype).train()
         self.train = train.to(self.dtype, str(self.device))
         self.model.prepare(self.train.inputs)
+        bias = getattr(self.model, "output_bias", None)
+        if isinstance(bias, torch.nn.Parameter) and bias.requires_grad:
+            start_at_the_mean(objective, bias, self.train.targets, self.train.mask)
         self.watch = None if watch is None else watch.to(self.dtype, str(self.device))
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.epoch = 0

@@ -1,5 +1,7 @@
 """One checker: each mistake gets a three-part error, none gets through."""
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -318,3 +320,33 @@ def test_a_time_axis_in_days_is_no_time_axis_in_seconds():
         check_frame_times(TIME / 86400 / 1000)
     with pytest.raises(KindError):
         check_frame_times([f"t{k}" for k in range(5)])
+
+
+def irregular(rate, duration, seed, refractory=0.002):
+    """Spike times in s of a neuron with a refractory period, in s."""
+    steps = refractory + np.random.default_rng(seed).exponential(1 / rate, int(rate * duration))
+    return np.cumsum(steps)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 2.0, 10.0, 60.0])
+def test_trains_in_ms_are_suspected_and_trains_in_s_are_not(rate):
+    for seed in range(5):
+        trains = [irregular(rate, 600, 10 * seed + k) for k in range(12)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UnitWarning)
+            check_spike_trains(trains)
+        with pytest.warns(UnitWarning, match="divide by 1000"):
+            check_spike_trains([1000 * t for t in trains])
+
+
+def test_one_train_of_a_minute_at_10_hz_in_ms_is_suspected_in_company():
+    trains = [1000 * irregular(10, 60, k) for k in range(20)]
+    with pytest.warns(UnitWarning, match="only 0 intervals are under"):
+        check_spike_trains(trains)
+
+
+def test_a_pacemaker_of_1_hz_is_no_neuron_in_ms():
+    steady = np.cumsum(1 + 0.05 * np.random.default_rng(0).standard_normal(600))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnitWarning)
+        check_spike_times(steady)

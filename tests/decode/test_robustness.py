@@ -297,7 +297,7 @@ def test_a_unit_that_was_never_recorded_or_never_fired_does_no_harm(kind, small)
 
 
 SETTINGS = {
-    "bin_size": (0, -0.1, "50 ms", np.nan, None),
+    "bin_size": (0, -0.1, "50 ms", np.nan),
     "n_folds": (0, 2.5, "five"),
     "confidence_level": (0, 1, 1.5, -0.5, "high", np.nan),
     "smoothing": (-1, "x", np.nan, np.inf),

@@ -14,6 +14,9 @@ from neurornn.training import refine
 from neurornn.training.batches import as_training_data
 from neurornn.training.objectives import OBJECTIVES
 
+#: Fits are cut short here: whether they converge is not asked.
+pytestmark = pytest.mark.filterwarnings("ignore::neurornn._core.errors.ConvergenceWarning")
+
 WIN = nr.simulate.simulate_rate_trials(8, 60, 0.5, 0.01, n_inputs=2, snr=5, rng=0)
 
 
