@@ -400,7 +400,9 @@ class Decoder(Reported, Saved, BaseEstimator):
     def predict(
         self, counts: Any, *, trials: ArrayLike | None = None, return_interval: bool = False
     ) -> Any:
-        """Decode a recording, as the stream would.
+        """Decode a recording, as the stream would; NaN in bins in which no unit was recorded.
+
+        The stream, which must answer in every bin, goes on through these from what it has seen.
 
         Parameters
         ----------
@@ -421,6 +423,9 @@ class Decoder(Reported, Saved, BaseEstimator):
         check_is_fitted(self, "parameters_")
         bins = self._bins_of(counts, trials)
         out, interval = self._run(bins, return_interval)
+        out[~was_seen(bins)] = np.nan
+        if return_interval:
+            interval[~was_seen(bins)] = np.nan
         given = self._finish(out, counts)
         if not return_interval:
             return given
@@ -561,7 +566,7 @@ class MovementDecoder(Decoder):
         refuse_angles(bins)
 
     def score(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> float:
-        """Return R2, the mean over outputs, on bins whose targets are known.
+        """Return R2, the mean over outputs, on bins with counts and targets that are known.
 
         Raises
         ------
@@ -600,10 +605,10 @@ class MovementDecoder(Decoder):
                 "Targets in the unit of the fit were needed",
                 "Convert them, and set attrs['units']",
             )
-        known = np.isfinite(bins.targets).all(axis=1)
+        known = np.isfinite(bins.targets).all(axis=1) & was_seen(bins)
         if not known.any():
             raise DataError(
-                "No bin has a target that is known",
+                "No bin has a unit that was recorded and a target that is known",
                 "At least two bins with counts and targets were needed for a score",
                 "Check the targets for NaN",
             )
@@ -616,6 +621,11 @@ class MovementDecoder(Decoder):
         tags.estimator_type = "regressor"
         tags.regressor_tags = RegressorTags()
         return tags
+
+
+def was_seen(bins: Bins) -> NDArray[np.bool_]:
+    """Bins in which at least one unit was recorded."""
+    return np.asarray(~np.isnan(bins.counts).all(axis=1))
 
 
 def run_machine(

@@ -15,7 +15,15 @@ from neurornn._core.checks import check_number, check_positive
 from neurornn._core.confidence import Estimate, to_dataset
 from neurornn._core.errors import DataError
 from neurornn._core.status import Status
-from neurornn.decode.base import Decoder, Learned, MovementDecoder, Stretch, cut, run_machine
+from neurornn.decode.base import (
+    Decoder,
+    Learned,
+    MovementDecoder,
+    Stretch,
+    cut,
+    run_machine,
+    was_seen,
+)
 from neurornn.decode.inputs import Bins
 from neurornn.decode.machines import Machine, PosteriorMachine
 from neurornn.decode.wiener import mean_r2
@@ -338,6 +346,9 @@ class LabelDecoder(ClassifierMixin, Decoder):
     ) -> Any:
         """Return the label with the highest chance in every bin, (time,).
 
+        Where no unit was recorded it is that of the bin before, as in the stream: a label cannot
+        be missing. `predict_proba` is NaN there.
+
         Parameters
         ----------
         counts : as for `fit`.
@@ -350,22 +361,30 @@ class LabelDecoder(ClassifierMixin, Decoder):
                 "return_interval=False was needed",
                 "Take the chances from predict_proba",
             )
-        chances = self.predict_proba(counts, trials=trials)
+        check_is_fitted(self, "parameters_")
+        chances, _ = self._run(self._bins_of(counts, trials), False)
         return self.classes_[chances.argmax(axis=1)]
 
     def predict_proba(
         self, counts: Any, *, trials: ArrayLike | None = None
     ) -> NDArray[np.float64]:
-        """Return the chance of every class in every bin, (time, class)."""
+        """Return the chance of every class in every bin, (time, class).
+
+        NaN where no unit was recorded.
+        """
         check_is_fitted(self, "parameters_")
-        return self._run(self._bins_of(counts, trials), False)[0]
+        bins = self._bins_of(counts, trials)
+        chances, _ = self._run(bins, False)
+        chances[~was_seen(bins)] = np.nan
+        return chances
 
     def score(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> float:
-        """Return the share of bins with the right label."""
+        """Return the share of bins with the right label, of those in which a unit was recorded."""
         check_is_fitted(self, "parameters_")
         bins = self._bins_of(counts, trials, targets)
         chosen = self.classes_[self._run(bins, False)[0].argmax(axis=1)]
-        return float(np.mean(chosen == np.asarray(bins.targets).ravel()))
+        right = chosen == np.asarray(bins.targets).ravel()
+        return float(np.mean(right[was_seen(bins)]))
 
     def _account(self, bins: Bins, learned: Learned) -> None:
         known = np.isfinite(learned.held_out).all(axis=1)

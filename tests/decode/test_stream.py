@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 from scipy.io import loadmat
 from scipy.stats import poisson
+from sklearn.metrics import r2_score
 
 import neurornn as nr
 from neurornn._core.errors import DataError, FileFormatError, KindError, ShapeError
@@ -444,7 +445,35 @@ def test_units_that_were_not_recorded_do_not_spoil_the_rest(bench):
     rows[100:110] = np.nan
     found = by_hand(bench.decoder.stream(), rows)
     assert np.isfinite(found).all()
-    assert np.array_equal(found, bench.outputs(bench.decoder, rows))
+    # The stream must answer; in a recording nothing is known of bins that nobody recorded.
+    offline = bench.outputs(bench.decoder, rows)
+    seen = np.ones(len(rows), bool)
+    seen[100:110] = False
+    assert np.array_equal(found[seen], offline[seen])
+    assert np.isnan(offline[~seen]).all()
+
+
+def test_intervals_and_scores_know_nothing_of_bins_that_nobody_recorded(bench_of):
+    bench = bench_of("kalman")
+    rows, y = bench.data.fresh_counts[:400].copy(), bench.data.fresh_targets[:400]
+    rows[100:110] = np.nan
+    guess, interval = bench.decoder.predict(rows, return_interval=True)
+    assert np.isnan(interval[100:110]).all() and np.isfinite(interval[110:]).all()
+    seen = np.isfinite(guess).all(1)
+    assert bench.decoder.score(rows, y) == pytest.approx(r2_score(y[seen], guess[seen]))
+    with pytest.raises(DataError, match="unit that was recorded"):
+        bench.decoder.score(np.full_like(rows, np.nan), y)
+
+
+def test_labels_and_their_score_where_nobody_recorded(bench_of):
+    bench = bench_of("target")
+    rows, labels = bench.data.fresh_counts[:400].copy(), bench.data.fresh_targets[:400]
+    rows[100:110] = np.nan
+    chosen, chances = bench.decoder.predict(rows), bench.decoder.predict_proba(rows)
+    seen = np.isfinite(chances).all(1)
+    assert np.flatnonzero(~seen).tolist() == list(range(100, 110))
+    assert (chosen[100:110] == chosen[99]).mean() > 0.5
+    assert bench.decoder.score(rows, labels) == np.mean((chosen == labels)[seen])
 
 
 def test_a_bin_of_nothing_is_near_a_missing_one(bench_of):
