@@ -71,7 +71,7 @@ LONGEST_BIN = 86400.0
 _SLOWEST_CELL, _RESTING = 100.0, 3.0
 #: An interval, s, that is short for such a cell; so many are to be expected of irregular firing,
 #: and less than so large a share of them found.
-_SHORT, _EXPECTED, _MISSING = 0.5, 5.0, 0.1
+_SHORT, _EXPECTED, _MISSING = 0.5, 10.0, 0.1
 
 
 class Traces(NamedTuple):
@@ -232,8 +232,8 @@ def _spike_times_of(spike_times: Any, name: str) -> NDArray[np.float64]:
 def check_spike_trains(spike_times: Any, name: str = "spike_times") -> list[NDArray[np.float64]]:
     """Return one array of times (s) per unit from a list of them, or raise."""
     kind = getattr(spike_times, "dtype", None)
-    trains = not isinstance(spike_times, str | bytes | Mapping | Set | Iterator)
-    if not (trains and isinstance(spike_times, Iterable)) or (
+    may_be = not isinstance(spike_times, str | bytes | Mapping | Set | Iterator)
+    if not (may_be and isinstance(spike_times, Iterable)) or (
         kind is not None and kind != np.dtype(object)
     ):
         raise KindError(

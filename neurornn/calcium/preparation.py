@@ -12,6 +12,7 @@ from neurornn._core.checks import Traces, as_traces, check_number, check_positiv
 from neurornn._core.errors import DataError, ShapeError, UnitWarning
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
+from neurornn.data.labelled import as_labelled
 from neurornn.data.recording import TIME_CONVENTION
 
 #: A window longer than this (s) is taken for a number of frames or of milliseconds.
@@ -97,6 +98,7 @@ def dff(
     >>> float(trace.max()), trace.attrs["units"]
     (1.0, '1')
     """
+    fluorescence = as_labelled(fluorescence)
     traces = as_traces(fluorescence, sampling_rate=sampling_rate)
     window = _check_window(window, traces.sampling_rate)
     percentile = check_number(percentile, "percentile", "percent")
@@ -178,6 +180,7 @@ def subtract_neuropil(
             "A number from 0 to 1 was needed",
             "Pass 0.7, or the share of the surrounding light that falls on a cell",
         )
+    fluorescence, neuropil = as_labelled(fluorescence), as_labelled(neuropil)
     cell = as_traces(fluorescence, sampling_rate=sampling_rate)
     ring = as_traces(
         neuropil,

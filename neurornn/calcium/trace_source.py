@@ -11,6 +11,7 @@ from neurornn._core.checks import Traces, as_traces, check_finite_or_missing
 from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.files import fingerprint
 from neurornn._core.jobs import chunk_slices
+from neurornn.data.labelled import as_labelled
 
 
 class Chunk(NamedTuple):
@@ -47,6 +48,7 @@ class TraceSource(Sequence[Chunk]):
         min_frames: int,
         on_cluster: bool = False,
     ) -> None:
+        data = as_labelled(data)
         self.is_lazy = _is_lazy(data)
         self._on_cluster = on_cluster
         if self.is_lazy:

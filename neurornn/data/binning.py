@@ -4,30 +4,40 @@ Bin k stands for ``((k - 1)·dt, k·dt]`` and is stamped by its end. Bins exist 
 was recorded: a gap is an absent bin, never a row of zeros.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_bin_size, check_frame_times, check_number, find_blocks
+from neurornn._core.checks import (
+    check_bin_size,
+    check_choice,
+    check_frame_times,
+    check_number,
+    find_blocks,
+)
 from neurornn._core.errors import DataError, KindError, UnitError
 from neurornn.data.intervals import intersect
 from neurornn.data.observation import seen, start_of_clock, united
-from neurornn.data.recording import rate_of_stamps
 from neurornn.data.spike_table import (
     EDGE_SLACK,
     Spikes,
     as_spikes,
+    bin_of,
     check_grid,
     count_attrs,
+    grid_start,
+    laid,
     time_attrs,
 )
+from neurornn.data.stamps import rate_of_stamps
 from neurornn.data.trial_binning import as_trials, count_trials
 
 
 def bin_spikes(
-    spikes: xr.Dataset | Sequence[ArrayLike],
+    spikes: xr.Dataset | Sequence[ArrayLike] | Mapping[Any, ArrayLike] | Any,
     bin_size: float | None = None,
     *,
     time: ArrayLike | None = None,
@@ -35,13 +45,16 @@ def bin_spikes(
     t_stop: float | None = None,
     trials: ArrayLike | xr.Dataset | bool | None = None,
     ragged: bool = False,
+    closed: Literal["right", "left"] = "right",
 ) -> xr.DataArray:
     """Count the spikes of each unit in bins.
 
     Parameters
     ----------
-    spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit. Events with
-        a size are summed by it where the recording has ``spike_weight (spike)``.
+    spikes : a recording with ``spike_times``, one 1-D array of times (s) per unit, or a dict of
+        them, whose keys are the labels. TsGroup, Ts, and lists or dicts of Ts or of neo
+        SpikeTrains are taken as `from_spikes` takes them. Events with a size are summed by it
+        where the recording has ``spike_weight (spike)``.
     bin_size : s
         Width of a bin; the last, partial bin of every recorded stretch is dropped.
     time : (time,), s
@@ -54,7 +67,8 @@ def bin_spikes(
         have begun at 0 (see `from_spikes`), start it with the bin of the first spike.
     trials : (trial, 2), s
         Count in each ``(start, stop]`` on its own clock. True takes the ``interval``s of the
-        recording, a Dataset with ``start`` and ``stop`` its own. Trials may overlap.
+        recording, a Dataset with ``start`` and ``stop``, or an IntervalSet, its own. Trials may
+        overlap.
 
     Other Parameters
     ----------------
@@ -62,6 +76,9 @@ def bin_spikes(
         Accept trials of unequal length or with bins that were not recorded. The counts are then
         padded with 0, and the coordinate ``mask (trial, time)`` is False there; so it is where no
         unit was observed, and the counts are NaN.
+    closed : which end belongs to a bin
+        ``"right"``, ``(a, b]``, is the convention of this package. ``"left"``, ``[a, b)``, is that
+        of NumPy and pynapple: a spike within half a nanosecond of an edge is in the bin behind.
 
     Returns
     -------
@@ -85,6 +102,7 @@ def bin_spikes(
     ([[1, 0], [1, 1]], [0.2, 0.4])
     """
     table = as_spikes(spikes)
+    check_choice(closed, "closed", ("right", "left"))
     if t_start is not None:
         t_start = check_number(t_start, "t_start", "s")
     if t_stop is not None:
@@ -103,7 +121,7 @@ def bin_spikes(
             low = -np.inf if t_start is None else t_start
             high = np.inf if t_stop is None else t_stop
             edges = [e[(e >= low - EDGE_SLACK) & (e <= high + EDGE_SLACK)] for e in edges]
-        return _count(table, edges, width)
+        return _count(table, edges, width, closed)
     if bin_size is None:
         raise UnitError(
             "Neither bin_size nor time came",
@@ -112,10 +130,10 @@ def bin_spikes(
         )
     width = bin_size
     if trials is not None and trials is not False:
-        return count_trials(table, as_trials(trials, spikes), width, ragged)
+        return count_trials(table, as_trials(trials, spikes), width, ragged, closed)
     if table.stretches is None and table.observed is not None:
         table = table._replace(stretches=united(table.observed))
-    counts = _count(table, _edges_of_stretches(table, width, t_start, t_stop), width)
+    counts = _count(table, _edges_of_stretches(table, width, t_start, t_stop), width, closed)
     if table.stretches is None and t_start is None:
         counts.attrs["start_chosen"] = start_of_clock(table.times)[1]
     return counts
@@ -168,7 +186,8 @@ def _edges_of_stretches(
             )
         stretches = intersect(stretches, [wanted])
     # A millionth of a bin of slack: 0.3 s is three bins of 0.1 s although 0.3 / 0.1 < 3.
-    bins = np.floor((stretches[:, 1] - stretches[:, 0]) / width + 1e-6)
+    begins = np.array([grid_start(table.times, float(a)) for a in stretches[:, 0]])
+    bins = np.floor((stretches[:, 1] - begins) / width + 1e-6)
     told = t_start is not None and t_stop is not None
     check_grid(float(np.maximum(bins, 0.0).sum()), table, told=told)
     n_bins = bins.astype(np.int64)
@@ -180,11 +199,15 @@ def _edges_of_stretches(
             "Choose smaller bins; check t_start, t_stop and the unit of the times (s)",
         )
     return [
-        a + width * np.arange(n + 1) for a, n in zip(stretches[:, 0], n_bins, strict=True) if n
+        laid(table.times, float(a), float(b), width * np.arange(n + 1))
+        for (a, b), n in zip(stretches, n_bins, strict=True)
+        if n
     ]
 
 
-def _count(table: Spikes, edges: list[NDArray[np.float64]], width: float) -> xr.DataArray:
+def _count(
+    table: Spikes, edges: list[NDArray[np.float64]], width: float, closed: str
+) -> xr.DataArray:
     edges = [e for e in edges if len(e) > 1]
     flat = np.concatenate(edges) if edges else np.empty(0)
     # Bin j of the flat list lies between edges j and j + 1; between two stretches there is none.
@@ -192,7 +215,7 @@ def _count(table: Spikes, edges: list[NDArray[np.float64]], width: float) -> xr.
     is_bin = np.ones(len(flat), dtype=bool)
     is_bin[np.cumsum([len(e) for e in edges]) - 1] = False
     number[1:][is_bin] = np.arange(is_bin.sum())
-    row = number[np.searchsorted(flat + EDGE_SLACK, table.times, side="left")]
+    row = number[bin_of(flat, table.times, closed)]
     n_time, n_units = int(is_bin.sum()), len(table.unit)
     hit = row >= 0
     cells = np.bincount(
@@ -211,7 +234,10 @@ def _count(table: Spikes, edges: list[NDArray[np.float64]], width: float) -> xr.
     return xr.DataArray(
         grid,
         dims=("time", "unit"),
-        coords={"time": ("time", stamps, time_attrs("end of the bin")), "unit": table.unit},
+        coords={
+            "time": ("time", stamps, time_attrs("end of the bin", closed)),
+            "unit": table.unit,
+        },
         name="counts",
-        attrs=count_attrs(width, outside),
+        attrs=count_attrs(width, outside, closed),
     )

@@ -26,8 +26,6 @@ from neurornn._core.checks import (
     check_positive,
     check_ranges,
     check_sampling_rate,
-    check_spike_trains,
-    find_blocks,
 )
 from neurornn._core.errors import (
     DataError,
@@ -37,9 +35,11 @@ from neurornn._core.errors import (
     UnitError,
     nearest,
 )
-from neurornn._core.report import Table
-from neurornn._core.units import format_number
+from neurornn.data.foreign import kind_of
+from neurornn.data.labelled import as_labelled
 from neurornn.data.observation import joined_observed, selected_observed, start_of_clock
+from neurornn.data.stamps import rate_of_stamps as rate_of_stamps
+from neurornn.data.trains import Trains, as_trains, same_order, with_what_came
 
 TIME_CONVENTION = "frame k stands for the interval ((k-1)*dt, k*dt] that ends at its time stamp"
 _TIME_ATTRS = {"units": "s", "long_name": "time", "convention": TIME_CONVENTION}
@@ -61,9 +61,11 @@ def from_traces(
     Parameters
     ----------
     values : (time,) or (time, unit)
-        Fluorescence, dF/F or any sampled signal; NaN where a frame is missing.
+        Fluorescence, dF/F or any sampled signal; NaN where a frame is missing. A pandas DataFrame
+        brings its columns as labels and its index, where that holds times, as `time`; a Tsd or
+        TsdFrame of pynapple and a neo AnalogSignal bring their times, labels and units.
     sampling_rate : Hz
-        Needed unless `time` is given.
+        Needed unless `time` is given, or came with the values.
     time : (time,), s
         End of each frame; gaps between trials or missing stretches are simply absent.
     name : ``"dff"`` or ``"fluorescence"``.
@@ -81,6 +83,16 @@ def from_traces(
     ShapeError, UnitError, DataError
         Axes that do not fit, a rate or times in another unit.
     """
+    if kind_of(values) is not None:
+        found = as_labelled(values)
+        units = str(found.attrs.get("units", units)) if units == "1" else units
+        if time is None and "time" in found.coords:
+            time = found["time"].values
+        if sampling_rate is None:
+            sampling_rate = found.attrs.get("sampling_rate")
+        if unit is None and found.ndim == 2 and "unit" in found.coords:
+            unit = found["unit"].values
+        values = found.values
     kept = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
     if not kept or isinstance(values, np.ma.MaskedArray):
         array = check_numbers(values, "values")
@@ -126,7 +138,7 @@ def from_traces(
 
 
 def from_spikes(
-    spike_times: Sequence[ArrayLike],
+    spike_times: Sequence[ArrayLike] | Mapping[Any, ArrayLike] | Any,
     *,
     unit: ArrayLike | None = None,
     t_start: float | None = None,
@@ -137,9 +149,13 @@ def from_spikes(
 
     Parameters
     ----------
-    spike_times : one 1-D array per unit, s.
-    unit : (unit,), labels.
-    t_start, t_stop : s, the stretch that was recorded; by default from 0 to the last spike
+    spike_times : one 1-D array per unit, s; or a dict of them, whose keys are the labels
+        A TsGroup of pynapple, a dict or a list of Ts, and a dict or a list of neo SpikeTrains are
+        taken with their labels, their units and the time in which they were recorded. What bears
+        no unit is taken as s.
+    unit : (unit,), labels; by default those of `spike_times`, else 0, 1, ...
+    t_start, t_stop : s, the stretch that was recorded
+        By default what the trains say themselves; else from 0 to the last spike.
         Times at or before 0 start it at the first spike. So does a clock that cannot have begun
         at 0, as that of a rig that was on for an hour, or Unix time: with at least two spikes, a
         silence before the first that is worth more than a hundred mean intervals between spikes
@@ -155,10 +171,17 @@ def from_spikes(
         t_start = check_number(t_start, "t_start", "s")
     if t_stop is not None:
         t_stop = check_number(t_stop, "t_stop", "s")
-    table = add_spikes(xr.Dataset(attrs=dict(attrs or {})), spike_times, unit=unit)
+    trains = as_trains(spike_times)
+    table = _add_trains(xr.Dataset(attrs=dict(attrs or {})), trains, unit)
+    table = with_what_came(table, trains)
     times = table["spike_times"].values
+    if trains.stretches is not None and t_start is None and t_stop is None:
+        return set_intervals(table, trains.stretches[:, 0], trains.stretches[:, 1])
     first, reason = start_of_clock(times)
     last = float(times.max()) if len(times) else first
+    if trains.stretches is not None and len(trains.stretches):
+        first, last = float(trains.stretches[0, 0]), float(trains.stretches[-1, 1])
+        reason = f"{first:.12g} s: the trains say so"
     out = set_intervals(
         table, [first if t_start is None else t_start], [last if t_stop is None else t_stop]
     )
@@ -168,16 +191,28 @@ def from_spikes(
 
 
 def add_spikes(
-    recording: xr.Dataset, spike_times: Sequence[ArrayLike], *, unit: ArrayLike | None = None
+    recording: xr.Dataset,
+    spike_times: Sequence[ArrayLike] | Mapping[Any, ArrayLike] | Any,
+    *,
+    unit: ArrayLike | None = None,
 ) -> xr.Dataset:
     """Return the recording with spike times added as a contiguous ragged array.
 
     Parameters
     ----------
     recording : Dataset; where it has a ``unit`` axis, the list must be as long.
-    spike_times : one 1-D array per unit, s; sorted here.
+    spike_times : one 1-D array per unit, s; sorted here. Whatever else `from_spikes` takes is
+        taken too: its times and its labels, by which the trains of a dict find their units.
+    unit : (unit,), labels where the recording has none.
     """
-    trains = [np.sort(t) for t in check_spike_trains(spike_times)]
+    trains = as_trains(spike_times)
+    if hasattr(spike_times, "keys") and unit is None and "unit" in recording.coords:
+        trains = same_order(trains, recording["unit"].values)
+    return _add_trains(recording, trains, unit)
+
+
+def _add_trains(recording: xr.Dataset, came: Trains, unit: ArrayLike | None) -> xr.Dataset:
+    trains = [np.sort(t) for t in came.times]
     n_units = recording.sizes.get("unit", len(trains))
     if n_units != len(trains):
         raise ShapeError(
@@ -196,6 +231,7 @@ def add_spikes(
     )
     if "unit" not in out.coords:
         n = len(trains)
+        unit = came.unit if unit is None else unit
         out = out.assign_coords(unit=np.arange(n) if unit is None else _unit_labels(unit, n))
     return out
 
@@ -400,25 +436,6 @@ def join_trials(trials: Sequence[xr.Dataset], gap: float = 1.0) -> xr.Dataset:
     )
 
 
-def rate_of_stamps(time: NDArray[np.float64]) -> float:
-    """Frame rate in Hz over the whole line of frame times, not of the median step.
-
-    Parameters
-    ----------
-    time : (time,), s, increasing, at least two. What lies between two stretches does not count.
-
-    Examples
-    --------
-    >>> rate_of_stamps(np.round(np.arange(301) / 30, 3))  # stamps in whole ms: 33, 33, 34, ...
-    30.0
-    """
-    blocks = find_blocks(time, float(np.median(np.diff(time))))
-    taken = time[blocks[:, 1] - 1] - time[blocks[:, 0]]
-    # Lost frames cut the line into stretches; a stamp is off by a tick only at their ends.
-    # Ten digits: the rounding of sums of stamps is no property of the camera.
-    return float(f"{(len(time) - len(blocks)) / taken.sum():.10g}")
-
-
 def sampling_rate_of(variable: xr.DataArray) -> float:
     """Frame rate in Hz of a sampled variable: from its attrs, else from its time axis."""
     stated = variable.attrs.get("sampling_rate")
@@ -445,45 +462,3 @@ def sampling_rate_of(variable: xr.DataArray) -> float:
         "The rate in Hz was needed",
         "Set variable.attrs['sampling_rate'] = 30.0",
     )
-
-
-def describe(recording: xr.Dataset, title: str = "recording") -> Table:
-    """Lay out what a recording holds: variables, axes, units, rates, gaps, missing frames.
-
-    Parameters
-    ----------
-    recording : Dataset.
-    title : first line of the table.
-    """
-    rows = []
-    for name, variable in recording.data_vars.items():
-        dims = ", ".join(f"{d} {n}" for d, n in variable.sizes.items())
-        unit = str(variable.attrs.get("units", ""))
-        rows.append([str(name), dims, str(variable.dtype), unit, _remark(recording, variable)])
-    head = [f"{k}: {v}" for k, v in recording.attrs.items() if isinstance(v, str | int | float)]
-    return Table(
-        title=title, columns=["variable", "axes", "type", "unit", "remark"], rows=rows, head=head
-    )
-
-
-def _remark(recording: xr.Dataset, variable: xr.DataArray) -> str:
-    remarks = []
-    if "time" in variable.dims and "time" in recording.coords and variable.sizes["time"] > 1:
-        time = recording["time"].values
-        rate = sampling_rate_of(variable)
-        remarks.append(f"{format_number(rate)} Hz")
-        blocks = find_blocks(time, 1 / rate)
-        remarks.append(f"{format_number(len(time) / rate)} s")
-        if len(blocks) > 1:
-            remarks.append(f"{len(blocks)} stretches")
-    if "indicator" in variable.attrs:
-        remarks.append(str(variable.attrs["indicator"]))
-    if variable.dtype.kind == "f" and variable.size and variable.chunks is None:
-        values = variable.values
-        missing = float(np.isnan(values).mean())
-        if missing:
-            remarks.append(f"{100 * missing:.1f} % missing")
-        if missing < 1:
-            low, high = np.nanmin(values), np.nanmax(values)
-            remarks.append(f"{format_number(low)} to {format_number(high)}")
-    return ", ".join(remarks)

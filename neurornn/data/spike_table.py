@@ -1,22 +1,25 @@
 """Spikes of all units in one order of time, and the attrs of what is counted from them."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from neurornn._core.checks import check_numbers, check_spike_times, check_spike_trains
+from neurornn._core.checks import check_numbers, check_spike_times
 from neurornn._core.errors import DataError, NameUnknownError, nearest
 from neurornn.data.intervals import support
 from neurornn.data.observation import observed_ranges
 from neurornn.data.recording import TIME_CONVENTION, check_spike_owners
+from neurornn.data.trains import as_trains
 
 #: Slack at a bin edge, s: an edge that went through a product must not lose the spike upon it.
 EDGE_SLACK = 5e-10
-
-
+#: What a bin stands for, by which of its ends belongs to it.
+CONVENTIONS = {
+    "right": TIME_CONVENTION,
+    "left": "bin k stands for the interval [(k-1)*dt, k*dt) before its time stamp",
+}
 #: Most cells (bin, unit) of counts, and how many are looked at twice where most would be empty.
 MOST_CELLS, MANY_CELLS = 2**31, 2**25
 #: So many bins for each spike are the work of a gap, or of a clock that does not begin at 0.
@@ -44,13 +47,14 @@ class Spikes(NamedTuple):
     observed: list[NDArray[np.float64]] | None = None
 
 
-def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
+def as_spikes(spikes: Any) -> Spikes:
     """Check spike times and put those of all units into one order.
 
     Parameters
     ----------
-    spikes : a recording with ``spike_times``, or one 1-D array of times (s) per unit. Where the
-        recording has ``spike_weight (spike)``, a spike counts for so much.
+    spikes : a recording with ``spike_times``, one 1-D array of times (s) per unit, or whatever
+        else `neurornn.data.from_spikes` takes. Where the recording has ``spike_weight (spike)``, a
+        spike counts for so much.
     """
     weights = observed = None
     if isinstance(spikes, xr.Dataset):
@@ -72,11 +76,12 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
         if "spike_weight" in spikes:
             weights = check_numbers(spikes["spike_weight"], "spike_weight", missing=False)
     else:
-        trains = check_spike_trains(spikes, "spikes")
+        came = as_trains(spikes, "spikes")
+        trains = came.times
         times = np.concatenate(trains) if trains else np.empty(0)
         owner = np.repeat(np.arange(len(trains)), [len(t) for t in trains]).astype(np.int64)
-        unit = np.arange(len(trains))
-        stretches = None
+        unit = np.arange(len(trains)) if came.unit is None else np.asarray(came.unit)
+        stretches, observed = came.stretches, came.observed
     if not len(unit):
         raise DataError(
             "No units came", "Spike times of at least one unit were needed", "Check the selection"
@@ -84,6 +89,57 @@ def as_spikes(spikes: xr.Dataset | Sequence[ArrayLike]) -> Spikes:
     order = np.argsort(times, kind="stable")
     weights = None if weights is None else weights[order]
     return Spikes(times[order], owner[order], unit, stretches, weights, observed)
+
+
+def grid_start(times: NDArray[np.float64], start: float) -> float:
+    """Return where bins begin in a range ``(start, ...]``: on a spike for whose sake it does.
+
+    Parameters
+    ----------
+    times : (spike,), s, sorted.
+    start : s.
+
+    Notes
+    -----
+    A range begins 1 ns early where a spike stands at its very start. Bins are laid from that
+    spike, so that their ends, and the spikes on them, stay where they would be without it.
+    """
+    at = int(np.searchsorted(times, start, side="right"))
+    if at < len(times) and EDGE_SLACK < times[at] - start <= _early(start):
+        return float(times[at])
+    return start
+
+
+def laid(
+    times: NDArray[np.float64], start: float, stop: float, offsets: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return the edges of bins in a range ``(start, stop]``, s.
+
+    Parameters
+    ----------
+    times : (spike,), s, sorted.
+    start, stop : s; where the next range begins early, this one ends so, too.
+    offsets : (edge,), s, from where the bins begin.
+    """
+    edges = np.asarray(grid_start(times, start) + offsets, dtype=np.float64)
+    edges[0] = start
+    if 0 < edges[-1] - stop <= _early(stop):
+        edges[-1] = stop
+    return edges
+
+
+def _early(time: float) -> float:
+    """So much, s, is all that a range is moved for a spike that stands on its start."""
+    return max(1.5e-9, 2 * float(np.spacing(abs(time))))
+
+
+def bin_of(
+    edges: NDArray[np.float64], times: NDArray[np.float64], closed: str
+) -> NDArray[np.intp]:
+    """Return which of the edges (s) closes the bin of each time (s): 0 before the first bin."""
+    if closed == "left":
+        return np.searchsorted(edges - EDGE_SLACK, times, side="right")
+    return np.searchsorted(edges + EDGE_SLACK, times, side="left")
 
 
 def check_grid(n_bins: float, table: Spikes, *, told: bool) -> None:
@@ -112,13 +168,13 @@ def check_grid(n_bins: float, table: Spikes, *, told: bool) -> None:
     )
 
 
-def time_attrs(long_name: str) -> dict[str, str]:
+def time_attrs(long_name: str, closed: str = "right") -> dict[str, str]:
     """Attrs of a time axis whose stamps are the ends of bins."""
-    return {"units": "s", "long_name": long_name, "convention": TIME_CONVENTION}
+    return {"units": "s", "long_name": long_name, "convention": CONVENTIONS[closed]}
 
 
-def count_attrs(width: float, outside: int | None = None) -> dict[str, Any]:
+def count_attrs(width: float, outside: int | None = None, closed: str = "right") -> dict[str, Any]:
     """Attrs of counts in bins of `width` (s); `outside` spikes fell into no bin."""
     attrs: dict[str, Any] = {"units": "1", "long_name": "spikes per bin", "bin_size": width}
-    attrs["convention"] = TIME_CONVENTION
+    attrs["convention"] = CONVENTIONS[closed]
     return attrs if outside is None else {**attrs, "spikes_outside": outside}

@@ -8,8 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_numbers
 from neurornn._core.errors import DataError, ShapeError
+from neurornn.data.foreign import kind_of
 from neurornn.data.observation import seen
-from neurornn.data.spike_table import EDGE_SLACK, Spikes, check_grid, count_attrs, time_attrs
+from neurornn.data.spike_table import (
+    EDGE_SLACK,
+    Spikes,
+    bin_of,
+    check_grid,
+    count_attrs,
+    laid,
+    time_attrs,
+)
+from neurornn.data.trains import half_open, support_of
 
 
 def as_trials(trials: ArrayLike | xr.Dataset | bool, spikes: Any) -> NDArray[np.float64]:
@@ -29,6 +39,8 @@ def as_trials(trials: ArrayLike | xr.Dataset | bool, spikes: Any) -> NDArray[np.
         return np.stack([spikes["start"].values, spikes["stop"].values], axis=1)
     if isinstance(trials, xr.Dataset):
         return as_trials(True, trials)
+    if kind_of(trials) == "intervals":
+        trials = half_open(support_of(trials), np.empty(0))
     ranges = check_numbers(trials, "trials")
     if ranges.ndim != 2 or ranges.shape[1] != 2 or not len(ranges):
         raise ShapeError(
@@ -47,7 +59,7 @@ def as_trials(trials: ArrayLike | xr.Dataset | bool, spikes: Any) -> NDArray[np.
 
 
 def count_trials(
-    table: Spikes, ranges: NDArray[np.float64], width: float, ragged: bool
+    table: Spikes, ranges: NDArray[np.float64], width: float, ragged: bool, closed: str
 ) -> xr.DataArray:
     """Count spikes in bins of each trial, (trial, time, unit), with a mask of recorded bins.
 
@@ -57,6 +69,7 @@ def count_trials(
     ranges : (trial, 2), s.
     width : s, of a bin.
     ragged : accept bins that were not recorded; otherwise they raise.
+    closed : which end belongs to a bin, ``"right"`` or ``"left"``.
     """
     bins = np.floor((ranges[:, 1] - ranges[:, 0]) / width + 1e-6)
     check_grid(float(bins.max()) * len(bins), table, told=False)
@@ -75,22 +88,26 @@ def count_trials(
     mask = np.arange(n_time) < n_bins[:, None]
     unseen = np.zeros(counts.shape, dtype=bool)
     recorded = None if table.stretches is None else _merge(table.stretches)
-    for k, start in enumerate(ranges[:, 0]):
-        edges = start + offsets[: n_bins[k] + 1] + EDGE_SLACK
-        low, high = np.searchsorted(table.times, edges[[0, -1]], side="right")
-        row = np.searchsorted(edges, table.times[low:high], side="left") - 1
+    for k, (start, stop) in enumerate(ranges.tolist()):
+        edges = laid(table.times, start, stop, offsets[: n_bins[k] + 1])
+        reach = edges[[0, -1]] + np.array([-1, 1]) * EDGE_SLACK
+        low, high = np.searchsorted(table.times, reach, side="right")
+        row = bin_of(edges, table.times[low:high], closed) - 1
+        inside = (row >= 0) & (row < n_bins[k])
+        row, owner = row[inside], table.owner[low:high][inside]
         cells = np.bincount(
-            row * n_units + table.owner[low:high],
-            weights=None if table.weights is None else table.weights[low:high],
+            row * n_units + owner,
+            weights=None if table.weights is None else table.weights[low:high][inside],
             minlength=int(n_bins[k]) * n_units,
         )
         counts[k, : n_bins[k]] = cells.reshape(-1, n_units)
         if recorded is not None:
-            at = np.searchsorted(recorded[:, 0], edges[:-1], side="right") - 1
-            inside = (at >= 0) & (edges[1:] <= recorded[np.maximum(at, 0), 1] + 3 * EDGE_SLACK)
-            mask[k, : n_bins[k]] &= inside
+            first, last = edges[:-1] + EDGE_SLACK, edges[1:]
+            at = np.searchsorted(recorded[:, 0], first, side="right") - 1
+            covered = (at >= 0) & (last <= recorded[np.maximum(at, 0), 1] + 2 * EDGE_SLACK)
+            mask[k, : n_bins[k]] &= covered
         if table.observed is not None:
-            known = seen(table.observed, start + offsets[: n_bins[k]], edges[1:] - EDGE_SLACK)
+            known = seen(table.observed, edges[:-1], edges[1:])
             unseen[k, : n_bins[k]] = ~known
             mask[k, : n_bins[k]] &= known.any(axis=1)
     if not mask.all() and not ragged:
@@ -109,13 +126,17 @@ def count_trials(
         dims=("trial", "time", "unit"),
         coords={
             "trial": np.arange(len(ranges)),
-            "time": ("time", offsets[1:], time_attrs("end of the bin since the trial's start")),
+            "time": (
+                "time",
+                offsets[1:],
+                time_attrs("end of the bin since the trial's start", closed),
+            ),
             "unit": table.unit,
             "start": ("trial", ranges[:, 0], {"units": "s", "long_name": "start of the trial"}),
             "mask": (("trial", "time"), mask, {"long_name": "True where the bin was recorded"}),
         },
         name="counts",
-        attrs=count_attrs(width),
+        attrs=count_attrs(width, closed=closed),
     )
 
 

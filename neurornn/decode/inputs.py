@@ -17,7 +17,10 @@ from neurornn._core.checks import (
 )
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
 from neurornn._core.units import symbol
+from neurornn.data.clocked import with_clocks
 from neurornn.data.cross_scoring import as_rows
+from neurornn.data.foreign import is_trains, kind_of
+from neurornn.data.labelled import SAMPLED, as_labelled
 from neurornn.data.recording import sampling_rate_of
 
 #: Bins may differ from those of the fit by so much, as a share.
@@ -70,7 +73,10 @@ def as_bins(
     ----------
     counts : (time, unit), (trial, time, unit), list of (time, unit), or DataArray of these dims
         A ``mask (trial, time)`` coordinate drops bins, a gap in ``time`` is a join. The columns
-        of a pandas DataFrame name the units, but for a plain range of numbers.
+        of a pandas DataFrame name the units, but for a plain range of numbers, and its index is
+        taken where it holds times; so are those of a Tsd or TsdFrame and of neo signals. Spike
+        trains under their labels (a dict, a TsGroup, a list of Ts or SpikeTrains) are counted on
+        the clock of the targets, or in bins of `bin_size` where these have none.
     targets : the same with outputs in place of units; (time,) for one; None for prediction.
         The unit is read from ``attrs["units"]`` of a DataArray, or per output from its coordinate
         ``output_units (output)``.
@@ -92,6 +98,7 @@ def as_bins(
                 "Leave trials= out",
             )
         return _joined(counts, targets, bin_size=bin_size, signal=signal, labelled=labelled)
+    counts, targets = with_clocks(counts, targets, bin_size=bin_size)
     _check_clock(counts, bin_size)
     unit, output, units = _labels(counts, "unit"), _labels(targets, "output"), ""
     if isinstance(targets, xr.DataArray):
@@ -231,11 +238,15 @@ def _check_alike(first: Bins, other: Bins, k: int) -> None:
 
 def is_list_of_trials(counts: Any) -> bool:
     """Whether counts are a list with an array (time, unit) for each trial."""
-    return isinstance(counts, list | tuple) and len(counts) > 0 and n_dims(counts[0]) == 2
+    if not isinstance(counts, list | tuple) or not counts or is_trains(counts[0]):
+        return False
+    return n_dims(counts[0]) == 2
 
 
 def n_dims(trial: Any) -> int:
-    """Number of dimensions, 0 for what is no array of numbers."""
+    """Number of dimensions, 0 for what is no array of numbers; spike trains are counts to be."""
+    if is_trains(trial):
+        return 2
     if isinstance(getattr(trial, "ndim", None), int):
         return int(trial.ndim)
     try:

@@ -33,6 +33,7 @@ from neurornn.io.clocks import (
     statement,
     unit_in_name,
 )
+from neurornn.io.spike_folders import trains_by_name
 from neurornn.io.spike_lists import find_spikes, is_owner, is_spike_times, refuse_spikes
 
 #: Variable names (lower case) that are known to hold traces: what they hold, and whether they are
@@ -214,7 +215,7 @@ def recording_from_arrays(
     Returns
     -------
     Dataset with ``name (time, unit)``, or with spikes where the file holds ``spike_times`` and
-    ``spike_unit``, or spike times and no traces.
+    ``spike_unit``, spike times and no traces, or trains under the names of their units.
 
     Raises
     ------
@@ -223,11 +224,16 @@ def recording_from_arrays(
     """
     stated: dict[str, Any] = {"sampling_rate=": sampling_rate}
     arrays = numeric(bag)
+    traces = any(k.split("/")[-1].lower() in TRACES for k in arrays)
+    if unit_variable is None and not (traces and variable is None):
+        named = trains_by_name(bag, variable, source)
+        if named is not None:
+            return named
     spikes = find_spikes(
         bag,
         variable,
         source,
-        traces=any(k.split("/")[-1].lower() in TRACES for k in arrays),
+        traces=traces,
         unit_variable=unit_variable,
         rates=stated,
     )

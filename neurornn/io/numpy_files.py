@@ -22,6 +22,7 @@ from neurornn.io.arrays import (
 )
 from neurornn.io.clocks import one_rate, rates_in
 from neurornn.io.limits import check_npy, check_npz
+from neurornn.io.pynapple_files import pynapple_kind, recording_of_pynapple
 from neurornn.io.sources import check_source, explained, stamped
 
 
@@ -85,7 +86,9 @@ def read_npz(
     ----------
     path : archive of arrays
         Where it holds ``n_trials`` and ``dff_0, t0_s_0, t_end_s_0, spikes_s_0, ...`` the trials
-        are joined on one clock; else one array holds the traces.
+        are joined on one clock. What pynapple saves (TsGroup, Ts, Tsd, TsdFrame, IntervalSet) is
+        read as `neurornn.data.from_pynapple` reads it; metadata, and labels that are text, are
+        pickled there, and named in ``not_read``. Else one array holds the traces.
     sampling_rate : Hz; needed where the archive holds neither a rate nor frame times.
     variable : which array holds the traces; needed where their names do not tell.
     name, axes, indicator : as in `read_npy`.
@@ -102,7 +105,14 @@ def read_npz(
     if sampling_rate is not None:
         sampling_rate = one_rate(sampling_rate, "sampling_rate=")
     with explained(source, "npz"):
-        bag = _refuse_objects(source, lambda: _members(source))
+        kind, left = _pynapple(source) if variable is None else (None, [])
+        bag = _refuse_objects(source, lambda: _members(source, left))
+    if kind is not None:
+        with explained(source, f"npz of pynapple, {kind}"):
+            recording = recording_of_pynapple(
+                kind, bag, left, source=source, name=name, sampling_rate=sampling_rate
+            )
+        return stamped(recording, source, f"npz (pynapple {kind})")
     indicator = indicator or indicator_of(source.name, source.parent.name)
     if variable is None and {"n_trials", "dff_0"} <= set(bag):
         n_trials = check_count(np.asarray(bag["n_trials"]).ravel()[0].item(), "n_trials")
@@ -135,14 +145,41 @@ def read_npz(
     return stamped(recording, source, "npz", sampling_rate)
 
 
-def _members(source: Path) -> dict[str, NDArray[Any]]:
+def _pynapple(source: Path) -> tuple[str | None, list[str]]:
+    """Return what pynapple has saved here, if it has, and which members are Python objects."""
+    check_npz(source)
+    with np.load(source, allow_pickle=False) as archive:
+        names = list(archive.files)
+        stated = None
+        if "type" in names:
+            known = _plain_member(archive, "type")
+            if known is None or known.dtype.kind != "U" or known.size != 1:
+                return None, []
+            stated = str(known.ravel()[0])
+        kind = pynapple_kind(names, stated)
+        if kind is None:
+            return None, []
+        return kind, [name for name in names if _plain_member(archive, name) is None]
+
+
+def _plain_member(archive: Any, name: str) -> NDArray[Any] | None:
+    """Return a member of an archive, or None where it is pickled."""
+    try:
+        return np.asarray(archive[name])
+    except ValueError as error:
+        if "pickle" not in str(error).lower():
+            raise
+        return None
+
+
+def _members(source: Path, left: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
     check_npz(source)
     with zipfile.ZipFile(source) as archive:
         broken = archive.testzip()
         if broken is not None:
             raise zipfile.BadZipFile(f"the member {broken} fails its checksum")
     with np.load(source, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
+        return {key: archive[key] for key in archive.files if key not in left}
 
 
 def _refuse_objects(source: Path, load: Any) -> Any:

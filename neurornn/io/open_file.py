@@ -9,7 +9,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from neurornn._core.errors import FileFormatError, NameUnknownError, nearest
+from neurornn._core.errors import FileFormatError, KindError, NameUnknownError, nearest
+from neurornn.data.foreign import described, kind_of
 from neurornn.io.limits import hard_items, reading_limits
 from neurornn.io.phy import refuse_sorting, refuse_zarr
 from neurornn.io.sources import SUPPORTED, check_source, explained
@@ -90,6 +91,8 @@ def open(
 
     Raises
     ------
+    KindError
+        An object in memory, of pynapple, neo or pandas; it says what takes it.
     FileMissingError, FileFormatError
         No such file; a damaged file or one of an unknown format; a file beyond `max_size`, or
         one with links out of it.
@@ -105,9 +108,29 @@ def open(
     >>> recording = nr.open("session.nwb")  # doctest: +SKIP
     >>> traces = nr.open("traces.mat", sampling_rate=30.0)  # doctest: +SKIP
     """
+    if kind_of(path) in FROM_OBJECTS:
+        raise _no_file(path)
     source = check_source(path, folder=True)
     with reading_limits(max_size=max_size, follow_links=follow_links):
         return _read(source, sampling_rate, options)
+
+
+#: Kinds of objects that are no files, and what makes recordings of them.
+FROM_OBJECTS = {
+    **dict.fromkeys(("group", "ts", "tsd", "frame", "tensor", "intervals"), "from_pynapple"),
+    **dict.fromkeys(("train", "analog", "irregular", "event", "epoch"), "from_neo"),
+    **dict.fromkeys(("segment", "block"), "from_neo"),
+    **dict.fromkeys(("table", "column"), "from_traces"),
+}
+
+
+def _no_file(thing: Any) -> KindError:
+    return KindError(
+        f"{described(thing)[:1].upper()}{described(thing)[1:]} came as a path",
+        "The name of a file or folder, as text or a Path, was needed",
+        f"It is in memory already: nr.data.{FROM_OBJECTS[str(kind_of(thing))]}(...) makes a "
+        "recording of it",
+    )
 
 
 def _read(source: Path, sampling_rate: float | None, options: dict[str, Any]) -> Any:

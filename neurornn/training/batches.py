@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neurornn._core.checks import check_finite_or_missing, check_numbers, check_positive
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
+from neurornn.data.labelled import as_labelled
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.windowing import windows
 from neurornn.models.base import RecurrentModel
@@ -61,6 +62,7 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     KindError, ShapeError, UnitError, DataError
         Axes, sizes or clocks that do not fit; nothing to learn from.
     """
+    data = as_labelled(data)
     if isinstance(data, xr.DataArray):
         if "trial" in data.dims or not data.sizes.get("time"):
             raise KindError(
@@ -107,6 +109,7 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     elif isinstance(data, tuple | list) and len(data) in (2, 3):
         inputs, targets = data[0], data[1]
         mask = data[2] if len(data) == 3 else None
+        inputs, targets = (_each_labelled(part) for part in (inputs, targets))
         labelled = [inputs, targets]
         if is_list_of_trials(targets) or is_list_of_trials(inputs):
             labelled = [*(inputs or ()), *targets]
@@ -161,6 +164,13 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
     if model.looks_ahead and mask is not None:
         x = _without_padding(x, _seen(torch.zeros_like(y), mask).any(2))
     return TrainingData(x, torch.nan_to_num(y), seen)
+
+
+def _each_labelled(part: Any) -> Any:
+    """Bring tables, Tsd and signals, alone or in a list of trials, to labelled arrays."""
+    if isinstance(part, list | tuple):
+        return [as_labelled(trial) for trial in part]
+    return as_labelled(part)
 
 
 def _without_padding(x: Tensor, counted: Tensor) -> Tensor:

@@ -217,7 +217,7 @@ def test_what_cannot_be_binned_is_said_in_our_words(settings, kind, words):
         bin_spikes([[0.5]], **{"bin_size": 0.1, **settings})
 
 
-@pytest.mark.parametrize("spikes", [np.ones(3), "spikes", None, {"a": [1.0]}, 3.0, {1.0, 2.0}])
+@pytest.mark.parametrize("spikes", [np.ones(3), "spikes", None, {"a": 1.0}, 3.0, {1.0, 2.0}])
 def test_what_is_no_list_of_trains_is_refused(spikes):
     with pytest.raises(KindError, match="A list with one 1-D array of times"):
         bin_spikes(spikes, 0.1)

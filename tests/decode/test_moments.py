@@ -81,7 +81,7 @@ def test_outputs_are_scored_in_the_order_and_unit_of_the_fit():
         decoder.score(counts, y.isel(output=[1, 0]))
     with pytest.raises(UnitError, match="m/s"):
         decoder.score([counts], [y.assign_attrs(units="m/s")])
-    with pytest.raises(DataError, match="No bin has a target"):
+    with pytest.raises(DataError, match="No bin has a unit that was recorded and a target"):
         decoder.score(counts, np.full_like(x, np.nan))
 
 
