@@ -1,6 +1,7 @@
 """Results of CaImAn: dF/F or raw traces of the components, from its HDF5 file."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,13 +222,18 @@ def _problem(numbers: NDArray[Any], count: int) -> str:
     return f"holds {values[times > 1][0]:g} twice" if (times > 1).any() else ""
 
 
+def _whole(item: Any) -> Any:
+    check_dataset(item, Path(item.file.filename).name)
+    return item[()]
+
+
 def _is_none(item: Any) -> bool:
     """Whether CaImAn has written None, which it does as the text NoneType."""
     import h5py
 
     if not isinstance(item, h5py.Dataset) or item.shape != () or item.dtype.kind not in "SO":
         return False
-    value = item[()]
+    value = _whole(item)
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else value) in (
         "NoneType",
         "None",
@@ -255,7 +261,7 @@ def _vector(group: Any, name: str) -> NDArray[Any] | None:
     item = group.get(name)
     if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "biuf" or item.ndim == 0:
         return None
-    return np.asarray(item[()]).ravel()
+    return np.asarray(_whole(item)).ravel()
 
 
 def _rate(item: Any) -> Any:
@@ -263,7 +269,7 @@ def _rate(item: Any) -> Any:
 
     if item is None or _is_none(item):
         return None
-    return np.asarray(item[()]) if isinstance(item, h5py.Dataset) else []
+    return np.asarray(_whole(item)) if isinstance(item, h5py.Dataset) else []
 
 
 def _number(item: Any) -> float | None:
@@ -271,5 +277,5 @@ def _number(item: Any) -> float | None:
 
     if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "iuf" or item.size != 1:
         return None
-    value = float(np.asarray(item[()]).ravel()[0])
+    value = float(np.asarray(_whole(item)).ravel()[0])
     return value if np.isfinite(value) and value > 0 else None

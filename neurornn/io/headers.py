@@ -74,7 +74,7 @@ def parse_header(text: str, source: Path) -> dict[str, Any]:
         Damaged, of another kind of file, or of a newer format.
     """
     try:
-        written = json.loads(text)
+        written = json.loads(text, object_pairs_hook=_each_once)
         header = json.loads(text, object_hook=unplain)
     except (ValueError, RecursionError) as error:
         raise FileFormatError(
@@ -111,6 +111,14 @@ def parse_header(text: str, source: Path) -> dict[str, Any]:
     if not isinstance(header["format"], int) or not isinstance(header["settings"], dict):
         raise not_saved(source)
     return header
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Object hook of JSON that refuses a key that comes twice: the checksum would not see it."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def not_saved(source: Path) -> FileFormatError:

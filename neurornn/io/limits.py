@@ -6,7 +6,6 @@ and ``follow_links=``.
 """
 
 import io
-import json
 import math
 import os
 import zipfile
@@ -22,11 +21,8 @@ import numpy as np
 from neurornn._core.checks import check_positive
 from neurornn._core.errors import FileFormatError, KindError
 
-#: Arrays, in lower case, that are never zero in a whole chunk.
-_MEASURED = (
-    *("dff", "fluorescence", "f", "fneu", "neuropil", "yra", "traces", "raw"),
-    *("time", "spike_times", "frame"),
-)
+#: Bytes of a data set that may be declared and never written; they would be filled when read.
+_UNWRITTEN = 2**28
 
 #: Bytes that a file may take in memory before it is asked about.
 MAX_SIZE = 8 * 2**30
@@ -228,20 +224,26 @@ def check_hdf5(file: Any, source: str, *, everything: bool = False) -> None:
     link = None if follows_links() else file.id.links.visit(is_link_out, info=True)
     if link is not None:
         target, inside = file.id.links.get_val(link)
-        _refuse_link(_word(link), f"{_word(target)}, {_word(inside)}", source)
+        refuse_link(_word(link), f"{_word(target)}, {_word(inside)}", source)
     room = os.stat(file.filename).st_size if isinstance(file.filename, str) else 0
     total = 0
+    large: list[Any] = []
 
     def look_at_data(name: str, item: Any) -> None:
         nonlocal total
         if not isinstance(item, h5py.Dataset) or item.shape is None:
             return
+        _check_scales(item, source)
         total += _declared_by(item)
+        if _declared_by(item) > _UNWRITTEN and (everything or not _is_numeric(item)):
+            large.append(item)
         check_dataset(item, source, room=room, only_place=True)
 
     file.visititems(look_at_data)
     if everything:
         check_size(total, "Everything", source)
+    for item in large:
+        check_dataset(item, source)
 
 
 def check_dataset(item: Any, source: str, *, room: int = 0, only_place: bool = False) -> None:
@@ -263,7 +265,7 @@ def check_dataset(item: Any, source: str, *, room: int = 0, only_place: bool = F
     if layout == h5py.h5d.CONTIGUOUS:
         if plan.get_external_count():
             if not follows_links():
-                _refuse_link(item.name, _word(plan.get_external(0)[0]), source)
+                refuse_link(item.name, _word(plan.get_external(0)[0]), source)
         elif room and declared > room and item.id.get_storage_size():
             raise FileFormatError(
                 f"{item.name} {item.shape} of {source} declares {in_words(declared)} in a file of "
@@ -276,10 +278,21 @@ def check_dataset(item: Any, source: str, *, room: int = 0, only_place: bool = F
             if part.file_name == ".":
                 continue
             if not follows_links():
-                _refuse_link(item.name, f"{part.file_name}, {part.dset_name}", source)
+                refuse_link(item.name, f"{part.file_name}, {part.dset_name}", source)
             _check_source_of(item, part.file_name, source)
     if not only_place:
         check_size(declared, f"{item.name} {item.shape}", source)
+        if layout == h5py.h5d.CHUNKED and declared > _UNWRITTEN:
+            _check_chunks_of(item, declared, source)
+
+
+def _check_chunks_of(item: Any, declared: int, source: str) -> None:
+    """Raise where most of a large data set is in no chunk: a few bytes can declare any size."""
+    there = item.id.get_num_chunks()
+    written = there * math.prod(item.chunks) * (declared // max(1, int(item.size)))
+    if declared - written > _UNWRITTEN:
+        grid = math.prod(-(-n // c) for n, c in zip(item.shape, item.chunks, strict=True))
+        refuse_gaps(item.name, tuple(item.shape), there, grid, source)
 
 
 def refuse_gaps(name: str, shape: tuple[int, ...], there: int, grid: int, source: str) -> None:
@@ -315,6 +328,34 @@ def _check_source_of(item: Any, name: str, source: str) -> None:
 def _declared_by(item: Any) -> int:
     # Asked of HDF5, as NumPy does not know all of its types.
     return 0 if item.shape is None else int(item.size) * int(item.id.get_type().get_size())
+
+
+def _check_scales(item: Any, source: str) -> None:
+    """Raise where the list of the axes of a data set is of another type than HDF5 takes it for."""
+    import h5py
+
+    if not h5py.h5a.exists(item.id, b"DIMENSION_LIST"):
+        return
+    stated = h5py.h5a.open(item.id, b"DIMENSION_LIST")
+    kind = stated.get_type()
+    lists = kind.get_class() == h5py.h5t.VLEN
+    if (
+        not lists
+        or kind.get_super().get_class() != h5py.h5t.REFERENCE
+        or (stated.shape != (item.ndim,))
+    ):
+        raise FileFormatError(
+            f"The axes of {item.name} of {source} are given by something else than names of them",
+            "A list of dimension scales for each axis was needed",
+            "It is damaged, or was changed by hand: write it again",
+        )
+
+
+def _is_numeric(item: Any) -> bool:
+    """Whether a data set holds plain numbers; text and names of objects are read by libraries."""
+    import h5py
+
+    return item.id.get_type().get_class() in (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
 
 
 def hard_items(group: Any) -> dict[str, Any]:
@@ -365,130 +406,17 @@ def _word(text: Any) -> str:
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
 
 
-def _refuse_link(name: str, target: str, source: str) -> None:
+def refuse_link(name: str, target: str, source: str) -> None:
+    """Raise for data that lie behind a link out of what was opened.
+
+    Parameters
+    ----------
+    name : of the link.
+    target : what it leads to.
+    source : what the user has opened.
+    """
     raise FileFormatError(
         f"{name.lstrip('/')} of {source} is not in it but a link to {target}",
         "Data in the file or folder itself were needed",
         f'If you know where it leads: nr.open("{source}", follow_links=True)',
     )
-
-
-# ------------------------------------------------------------------ folders
-
-
-def check_folder(
-    folder: Path, source: str, *, root: Path | None = None, deep: bool = True
-) -> None:
-    """Raise where a symbolic link in a folder leads out of it, unless links are followed.
-
-    Parameters
-    ----------
-    folder : path.
-    source : what the user has opened, for messages.
-    root : folder that links may lead to, with all in it; by default `folder`. The folders between
-        the two may be links too.
-    deep : whether to look into the folders in it.
-    """
-    if follows_links():
-        return
-    root = root or folder
-    between = [p for p in (folder, *folder.parents) if p != root and p.is_relative_to(root)]
-    links = [str(p) for p in between if p.is_symlink()]
-    links += [entry.path for entry in _entries(folder, deep) if entry.is_symlink()]
-    for link in links:
-        target = Path(os.path.realpath(link))
-        if not target.is_relative_to(os.path.realpath(root)):
-            _refuse_link(os.path.relpath(link, root), str(target), source)
-
-
-def check_zarr(folder: Path, *, everything: bool = True) -> None:
-    """Look over a Zarr folder: where it points to, and what its arrays declare.
-
-    Parameters
-    ----------
-    folder : path.
-    everything : whether all of it will be read, so that all of it must fit.
-    """
-    check_folder(folder, folder.name)
-    if everything:
-        total = sum(
-            _declared(Path(entry.path))
-            for entry in _entries(folder, True)
-            if entry.name in ("zarr.json", ".zarray")
-        )
-        check_size(total, "Everything", folder.name)
-
-
-def check_chunks(folder: Path, source: str) -> None:
-    """Raise where chunks of a measured array of a Zarr folder are missing.
-
-    Parameters
-    ----------
-    folder : group or array.
-    source : what the user has opened, for messages.
-
-    Raises
-    ------
-    FileFormatError
-        Chunks of a trace, or of times, are missing, and would read as zeros.
-
-    Notes
-    -----
-    Zarr leaves out chunks that hold nothing but the fill value. So a chunk of inferred activity,
-    or of labels, may be missing; one of fluorescence, of frame times or of spike times may not.
-    """
-    for entry in _entries(folder, True):
-        if entry.name not in ("zarr.json", ".zarray"):
-            continue
-        path = Path(entry.path).parent
-        if path.name.removesuffix(".zarr").lower() not in _MEASURED:
-            continue
-        try:
-            about = json.loads(Path(entry.path).read_text(encoding="utf-8"))
-            shape = tuple(int(n) for n in about["shape"])
-            grid = about.get("chunk_grid", {}).get("configuration", {})
-            chunk = about.get("chunks") or grid.get("chunk_shape")
-            steps = [-(-n // c) for n, c in zip(shape, chunk, strict=True)]
-            filled = str(about.get("fill_value")).lower() == "nan"
-        except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError):
-            # A group, or metadata that the reader will complain about.
-            continue
-        if filled or not shape or math.prod(shape) < 2:
-            continue
-        there = _chunks_in(path, steps)
-        if there < math.prod(steps):
-            refuse_gaps(path.name, shape, there, math.prod(steps), source)
-
-
-def _chunks_in(folder: Path, steps: list[int]) -> int:
-    """Count the chunks of an array that are there: files called ``0.1``, ``0/1`` or ``c/0/1``."""
-    found = 0
-    for entry in _entries(folder, True):
-        name = os.path.relpath(entry.path, folder).replace(os.sep, ".").removeprefix("c.")
-        place = name.split(".")
-        if len(place) == len(steps) and all(map(str.isdecimal, place)):
-            inside = all(int(k) < n for k, n in zip(place, steps, strict=True))
-            found += inside and not entry.is_dir()
-    return found
-
-
-def _declared(path: Path) -> int:
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        kind = about.get("dtype", about.get("data_type"))
-        size = np.dtype(kind).itemsize if isinstance(kind, str) else 8
-        # A chunk is unpacked whole, however little of it the array covers.
-        grid = about.get("chunk_grid", {}).get("configuration", {})
-        chunk = about.get("chunks") or grid.get("chunk_shape") or []
-        return max(math.prod(about["shape"]), math.prod(chunk)) * size
-    except (ValueError, TypeError, KeyError, AttributeError):
-        # A group, or metadata that the reader will complain about.
-        return 0
-
-
-def _entries(folder: Path, deep: bool) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            yield entry
-            if deep and entry.is_dir(follow_symlinks=False):
-                yield from _entries(Path(entry.path), True)

@@ -2,8 +2,6 @@
 
 import math
 import re
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,9 @@ from neurornn.io.arrays import TRACES, numeric
 from neurornn.io.clocks import is_interval, is_rate, is_time, plain, statement
 from neurornn.io.hdf5 import gaps_of
 from neurornn.io.limits import check_hdf5, check_size, datasets, hard_items
+from neurornn.io.matlab_v5 import check_v5
 from neurornn.io.spike_lists import is_owner, is_spike_times
 
-#: Tag of an element that is packed.
-_COMPRESSED = 15
 #: Bytes of one value of a MATLAB class.
 _SIZES = {"int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "single": 4}
 #: Structs in structs; those of people are a few deep, and Python stops at a thousand calls.
@@ -63,7 +60,7 @@ def load_matlab(path: Path) -> dict[str, Any]:
             return {k: tree.load(v, k) for k, v in inside if not k.startswith("#")}
     import scipy.io
 
-    _check_v5(path)
+    check_v5(path, _DEEPEST)
     for name, shape, kind in scipy.io.whosmat(path):
         check_size(math.prod(shape) * _SIZES.get(kind, 8), f"{name} {tuple(shape)}", path.name)
     content = scipy.io.loadmat(path)
@@ -87,26 +84,6 @@ def gaps_in(path: Path) -> dict[str, FileFormatError]:
             if not key.startswith("#") and "MATLAB_empty" not in item.attrs:
                 found |= gaps_of(item, key, path.name)
     return found
-
-
-def _check_v5(path: Path) -> None:
-    """Add up what the variables of a file of version 5 unpack to, from the first bytes of each."""
-    with path.open("rb") as file:
-        head = file.read(128)
-        if not head.startswith(b"MATLAB 5.0"):
-            return
-        order = "<" if head[126:128] == b"IM" else ">"
-        total = 0
-        while len(tag := file.read(8)) == 8:
-            kind, size = struct.unpack(order + "II", tag)
-            start = file.tell()
-            if kind == _COMPRESSED:
-                inner = zlib.decompressobj().decompress(file.read(min(size, 64)), 8)
-                total += struct.unpack(order + "II", inner)[1] if len(inner) == 8 else 0
-            else:
-                total += size
-            file.seek(start + size)
-    check_size(total, "Everything", path.name)
 
 
 def _from_v5(value: Any) -> Any:

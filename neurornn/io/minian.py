@@ -11,9 +11,11 @@ from neurornn._core.errors import FileFormatError, ShapeError
 from neurornn.data.recording import from_traces
 from neurornn.io.arrays import indicator_of, no_rate
 from neurornn.io.clocks import agreed_rate, one_rate, statement
+from neurornn.io.folder_limits import check_chunks, check_zarr
 from neurornn.io.hdf5 import check_written
-from neurornn.io.limits import check_chunks, check_dataset, check_hdf5, check_zarr
+from neurornn.io.limits import check_dataset, check_hdf5
 from neurornn.io.netcdf import is_consolidated
+from neurornn.io.netcdf_classic import check_classic
 from neurornn.io.sources import check_source, explained, stamped
 
 _AXES = {"unit_id", "frame"}
@@ -149,6 +151,8 @@ def _check_place(source: Path) -> None:
                 if isinstance(file.get(name), h5py.Dataset):
                     check_dataset(file[name], source.name)
                     check_written(file[name], name, source.name)
+    else:
+        check_classic(source)
 
 
 def _variables(source: Path) -> dict[str, xr.DataArray]:

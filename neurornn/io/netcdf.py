@@ -17,8 +17,11 @@ from neurornn._core.files import atomic_path
 from neurornn._core.targets import check_target
 from neurornn._core.units import seconds_per
 from neurornn.io.clocks import agreed_rate, is_frame_rate, is_interval, one_rate, statement
+from neurornn.io.folder_limits import check_chunks, check_zarr
 from neurornn.io.hdf5 import check_written
-from neurornn.io.limits import check_chunks, check_hdf5, check_size, check_zarr, hard_items
+from neurornn.io.lazy import open_lazily
+from neurornn.io.limits import check_hdf5, check_size, hard_items
+from neurornn.io.netcdf_classic import check_classic
 from neurornn.io.seals import check_seal, seal
 from neurornn.io.sources import check_source, explained, stamped
 
@@ -61,23 +64,22 @@ def read_netcdf(
         # A file that write_netcdf has made is compared with its checksum; others have none.
         check_seal(source)
     with explained(source, "netCDF"):
-        if not classic:
+        if classic:
+            check_classic(source)
+        else:
             import h5py
 
             with h5py.File(source, "r") as whole:
                 check_hdf5(whole, source.name, everything=chunks is None and group is None)
                 _check_written(whole if group is None else whole[group], source.name)
-        opened = xr.open_dataset(
-            source,
-            engine="scipy" if classic else "h5netcdf",
-            group=group,
-            chunks=chunks,
-            decode_timedelta=False,
-        )
+        engine = "scipy" if classic else "h5netcdf"
+        options = {"group": group, "decode_timedelta": False}
+        opened = open_lazily(source, engine, "netCDF", chunks=chunks, **options)
         if chunks is None:
             with opened:
                 check_size(opened.nbytes, "Everything", source.name)
                 opened = opened.load()
+        opened = restore(opened)
     if "neurornn_saved" in opened.attrs:
         opened.close()
         raise FileFormatError(
@@ -85,7 +87,7 @@ def read_netcdf(
             "A recording was needed",
             f'Load it with nr.load("{source.name}")',
         )
-    return stamped(_on_seconds(restore(opened), source.name, rate), source, "netCDF", rate)
+    return stamped(_on_seconds(opened, source.name, rate), source, "netCDF", rate)
 
 
 def read_zarr(
@@ -107,17 +109,13 @@ def read_zarr(
     with explained(source, "Zarr"):
         check_zarr(source, everything=chunks is None)
         check_chunks(source, source.name)
-        opened = xr.open_dataset(
-            source,
-            engine="zarr",
-            chunks=chunks,
-            decode_timedelta=False,
-            consolidated=is_consolidated(source),
-        )
+        options = {"decode_timedelta": False, "consolidated": is_consolidated(source)}
+        opened = open_lazily(source, "zarr", "Zarr", chunks=chunks, **options)
         if chunks is None:
             check_size(opened.nbytes, "Everything", source.name)
             opened = opened.load()
-    return stamped(_on_seconds(restore(opened), source.name, rate), source, "Zarr", rate)
+        opened = restore(opened)
+    return stamped(_on_seconds(opened, source.name, rate), source, "Zarr", rate)
 
 
 def write_netcdf(
@@ -312,7 +310,7 @@ def _on_seconds(
         if is_frame_rate(k) or is_interval(k):
             stated |= statement(k, v, f"attribute {k}")
     _refuse_doubled(recording, source)
-    if "time" not in recording.coords or recording["time"].ndim != 1:
+    if "time" not in recording.coords or recording["time"].dims != ("time",):
         rate = agreed_rate(stated, source=source)
         if sampling_rate is None or rate is None or "time" not in recording.dims:
             return recording
@@ -327,7 +325,8 @@ def _on_seconds(
             "A time axis in s or ms was needed",
             "Convert it and set time.attrs['units'] = 's'",
         )
-    stamps = check_frame_times(time.values if time.dtype.kind in "mM" else time.values * factor)
+    numbers = time.dtype.kind in "iuf"
+    stamps = check_frame_times(time.values * factor if numbers else time.values)
     agreed_rate(stated, stamps, source=source, in_seconds="units" in time.attrs)
     recording = recording.assign_coords(time=("time", stamps, {**time.attrs, "units": "s"}))
     turned = [n for n, v in recording.data_vars.items() if v.dims == ("unit", "time")]
@@ -338,6 +337,12 @@ def _refuse_doubled(recording: xr.Dataset, source: str) -> None:
     labels = recording.coords.get("unit")
     if labels is None or labels.dims != ("unit",):
         return
+    if labels.dtype.kind == "V":
+        raise KindError(
+            f"The units of {source} are labelled by records {labels.dtype}",
+            "Numbers or text were needed",
+            "Was another variable written in their place? Save the recording again",
+        )
     different = len(np.unique(labels.values.astype(str)))
     if different < labels.size:
         raise ShapeError(

@@ -17,7 +17,7 @@ from neurornn.io.arrays import indicator_of, no_rate
 from neurornn.io.clocks import agreed_rate, is_counting, one_rate
 from neurornn.io.limits import check_hdf5
 from neurornn.io.nwb_planes import joined_planes
-from neurornn.io.nwb_series import add_behaviour, clock_of, label_of, values_of
+from neurornn.io.nwb_series import add_behaviour, clock_of, label_of, loaded, values_of
 from neurornn.io.nwb_tables import add_event_tables, add_ranges, unread
 from neurornn.io.nwb_units import (
     add_observation,
@@ -250,7 +250,7 @@ def _choose(
 
 
 def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
-    rois = np.asarray(item.rois.data[:])
+    rois = np.asarray(loaded(item.rois.data))
     values = values_of(item)
     values = values[:, None] if values.ndim == 1 else values
     if values.shape[1] != len(rois) and values.shape[0] == len(rois):
@@ -275,7 +275,7 @@ def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
     if found is None:
         raise no_rate(source, f"{label} ({len(values)} frames)")
     stated = str(getattr(plane, "indicator", "") or "")
-    ids = np.asarray(item.rois.table.id[:])
+    ids = np.asarray(loaded(item.rois.table.id.data))
     if len(rois) and (rois.min() < 0 or rois.max() >= len(ids) or len(set(rois)) < len(rois)):
         raise ShapeError(
             f"The ROIs of {label} are rows {rois.min()} to {rois.max()}, "

@@ -12,7 +12,7 @@ from neurornn._core.checks import FASTEST_RATE
 from neurornn._core.errors import ShapeError, UnitError
 from neurornn._core.units import symbol
 from neurornn.io.hdf5 import check_written
-from neurornn.io.limits import check_size
+from neurornn.io.limits import check_dataset, check_size
 
 #: Series of more values than this (raw voltage, movies) are named in the attrs and not read.
 _MOST_VALUES = 50_000_000
@@ -72,6 +72,7 @@ def loaded(data: Any) -> Any:
         what = f"{getattr(data, 'name', 'A data set')} {tuple(shape)}"
         check_size(math.prod(shape) * dtype.itemsize, what, os.path.basename(str(path)))
         if isinstance(data, h5py.Dataset):
+            check_dataset(data, os.path.basename(str(path)))
             check_written(data, str(data.name), os.path.basename(str(path)))
     return data[:]
 

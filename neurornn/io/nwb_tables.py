@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from neurornn.data.recording import set_intervals
+from neurornn.io.nwb_series import loaded
 from neurornn.io.nwb_units import column_values
 
 
@@ -30,8 +31,8 @@ def add_ranges(
             tables[name] = getattr(content, name)
     clocks = {}
     for name, table in tables.items():
-        start = np.asarray(table["start_time"].data[:], dtype=float)
-        stop = np.asarray(table["stop_time"].data[:], dtype=float)
+        start = np.asarray(loaded(table["start_time"].data), dtype=float)
+        stop = np.asarray(loaded(table["stop_time"].data), dtype=float)
         if np.isfinite(start).any() and np.isfinite(stop).any():
             clocks[name] = (float(np.nanmin(start)), float(stop[np.isfinite(stop)].max()))
         trials = name == "trials"
@@ -71,7 +72,7 @@ def add_event_tables(
             continue
         if "timestamp" not in item.colnames or str(item.name) in recording.variables:
             continue
-        moments = np.asarray(item["timestamp"].data[:], dtype=float)
+        moments = np.asarray(loaded(item["timestamp"].data), dtype=float)
         order = np.argsort(moments, kind="stable")
         name = str(item.name)
         attrs = {"units": "s"}

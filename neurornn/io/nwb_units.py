@@ -40,7 +40,7 @@ def add_units(recording: xr.Dataset, units: Any) -> tuple[xr.Dataset, list[str]]
     The recording, and the columns that were not read.
     """
     trains, back = _trains(units)
-    recording = add_spikes(recording, trains, unit=np.asarray(units.id[:]))
+    recording = add_spikes(recording, trains, unit=np.asarray(loaded(units.id.data)))
     left = []
     for name in units.colnames:
         column = column_values(units[name]) if name not in _READ else None
@@ -191,12 +191,17 @@ def compare_clocks(recording: xr.Dataset, others: Mapping[str, tuple[float, floa
 
 def _add_electrodes(recording: xr.Dataset, column: Any) -> xr.Dataset:
     region = getattr(column, "target", column)
-    rows = np.asarray(region.data[:], dtype=int)
-    stops = np.arange(1, len(rows) + 1) if region is column else np.asarray(column.data[:], int)
+    rows = np.asarray(loaded(region.data), dtype=int)
+    stops = (
+        np.arange(1, len(rows) + 1) if region is column else np.asarray(loaded(column.data), int)
+    )
     each = split_at(rows, stops, "electrodes_index")
     coords: dict[str, Any] = {}
     if all(len(r) == 1 for r in each):
-        coords["electrode"] = ("unit", np.asarray(region.table.id[:])[np.concatenate(each)])
+        coords["electrode"] = (
+            "unit",
+            np.asarray(loaded(region.table.id.data))[np.concatenate(each)],
+        )
     for name in ("location", "group_name"):
         if name in region.table.colnames and name not in recording.variables:
             texts = column_values(region.table[name])

@@ -56,7 +56,8 @@ def _fields(path: Path) -> tuple[str, ...]:
                 2: np.lib.format.read_array_header_2_0,
             }.get(major)
             dtype = read(file)[2] if read else None
-    except (OSError, ValueError):
+    except Exception:
+        # NumPy raises nearly everything on a damaged header; `read_npy` says what is wrong.
         return ()
     return tuple(getattr(dtype, "names", None) or ())
 
@@ -185,5 +186,6 @@ def _children(folder: Path) -> list[tuple[str, str]]:
                 stated = json.loads((place / "zarr.json").read_text(encoding="utf-8"))
             except ValueError:
                 continue
-            out.append((place.name, str(stated.get("node_type", "array"))))
+            kind = stated.get("node_type", "array") if isinstance(stated, dict) else "array"
+            out.append((place.name, str(kind)))
     return out

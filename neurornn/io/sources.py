@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from neurornn._core.errors import (
     ThreePartError,
     UnitError,
 )
+from neurornn.io.hdf5_heaps import check_heaps
 
 #: What `open` reads, for messages.
 SUPPORTED = (
@@ -38,7 +40,8 @@ def check_source(path: str | os.PathLike[str], *, folder: bool = False) -> Path:
     FileMissingError
         Nothing there; the nearest name in that folder is offered.
     FileFormatError
-        An empty file, a folder, or no permission to read.
+        An empty file, a folder, no permission to read, or an HDF5 file in which reading would
+        not end.
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise KindError(
@@ -86,6 +89,8 @@ def check_source(path: str | os.PathLike[str], *, folder: bool = False) -> Path:
         )
     if not os.access(source, os.R_OK):
         raise _cannot_read(source, PermissionError("permission was denied"))
+    if source.is_file():
+        check_heaps(source)
     return source
 
 
@@ -143,6 +148,9 @@ def explained(path: Path, format: str) -> Iterator[None]:
     except PermissionError as error:
         raise _cannot_read(path, error) from error
     except Exception as error:
+        # What the library left half done would live on with the error, and hold its files and the
+        # lock of h5py with it.
+        traceback.clear_frames(error.__traceback__)
         text = str(error).strip().splitlines()
         detail = text[0][:160] if text else type(error).__name__
         raise FileFormatError(

@@ -19,7 +19,7 @@ import xarray as xr
 from neurornn._core.errors import FileFormatError
 from neurornn.io.arrays import indicator_of
 from neurornn.io.clocks import one_rate
-from neurornn.io.limits import check_folder
+from neurornn.io.folder_limits import check_folder
 from neurornn.io.sources import check_source, explained, stamped
 from neurornn.io.suite2p_folders import is_plane_file, load_plane, plane_folders
 from neurornn.io.suite2p_runs import recording_of

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neurornn._core.errors import DataError, FileFormatError
 from neurornn._core.units import format_number
-from neurornn.io.limits import check_folder
+from neurornn.io.folder_limits import check_folder
 from neurornn.io.matlab import read_matlab
 from neurornn.io.sources import check_source, explained, stamped
 

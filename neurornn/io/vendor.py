@@ -28,6 +28,8 @@ from neurornn._core.errors import (
 )
 from neurornn.data.observation import just_before, start_of_clock, united, without_ranges
 from neurornn.data.recording import add_spikes, set_intervals
+from neurornn.io.hdf5_heaps import check_heaps
+from neurornn.io.limits import check_hdf5
 from neurornn.io.neo_contents import (
     Part,
     follow_each_other,
@@ -157,6 +159,8 @@ def _parts(
     if candidate.reader == "Plexon":
         _check_options({}, options, "Plexon")
         return read_plexon(candidate.path, stream=stream, gap_tolerance=tolerance), {}
+    if candidate.reader == "NixIO":
+        _check_nix(candidate.path)
     events = read_events(candidate.events)
     if candidate.reader == "Neuralynx events":
         return [part_of_events(events)], {}
@@ -180,6 +184,15 @@ def _parts(
         if candidate.reader == "BlackrockIO":
             parts = [_from_first_spike(p) for p in parts] if len(parts) == 1 else parts
     return parts, about
+
+
+def _check_nix(path: Path) -> None:
+    import h5py
+
+    check_heaps(path)
+    if h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            check_hdf5(file, path.name, everything=True)
 
 
 def _close(reader: Any) -> None:

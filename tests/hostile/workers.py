@@ -12,18 +12,31 @@ from tests.hostile.outcomes import Outcome
 PATIENCE = 180.0
 
 
-def _work(keys: list[Any], run: Any, queue: Any) -> None:
+def _work(keys: list[Any], run: Any, queue: Any, prepare: Any) -> None:
     from tests.hostile.runs import quiet
 
     quiet()
+    if prepare is not None:
+        prepare(keys)
     for key in keys:
         queue.put(("began", key, None))
         queue.put(("ended", key, run(key)))
     queue.put(("done", None, None))
 
 
-def run_all(keys: list[Any], run: Any, n_workers: int) -> dict[Any, Outcome]:
-    """Run cases in processes of their own, so that one that dies is a result like another."""
+def run_all(
+    keys: list[Any], run: Any, n_workers: int, patience: float = PATIENCE, prepare: Any = None
+) -> dict[Any, Outcome]:
+    """Run cases in processes of their own, so that one that dies is a result like another.
+
+    Parameters
+    ----------
+    keys : the cases.
+    run : of a case, its outcome.
+    n_workers : processes.
+    patience : s, for one case.
+    prepare : is called in each process with its cases, outside of their time.
+    """
     context = multiprocessing.get_context("spawn")
     found: dict[Any, Outcome] = {}
     todo = [keys[k::n_workers] for k in range(n_workers)]
@@ -33,7 +46,9 @@ def run_all(keys: list[Any], run: Any, n_workers: int) -> dict[Any, Outcome]:
         for k in range(n_workers):
             if workers[k] is None and todo[k]:
                 queue = context.Queue()
-                process = context.Process(target=_work, args=(todo[k], run, queue), daemon=True)
+                process = context.Process(
+                    target=_work, args=(todo[k], run, queue, prepare), daemon=True
+                )
                 process.start()
                 workers[k], began[k] = (process, queue), None
             if workers[k] is None:
@@ -50,7 +65,7 @@ def run_all(keys: list[Any], run: Any, n_workers: int) -> dict[Any, Outcome]:
                     began[k] = None
                 else:
                     process.join()
-            stuck = began[k] is not None and time.monotonic() - began[k][1] > PATIENCE
+            stuck = began[k] is not None and time.monotonic() - began[k][1] > patience
             if stuck:
                 process.kill()
             if not alive or stuck:

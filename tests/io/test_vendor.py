@@ -14,22 +14,26 @@ from neurornn.io.neo_readers import Source, sources_of
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-@pytest.fixture
-def brainvision(tmp_path, rng):
-    """A recording of two channels at 500 Hz with one marker, in BrainVision's three files."""
+def write_brainvision(folder, rng):
+    """Write two channels at 500 Hz with one marker, in BrainVision's three files."""
     values = rng.integers(-1000, 1000, (250, 2)).astype("<i2")
-    (tmp_path / "a.eeg").write_bytes(values.tobytes())
-    (tmp_path / "a.vmrk").write_text(
+    (folder / "a.eeg").write_bytes(values.tobytes())
+    (folder / "a.vmrk").write_text(
         "Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\nDataFile=a.eeg\n"
         "[Marker Infos]\nMk1=Stimulus,S  1,101,1,0\n"
     )
-    (tmp_path / "a.vhdr").write_text(
+    (folder / "a.vhdr").write_text(
         "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=a.eeg\n"
         "MarkerFile=a.vmrk\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\nNumberOfChannels=2\n"
         "SamplingInterval=2000\n[Binary Infos]\nBinaryFormat=INT_16\n[Channel Infos]\n"
         "Ch1=left,,0.5,uV\nCh2=right,,0.5,uV\n"
     )
-    return tmp_path / "a.vhdr", values
+    return folder / "a.vhdr", values
+
+
+@pytest.fixture
+def brainvision(tmp_path, rng):
+    return write_brainvision(tmp_path, rng)
 
 
 def test_signals_and_markers_have_times_in_seconds(brainvision):
