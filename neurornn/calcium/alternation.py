@@ -131,8 +131,13 @@ def alternate(
     *,
     noise: float = FIRST_NOISE,
     max_rounds: int = MAX_ROUNDS,
+    most_noise: float = np.inf,
 ) -> Round:
-    """Events and kinetics in turn from one start; `noise` in units of the first estimate."""
+    """Events and kinetics in turn from one start.
+
+    `noise` is in units of the first estimate; events are looked for with at most `most_noise`:
+    those that are missed are taken for noise, and by that noise others are missed.
+    """
     model.heights = model.first_baseline() if heights is None else heights.copy()
     seen: set[bytes] = set()
     starts, is_event = model.events(kernel, noise)
@@ -148,8 +153,8 @@ def alternate(
         seen.add(starts.tobytes())
         if rounds <= _WEIGHINGS:
             # Only at first: a threshold that moves with the events could cycle for ever.
-            model.weigh(kernel, starts, is_event, noise)
-        starts, is_event = model.events(kernel, noise)
+            model.weigh(kernel, starts, is_event, min(noise, most_noise))
+        starts, is_event = model.events(kernel, min(noise, most_noise))
         # Events that were met before: a fixed point, or a cycle between near-equal optima.
         # At first the baseline moves as well, and kinetics that stand still say little.
         if starts.tobytes() in seen or (moved < _TOLERANCE and rounds > _WEIGHINGS):

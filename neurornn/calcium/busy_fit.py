@@ -1,11 +1,20 @@
 """Busy cells and bursts: fits that start from what most frames do, and what their events count."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from neurornn._core.status import Status
 from neurornn.calcium.alternation import Round, alternate, first_tau, residual_autocorrelation
-from neurornn.calcium.increments import decays_of
-from neurornn.calcium.overlap import Count, apart, dense_events, has_floor, unit_size
+from neurornn.calcium.increments import Decays, decays_of
+from neurornn.calcium.overlap import (
+    Count,
+    apart,
+    dense_events,
+    has_floor,
+    shot_noise,
+    unit_size,
+)
 from neurornn.calcium.rise_choice import (
     LESS_NOISE,
     deviance_of_rise,
@@ -31,6 +40,13 @@ _UNCOUNTED = (
     Status.DECAY_NOT_RESOLVED,
     Status.TOO_NOISY,
 )
+
+#: Events are looked for with at most so many times the noise that the steps of most frames show.
+_MOST_NOISE = 1.15
+
+#: How many times the noise of the steps the fit of a crowded cell may leave: more where a decay
+#: has so many frames, which the events share.
+FEW_FRAMES, _ALIKE, _ABOVE = 4.0, 1.15, 1.4
 
 #: Lower quartile of the sizes (noise sd) from which small events would show, were there any.
 _CLEAR_SIZE = 6.5
@@ -70,6 +86,21 @@ def dense_in_frame(model: TraceModel, found: Round) -> float | None:
     return dense_events(model.flat, model.blocks, tau, found.noise, dt, length_of(model, found))
 
 
+def missed_in_frame(model: TraceModel, found: Round) -> float | None:
+    """Events in a frame of a busy trace that leaves more noise than its steps have.
+
+    None where it does not: there, no events were taken for noise.
+    """
+    if not model.is_crowded(found.is_event):
+        return None
+    decays, dt = _steps(model)[0], model.settings.dt
+    few = found.kernel.tau < FEW_FRAMES * dt
+    if decays is None or found.noise < (_ALIKE if few else _ABOVE) * decays.noise:
+        return None
+    told = shot_noise(model.flat, model.blocks, decays.tau, decays.noise, dt)
+    return max(told, by_size(model, found) / model.n_seen)
+
+
 def of_multiples(model: TraceModel, found: Round) -> tuple[Round, bool, float, float] | None:
     """Fit with the small events kept where sizes are whole multiples of one; None where not.
 
@@ -77,7 +108,7 @@ def of_multiples(model: TraceModel, found: Round) -> tuple[Round, bool, float, f
     small beside the typical one, yet events. Sizes that are smeared down to what the noise lets
     pass are something else: tails that one exponential does not describe.
     """
-    if found.small_share <= BROAD and model.n_small == 0:
+    if (found.small_share <= BROAD and model.n_small == 0) or model.smallest == 0:
         return None
     model.heights = found.heights
     sizes = model.events_seen(found.kernel, found.starts)[0][found.is_event]
@@ -131,35 +162,90 @@ def fit_busy(model: TraceModel, found: Round) -> tuple[Round, bool, float, float
     frame a candidate, since no filter sees an event among so many.
     """
     settings = model.settings
-    offsets = _offsets(model)
-    levelled = model.y - offsets
-    first = first_tau(levelled, model.blocks, settings)
-    decays = decays_of(levelled, model.blocks, first, settings.dt)
+    decays, offsets = _steps(model)
     if decays is None or decays.noise > LESS_NOISE * found.noise:
         return None
-    before = model.threshold, model.small_share, model.heights, model.every_frame
-    if not model.threshold_held:
-        model.threshold = FIRST_THRESHOLD
-    model.every_frame = True
+    before = _state(model)
     tau = float(np.clip(decays.tau, *settings.tau_bounds))
     # The last frame at or after a knot, and before the next, lies in its stretch.
     last = np.searchsorted(model.knot, np.arange(model.n_knots), side="right") - 1
-    heights = decays.level + offsets[last]
-    plain = alternate(model, Kernel(tau, settings.held_rise), heights, noise=decays.noise)
-    fit = plain, False, 0.0, 0.0
-    if settings.rise:
-        # A rise makes neighbours one event: from too long a one the search does not come back.
-        risen = [
-            alternate(model, Kernel(plain.kernel.tau, rise), plain.heights, noise=plain.noise)
-            for rise in (0.3 * settings.dt, 1.5 * settings.dt)
-        ]
-        best = min(risen, key=lambda f: f.cost)
-        fit = with_or_without(model, plain, best, deviance_of_rise(model, best))
-    again = fit[0]
-    if again.small_share <= BROAD and length_of(model, again) < length_of(model, found):
-        return fit
-    model.threshold, model.small_share, model.heights, model.every_frame = before
-    return None
+    start = Kernel(tau, settings.held_rise), decays.level + offsets[last], decays.noise
+    best, shortest = None, length_of(model, found)
+    for fit in _fits_from(model, *start):
+        model.heights = fit[0].heights
+        many = model.smallest == 0 and is_multiple(model, fit[0])
+        if (fit[0].small_share <= BROAD or many) and length_of(model, fit[0]) < shortest:
+            best, shortest = (fit, _state(model)), length_of(model, fit[0])
+    _put(model, before if best is None else best[1])
+    return None if best is None else best[0]
+
+
+def _fits_from(
+    model: TraceModel, start: Kernel, heights: Array, noise: float
+) -> Iterator[tuple[Round, bool, float, float]]:
+    """Fits with every frame a candidate: of many events, with small ones too, or of few.
+
+    Where events are few, a threshold as low as that of many would make events of what one
+    exponential does not describe.
+    """
+    for smallest in (SMALLEST, 0.0):
+        _begin(model, smallest)
+        most = _MOST_NOISE * noise
+        plain = alternate(model, start, heights, noise=noise, most_noise=most)
+        if not model.is_crowded(plain.is_event):
+            break
+        yield plain, False, 0.0, 0.0
+        if model.settings.rise:
+            yield _with_rise(model, plain, most)
+    else:
+        return
+    _begin(model, SMALLEST)
+    plain = alternate(model, start, heights, noise=noise)
+    yield _with_rise(model, plain) if model.settings.rise else (plain, False, 0.0, 0.0)
+
+
+def _begin(model: TraceModel, smallest: float) -> None:
+    if not model.threshold_held:
+        model.threshold = FIRST_THRESHOLD
+    model.every_frame, model.smallest = True, smallest
+
+
+def _with_rise(
+    model: TraceModel, plain: Round, most_noise: float = np.inf
+) -> tuple[Round, bool, float, float]:
+    """Fit with a rise where the data speak for one, else the one without."""
+    # A rise makes neighbours one event: from too long a one the search does not come back.
+    risen = [
+        alternate(
+            model, Kernel(plain.kernel.tau, rise), plain.heights, noise=plain.noise,
+            most_noise=most_noise,
+        )
+        for rise in (0.3 * model.settings.dt, 1.5 * model.settings.dt)
+    ]  # fmt: skip
+    best = min(risen, key=lambda f: f.cost)
+    return with_or_without(model, plain, best, deviance_of_rise(model, best))
+
+
+def _state(model: TraceModel) -> tuple[float, float, int, float, bool, Array]:
+    """What a fit leaves behind in a model besides its answer."""
+    m = model
+    return (
+        m.threshold, m.small_share, m.n_small, m.smallest, m.every_frame, m.heights,
+    )  # fmt: skip
+
+
+def _put(model: TraceModel, state: tuple[float, float, int, float, bool, Array]) -> None:
+    """Bring a model back to a state."""
+    model.threshold, model.small_share, model.n_small = state[:3]
+    model.smallest, model.every_frame, model.heights = state[3:]
+
+
+def _steps(model: TraceModel) -> tuple[Decays | None, Array]:
+    """What the steps of most frames say, and the height of every stretch that was taken off."""
+    offsets = _offsets(model)
+    levelled, settings = model.y - offsets, model.settings
+    first = first_tau(levelled, model.blocks, settings)
+    return decays_of(levelled, model.blocks, first, settings.dt), offsets
 
 
 def _offsets(model: TraceModel) -> Array:

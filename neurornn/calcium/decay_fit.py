@@ -14,12 +14,14 @@ from neurornn.calcium.alternation import (
     rise_bounds,
 )
 from neurornn.calcium.busy_fit import (
+    FEW_FRAMES,
     WHITE,
     by_size,
     count_events,
     dense_in_frame,
     fit_busy,
     is_multiple,
+    missed_in_frame,
     of_multiples,
 )
 from neurornn.calcium.clipping import goes_down, is_clipped, is_noise_free
@@ -44,12 +46,18 @@ _FAINT = 1.8
 #: Decays shorter than this (frames) leave one frame or two above the noise.
 _FEWEST_FRAMES = 1.5
 
-#: And shorter than this they are known only from events that stand alone: not where sizes are
-#: broad, nor where more than this share of the frames shows an event.
-_FEW, _CROWDED = 3.0, 0.11
+#: And shorter than this they are known only where sizes are not broad: with a smaller share of
+#: small ones than this.
+_FEW, _RATHER_BROAD = 3.0, 0.09
 
 #: Sizes that are whole multiples of one still count them a little below.
 _FEW_SEVERAL = 2.5
+
+#: Sd of the logarithm of tau where many events merge within a frame and a decay has few of them.
+_MERGED = 0.015
+
+#: Sd of tau, frames, where events of several spikes were fitted as if these were simultaneous.
+_BURST_SPREAD = 0.05
 
 #: Noise that a trace without any is given, as a share of its range.
 _ADDED = 1e-5
@@ -146,7 +154,8 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         )
     model.heights = found.heights
     status = _judge(model, found)
-    fewest = _FEW if model.coarse else _FEW_SEVERAL if several else 0.0
+    broad = model.coarse or (found.small_share > _RATHER_BROAD and not several)
+    fewest = _FEW if broad else _FEW_SEVERAL if several else 0.0
     if status == Status.OK and found.kernel.tau < fewest * settings.dt:
         status = Status.DECAY_NOT_RESOLVED
     if status == Status.OK and is_clipped(y):
@@ -165,6 +174,8 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         and strung_together(found.starts[found.is_event], model.n_seen)
     ):
         dense = by_size(model, found) / model.n_seen
+    if dense is None and status == Status.OK:
+        dense = missed_in_frame(model, found)
     if dense is not None:
         status = Status.EVENTS_OVERLAP
     plain = found
@@ -185,6 +196,10 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
             tau_ci, rise_ci, covariance = (np.nan, np.nan), (np.nan, np.nan), covariance * np.nan
         else:
             log_sd = np.hypot(shift_sd, sd_of_choice(model, plain))
+            if model.is_crowded(found.is_event) and found.kernel.tau < FEW_FRAMES * settings.dt:
+                log_sd = np.hypot(log_sd, _MERGED)
+            if several:
+                log_sd = np.hypot(log_sd, _BURST_SPREAD * settings.dt / plain.kernel.tau)
             if autocorrelation > 3 / np.sqrt(model.n_seen):
                 log_sd = np.hypot(log_sd, CHOICE_SHARE * np.log(fine / plain.kernel.tau))
                 log_sd = np.hypot(log_sd, MODEL_FLOOR)
@@ -228,8 +243,6 @@ def _judge(model: TraceModel, found: Round) -> Status:
     sizes, _ = model.events_seen(found.kernel, found.starts)
     if float(np.median(sizes[found.is_event])) < _FAINT * found.noise:
         return Status.TOO_NOISY
-    if tau < _FEW * settings.dt and int(found.is_event.sum()) > _CROWDED * model.n_seen:
-        return Status.DECAY_NOT_RESOLVED
     if settings.rise and found.kernel.rise > min(tau, 0.99 * rise_bounds(model)[1]):
         return Status.RISE_TOO_LONG
     # Events that go back and forth without end while the kinetics stand are no reason to refuse.

@@ -12,7 +12,7 @@ from neurornn.calcium.trace_model import Array, Frames
 #: of known truth in which they were not told apart lie above 0.2, real ones below 0.1.
 _DENSE = 0.15
 #: And the share of the noise that is left which filtered noise would leave.
-_LEFT = 0.6
+_LEFT = 0.7
 #: By how much in a frame events may describe the trace better: where they were told apart it is
 #: more than 0.4.
 _AS_WELL = 0.05
@@ -73,6 +73,21 @@ def dense_events(
         return None
     fourth, third = _per_frame(after - gamma * before, float(np.hypot(1, gamma)) * white)
     return third if fourth > _DENSE else None
+
+
+def shot_noise(y: Array, blocks: Frames, tau: float, noise: float, dt: float) -> float:
+    """Equal events in a frame by the variance and skewness of the steps, a rough number.
+
+    Parameters
+    ----------
+    y : (n,), baseline removed; NaN where a frame is missing.
+    blocks : (block, 2), the gapless stretches.
+    tau, dt : s.
+    noise : sd of the white noise, in the unit of y.
+    """
+    before, after = neighbours(y, blocks)
+    gamma = float(np.exp(-dt / tau))
+    return _per_frame(after - gamma * before, float(np.hypot(1, gamma)) * noise)[1]
 
 
 def _per_frame(steps: Array, white: float) -> tuple[float, float]:

@@ -40,6 +40,12 @@ BROAD = 0.15
 FIRST_THRESHOLD = 3.5
 
 
+#: Highest threshold where many frames hold an event: one that is missed there is taken for noise,
+#: and by that noise the next one is missed.
+BUSY_THRESHOLD = 3.0
+#: The share of the frames which that is.
+CROWDED = 0.06
+
 #: Spacings of knots that a pause between frames is worth at most.
 LONGEST_PAUSE = 10.0
 
@@ -189,7 +195,13 @@ class TraceModel:
         weighed = self.even_threshold(int(is_event.sum()))
         sizes, _ = self.events_seen(kernel, starts)
         stands_out = typical_size(np.where(is_event, sizes, 0.0)) / noise
-        self.threshold = max(weighed, 4.0 if self.coarse else min(4.0, 0.8 * stands_out))
+        crowded = self.every_frame and self.is_crowded(is_event)
+        at_most = BUSY_THRESHOLD if crowded else 4.0
+        self.threshold = max(weighed, 4.0 if self.coarse else min(at_most, 0.8 * stands_out))
+
+    def is_crowded(self, is_event: NDArray[np.bool_]) -> bool:
+        """Whether so many frames hold an event that a missed one is taken for noise."""
+        return int(is_event.sum()) >= CROWDED * self.n_seen
 
     def even_threshold(self, n_events: int) -> float:
         """Noise sd at which an event is as likely as none, were there so many in the trace."""

@@ -270,3 +270,58 @@ def test_bounds_of_a_rate_reach_from_the_least_to_the_most():
     # Garwood's exact bounds of 8 and of 30 events in 10 s.
     np.testing.assert_allclose(bounds[0], [0.3454, 4.2827], rtol=1e-3)
     assert np.isnan(bounds[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("tau", "rate", "sampling_rate"), [(0.6, 4.0, 7.5), (1.0, 2.0, 3.7), (0.3, 2.0, 7.5)]
+)
+def test_missed_events_are_not_taken_for_noise_by_which_others_are_missed(
+    tau, rate, sampling_rate
+):
+    """A third of the frames hold an event, a decay has a few: the fit used to end at 1.5 tau."""
+    recording = nr.simulate.simulate_calcium(
+        8, 240.0, sampling_rate, tau_decay=tau, snr=8, rate=rate, rng=3
+    )
+    table = fitted(recording).parameters_
+    true = recording["spike_count"].values / 240.0
+    ok = table["status"].values == "ok"
+    # The steps of 900 frames know the noise to 10 %: a good fit may look as if it left too much.
+    assert ok.sum() >= 4
+    low, high = table["tau_decay_ci"].values[ok].T
+    assert np.sum((low <= tau) & (tau <= high)) >= ok.sum() - 1
+    np.testing.assert_allclose(table["tau_decay"].values[ok], tau, rtol=0.12)
+    # Counts of some hundred events, of which a tenth fall into one frame with another.
+    np.testing.assert_allclose(table["event_rate"].values[ok], true[ok], rtol=0.08)
+
+
+def test_bursts_within_a_slow_frame_are_multiples_of_one_size():
+    """From a start that drops single spikes as small ones the fit never came back."""
+    rng = np.random.default_rng(8)
+    trains = []
+    for _ in range(6):
+        starts = rng.uniform(-8, 240.0, rng.poisson(248))
+        bursts = [s + 0.02 * np.arange(n) for s, n in zip(starts, rng.geometric(0.5, len(starts)),
+                                                          strict=True)]  # fmt: skip
+        trains.append(np.sort(np.concatenate(bursts)))
+    recording = nr.simulate.simulate_calcium(
+        6, 240.0, 7.5, tau_decay=1.0, snr=8, spike_times=trains, rng=rng
+    )
+    inside = [np.sum((t > 0) & (t <= 240)) / 240 for t in trains]
+    table = fitted(recording).parameters_
+    ok = table["status"].values == "ok"
+    assert ok.sum() >= 4
+    np.testing.assert_allclose(table["event_rate"].values[ok], np.array(inside)[ok], rtol=0.08)
+    np.testing.assert_allclose(table["tau_decay"].values[ok], 1.0, rtol=0.05)
+
+
+def test_a_fit_that_leaves_more_noise_than_the_steps_have_says_so():
+    """Three kinds of cells whose events follow one another faster than frames tell."""
+    for tau, rate, sampling_rate in ((1.5, 6.0, 3.7), (0.3, 2.0, 3.7), (0.3, 6.0, 7.5)):
+        recording = nr.simulate.simulate_calcium(
+            4, 240.0, sampling_rate, tau_decay=tau, snr=8, rate=rate, rng=1
+        )
+        table = fitted(recording).parameters_
+        ok = table["status"].values == "ok"
+        low, high = table["tau_decay_ci"].values.T
+        assert not np.any(ok & ~((low <= tau) & (tau <= high)))
+        assert np.isnan(table["event_rate_ci"].values[~ok]).all()

@@ -7,7 +7,6 @@ import torch
 import neurornn as nr
 from neurornn.training.objectives import OBJECTIVES, start_at_the_mean
 
-
 #: Fits are cut short here: whether they converge is not asked.
 pytestmark = pytest.mark.filterwarnings("ignore::neurornn._core.errors.ConvergenceWarning")
 
