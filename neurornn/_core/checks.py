@@ -71,7 +71,7 @@ LONGEST_BIN = 86400.0
 _SLOWEST_CELL, _RESTING = 100.0, 3.0
 #: An interval, s, that is short for such a cell; so many are to be expected of irregular firing,
 #: and less than so large a share of them found.
-_SHORT, _EXPECTED, _MISSING = 0.5, 10.0, 0.1
+_SHORT, _EXPECTED, _MISSING = 1.0, 10.0, 0.1
 
 
 class Traces(NamedTuple):
@@ -250,8 +250,8 @@ def check_spike_trains(spike_times: Any, name: str = "spike_times") -> list[NDAr
 def _warn_of_milliseconds(trains: Sequence[NDArray[np.float64]], name: str) -> None:
     """Warn where trains hold no interval as short as the intervals of neurons that rest long.
 
-    Irregular firing with a median interval m has a share of ``.5 ln 2 / m`` of intervals below
-    half a second; in ms there are none, for a refractory period is longer than .5 ms.
+    Irregular firing with a median interval m has a share of ``ln 2 / m`` of intervals below a
+    second; in ms there are hardly any, for a refractory period is longer than 1 ms.
     """
     steps = [np.diff(np.sort(t)) for t in trains if len(t) > 10]
     if not steps:

@@ -46,7 +46,7 @@ _MOST_NOISE = 1.15
 
 #: How many times the noise of the steps the fit of a crowded cell may leave: more where a decay
 #: has so many frames, which the events share.
-FEW_FRAMES, _ALIKE, _ABOVE = 4.0, 1.15, 1.4
+_FEW_FRAMES, _ALIKE, _ABOVE = 4.0, 1.15, 1.4
 
 #: Lower quartile of the sizes (noise sd) from which small events would show, were there any.
 _CLEAR_SIZE = 6.5
@@ -94,7 +94,7 @@ def missed_in_frame(model: TraceModel, found: Round) -> float | None:
     if not model.is_crowded(found.is_event):
         return None
     decays, dt = _steps(model)[0], model.settings.dt
-    few = found.kernel.tau < FEW_FRAMES * dt
+    few = found.kernel.tau < _FEW_FRAMES * dt
     if decays is None or found.noise < (_ALIKE if few else _ABOVE) * decays.noise:
         return None
     told = shot_noise(model.flat, model.blocks, decays.tau, decays.noise, dt)

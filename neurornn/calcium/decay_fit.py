@@ -14,7 +14,6 @@ from neurornn.calcium.alternation import (
     rise_bounds,
 )
 from neurornn.calcium.busy_fit import (
-    FEW_FRAMES,
     WHITE,
     by_size,
     count_events,
@@ -53,8 +52,8 @@ _FEW, _RATHER_BROAD = 3.0, 0.09
 #: Sizes that are whole multiples of one still count them a little below.
 _FEW_SEVERAL = 2.5
 
-#: Sd of the logarithm of tau where many events merge within a frame and a decay has few of them.
-_MERGED = 0.015
+#: Sd of tau, frames, where many events merge with another of the same frame or the next.
+_MERGED = 0.045
 
 #: Sd of tau, frames, where events of several spikes were fitted as if these were simultaneous.
 _BURST_SPREAD = 0.05
@@ -196,8 +195,8 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
             tau_ci, rise_ci, covariance = (np.nan, np.nan), (np.nan, np.nan), covariance * np.nan
         else:
             log_sd = np.hypot(shift_sd, sd_of_choice(model, plain))
-            if model.is_crowded(found.is_event) and found.kernel.tau < FEW_FRAMES * settings.dt:
-                log_sd = np.hypot(log_sd, _MERGED)
+            if model.is_crowded(found.is_event):
+                log_sd = np.hypot(log_sd, _MERGED * settings.dt / plain.kernel.tau)
             if several:
                 log_sd = np.hypot(log_sd, _BURST_SPREAD * settings.dt / plain.kernel.tau)
             if autocorrelation > 3 / np.sqrt(model.n_seen):

@@ -25,6 +25,7 @@ from neurornn._core.checks import (
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import KindError, NameUnknownError, ShapeError, SplitError, nearest
 from neurornn._core.rng import RNG, generator
+from neurornn.data.recording import sampling_rate_of
 from neurornn.data.splitters import BlockedSplit, RandomSplit
 
 SPLITS = ("blocked", "random", "grouped")
@@ -232,6 +233,7 @@ def cross_score(
     features = history(rows.X, n_window) if n_window > 1 else rows.X
     everything = whole_windows(rows.usable, rows.run, n_window) & rows.scored
     score = scorer_of(estimator, scoring)
+    estimator = _with_bin_size(estimator, X)
     scores, sizes = [], []
     for train, test in splitter.split(rows.X, rows.y, labels):
         parts = []
@@ -255,6 +257,17 @@ def cross_score(
             scores.append(float(score(fitted, features[parts[1]], rows.y[parts[1]])))
         sizes.append([len(parts[0]), len(parts[1])])
     return _as_table(scores, sizes, name, scoring, estimator, n_window, confidence_level, rng)
+
+
+def _with_bin_size(estimator: Any, X: Any) -> Any:
+    """Tell a decoder that takes the width of its bins from its counts: the parts have no clock."""
+    asked = estimator.get_params().get("bin_size", 0) if hasattr(estimator, "get_params") else 0
+    if asked is not None or not isinstance(X, xr.DataArray):
+        return estimator
+    width = X.attrs.get("bin_size")
+    if width is None and ("time" in X.coords or X.attrs.get("sampling_rate") is not None):
+        width = 1 / sampling_rate_of(X)
+    return estimator if width is None else clone(estimator).set_params(bin_size=float(width))
 
 
 def _as_splitter(

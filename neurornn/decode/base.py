@@ -134,7 +134,7 @@ class Decoder(Reported, Saved, BaseEstimator):
             Neither ``bin_size`` nor the counts say how wide the bins are.
         """
         self._check_settings()
-        self.bin_size_ = self._width_of(counts)
+        self.bin_size_ = self._width_of(counts, targets)
         if targets is None:
             raise DataError(
                 "targets is None; the decoder requires y to be passed, but the target y is None",
@@ -156,13 +156,15 @@ class Decoder(Reported, Saved, BaseEstimator):
         self._account(bins, learned)
         return self
 
-    def _width_of(self, counts: Any) -> float:
-        """Width of the bins, s: as was asked for, as the counts say, or the usual one."""
+    def _width_of(self, counts: Any, targets: Any) -> float:
+        """Width of the bins, s: as was asked for, as the data say, or the usual one."""
         if self.bin_size is not None:
             return float(self.bin_size)
-        stated = stated_widths(counts[0] if is_list_of_trials(counts) else counts)
-        if stated:
-            return check_bin_size(stated[0][1])
+        for part in (counts, targets):
+            # Trains are counted in the bins of the targets.
+            stated = stated_widths(part[0] if is_list_of_trials(part) else part)
+            if stated:
+                return check_bin_size(stated[0][1])
         warnings.warn(
             f"Nobody said how wide the bins are: they were taken for {self._usual_width:g} s. "
             f"Pass bin_size= in s, {self._usual_width:g} too, or counts of nr.data.bin_spikes.",

@@ -383,8 +383,14 @@ class LabelDecoder(ClassifierMixin, Decoder):
         check_is_fitted(self, "parameters_")
         bins = self._bins_of(counts, trials, targets)
         chosen = self.classes_[self._run(bins, False)[0].argmax(axis=1)]
-        right = chosen == np.asarray(bins.targets).ravel()
-        return float(np.mean(right[was_seen(bins)]))
+        right, seen = chosen == np.asarray(bins.targets).ravel(), was_seen(bins)
+        if not seen.any():
+            raise DataError(
+                "No bin has a unit that was recorded",
+                "At least one bin with counts was needed for a score",
+                "Check the counts for NaN",
+            )
+        return float(np.mean(right[seen]))
 
     def _account(self, bins: Bins, learned: Learned) -> None:
         known = np.isfinite(learned.held_out).all(axis=1)

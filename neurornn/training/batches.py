@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neurornn._core.checks import check_finite_or_missing, check_numbers, check_positive
@@ -13,7 +14,13 @@ from neurornn.data.labelled import as_labelled
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.windowing import windows
 from neurornn.models.base import RecurrentModel
-from neurornn.training.trials import is_list_of_trials, pad_trials, warn_of_time_first
+from neurornn.training.trials import (
+    check_same_units,
+    is_list_of_trials,
+    labels_of,
+    pad_trials,
+    warn_of_time_first,
+)
 
 #: Length of the windows, s, into which a variable of a recording is cut for a forecast.
 FORECAST_WINDOW = 20.0
@@ -80,6 +87,7 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         else:
             data = windows(table, inputs=data, targets=data, duration=length, horizon=1)
     mask: Any = None
+    recorded: NDArray[np.bool_] | None = None
     if isinstance(data, xr.Dataset):
         if "inputs" not in data or "targets" not in data:
             raise KindError(
@@ -110,11 +118,13 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         inputs, targets = data[0], data[1]
         mask = data[2] if len(data) == 3 else None
         inputs, targets = (_each_labelled(part) for part in (inputs, targets))
-        labelled = [inputs, targets]
+        pairs = [(inputs, targets)]
         if is_list_of_trials(targets) or is_list_of_trials(inputs):
-            labelled = [*(inputs or ()), *targets]
-            inputs, targets, mask = pad_trials(inputs, targets, mask, name)
-        _check_clock([x for x in labelled if isinstance(x, xr.DataArray)], model, name)
+            padded = pad_trials(inputs, targets, mask, name)
+            pairs = list(zip(inputs or [None] * len(targets), targets, strict=True))
+            inputs, targets, mask, recorded = padded
+        for pair in pairs:
+            _check_clock([x for x in pair if isinstance(x, xr.DataArray)], model, name)
     else:
         raise KindError(
             f"{name} is a {type(data).__name__}",
@@ -162,8 +172,31 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
             "Leave those trials out; check the mask and the warm-up",
         )
     if model.looks_ahead and mask is not None:
-        x = _without_padding(x, _seen(torch.zeros_like(y), mask).any(2))
+        counted = _seen(torch.zeros_like(y), mask).any(2)
+        x = _without_padding(x, counted if recorded is None else torch.from_numpy(recorded))
     return TrainingData(x, torch.nan_to_num(y), seen)
+
+
+def check_same_labels(data: Any, other: Any, name: str) -> None:
+    """Refuse data whose units, where they are labelled, are not those of the training data.
+
+    Parameters
+    ----------
+    data, other : as `as_training_data` takes them.
+    name : what the other is called in messages.
+    """
+    for what, mine, theirs in zip(("inputs", "targets"), _pair(data), _pair(other), strict=True):
+        wanted, found = (labels_of(_each_labelled(part)) for part in (mine, theirs))
+        check_same_units(wanted, found, f"{name} {what}", f"the training {what}")
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
+    """Inputs and targets, None where there are none of their own."""
+    if isinstance(data, xr.Dataset):
+        return data.get("inputs"), data.get("targets")
+    if isinstance(data, tuple | list) and len(data) in (2, 3):
+        return data[0], data[1]
+    return data, data
 
 
 def _each_labelled(part: Any) -> Any:
@@ -200,19 +233,39 @@ def _cumulated(flags: Tensor) -> Tensor:
 
 
 def _check_clock(arrays: list[xr.DataArray], model: RecurrentModel, name: str) -> None:
-    """Refuse labelled arrays whose time axis runs on another clock than the model."""
+    """Refuse labelled arrays on another clock than the model, or than one another."""
+    clocks = []
     for array in arrays:
         time = array.coords.get("time")
         if time is None or time.size < 2 or time.dtype.kind != "f":
             continue
         unit = time.attrs.get("units", model.time_unit)
-        stated = float(np.median(np.diff(time.values)))
+        steps = np.diff(time.values)
+        stated = float(np.median(steps))
         if unit != model.time_unit or abs(stated / model.dt - 1) > 0.01:
             raise UnitError(
                 f"The time axis of {name} has steps of {stated:g} {unit}, the model of "
                 f"{model.dt:g} {model.time_unit}",
                 "One clock was needed, the same to 1 %",
                 f"Build the model with dt={stated:g}, or use model.with_dt",
+            )
+        if float(steps.max()) > 1.5 * stated:
+            raise DataError(
+                f"The time axis of {name} has a step of {float(steps.max()):g} {unit} among steps "
+                f"of {stated:g} {unit}",
+                "Trials without a pause were needed: a model takes each row for the next step",
+                "Cut the recording with nr.data.windows, or pass what is before and after as two "
+                "trials of a list",
+            )
+        clocks.append(time.values)
+    if len(clocks) == 2 and len(clocks[0]) == len(clocks[1]):
+        away = float(np.abs(clocks[0] - clocks[1]).max())
+        if away > 0.5 * model.dt:
+            raise DataError(
+                f"The time axes of {name} inputs and targets are up to {away:g} {model.time_unit} "
+                "apart",
+                "Rows of the same times were needed",
+                "Bring both onto one clock with nr.data.resample_to",
             )
 
 

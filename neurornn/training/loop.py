@@ -17,7 +17,7 @@ from neurornn._core.errors import DataError, KindError, ResumeError, nearest
 from neurornn._core.jobs import progress_bar
 from neurornn._core.rng import RNG, seed_of
 from neurornn.models.base import RecurrentModel
-from neurornn.training.batches import as_training_data
+from neurornn.training.batches import as_training_data, check_same_labels
 from neurornn.training.checkpoint import check_folder
 from neurornn.training.objectives import check_targets, objective_named
 from neurornn.training.passes import make_passes
@@ -174,6 +174,8 @@ def fit(
         check_folder(checkpoint)
     train = as_training_data(data, model)
     watch = None if validation is None else as_training_data(validation, model, "validation")
+    if validation is not None:
+        check_same_labels(data, validation, "validation")
     n_trials, n_steps = train.targets.shape[:2]
     if batch_size is not None and not 1 <= check_count(batch_size, "batch_size", 0) <= n_trials:
         raise DataError(

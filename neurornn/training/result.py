@@ -63,8 +63,10 @@ class FitResult(Reported, Saved):
         """Of the weights returned; of the best epoch in files of older versions."""
         if name in self.provenance:
             return float(self.provenance[name])
-        losses = self.history[name].values
-        return float(np.nanmin(losses)) if np.isfinite(losses).any() else float("nan")
+        watched = self.history["validation_loss"].values
+        of_choice = watched if np.isfinite(watched).any() else self.history["loss"].values
+        best = int(np.nanargmin(of_choice)) if np.isfinite(of_choice).any() else -1
+        return float(self.history[name].values[best])
 
     def _how_it_ended(self) -> str:
         """Say what the status means for this fit: Adam knows that the loss settled, no more."""

@@ -30,6 +30,8 @@ from neurornn.training.refine import go_to_maximum
 from neurornn.training.result import FitResult
 from neurornn.training.table import parameter_table
 
+#: Grows when the same arguments lead to another fit: a checkpoint of the older one is refused.
+_METHOD = 2
 #: Fewer epochs of Adam are never called converged.
 MIN_EPOCHS = 20
 #: L-BFGS iterations that count as one epoch.
@@ -60,6 +62,7 @@ class Run:
         )
         given = {k: v.detach().cpu().double().numpy() for k, v in model.state_dict().items()}
         self.key = fingerprint(
+            _METHOD,
             self.data_key,
             [] if watch is None else [x.numpy() for x in watch],
             [n for n, p in model.named_parameters() if not p.requires_grad],
@@ -72,9 +75,6 @@ class Run:
         self.model = copy.deepcopy(model).to(self.dtype).train()
         self.train = train.to(self.dtype, str(self.device))
         self.model.prepare(self.train.inputs)
-        bias = getattr(self.model, "output_bias", None)
-        if isinstance(bias, torch.nn.Parameter) and bias.requires_grad:
-            start_at_the_mean(objective, bias, self.train.targets, self.train.mask)
         self.watch = None if watch is None else watch.to(self.dtype, str(self.device))
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.epoch = 0
@@ -83,9 +83,26 @@ class Run:
         self.validation_loss: list[float] = []
         self.best = np.inf
         self.best_epoch = 0
-        self.best_weights = self._copy_weights()
         self.rate_factor, self.rate_epoch = 1.0, 0
+        self._start_at_the_mean()
+        self.best_weights = self._copy_weights()
         self.optimizer = self._make_optimizer()
+
+    def _start_at_the_mean(self) -> None:
+        """Let a fresh read-out start at the mean of the targets, where that is a better start."""
+        bias = getattr(self.model, "output_bias", None)
+        free = isinstance(bias, torch.nn.Parameter) and bias.requires_grad
+        # What a model of its own targets reads out is not what is observed.
+        if not free or self.model.observes_targets or bool(bias.any()):
+            return
+        self.model.eval()
+        before = self._value_on(self.train)
+        start_at_the_mean(self.objective, bias, self.train.targets, self.train.mask)
+        if not self._value_on(self.train) < before:
+            # Weights that were set by hand reach the mean by themselves.
+            with torch.no_grad():
+                bias.zero_()
+        self.model.train()
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         if self.settings["optimizer"] == "lbfgs":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neurornn._core.checks import check_numbers
-from neurornn._core.errors import AxisWarning, ShapeError
+from neurornn._core.errors import AxisWarning, DataError, ShapeError
 
 #: Correlation of neighbours that is that of a smooth signal, and one that is not; so many of
 #: each axis at least.
@@ -24,6 +24,7 @@ class Padded(NamedTuple):
     inputs: Any  # (trial, time, input), or None
     targets: NDArray[np.float64]  # (trial, time, output)
     mask: NDArray[np.float64]  # (trial, time, output)
+    recorded: NDArray[np.bool_]  # (trial, time), False where a trial was over
 
 
 def is_list_of_trials(values: Any) -> bool:
@@ -69,8 +70,49 @@ def pad_trials(inputs: Any, targets: Any, mask: Any, name: str) -> Padded:
                 "One target for each step of each trial was needed",
                 "Bring both onto one clock with nr.data.resample_to",
             )
-    return Padded(None if x is None else _filled(x, f"{name} inputs"),
-                  _filled(y, f"{name} targets"), _filled(seen, f"{name} mask"))  # fmt: skip
+    for what, part in (("inputs", inputs), ("targets", targets)):
+        _check_units(part, f"{name} {what}")
+    ends = np.array([len(rows) for rows in y])
+    return Padded(
+        None if x is None else _filled(x, f"{name} inputs"),
+        _filled(y, f"{name} targets"),
+        _filled(seen, f"{name} mask"),
+        np.arange(ends.max()) < ends[:, None],
+    )
+
+
+def labels_of(part: Any) -> NDArray[Any] | None:
+    """Labels of the units of an array, or of the first of a list; None where it has none."""
+    first = part[0] if isinstance(part, list | tuple) and len(part) else part
+    if not isinstance(first, xr.DataArray):
+        return None
+    axis = next((d for d in ("input", "unit", "output") if d in first.dims), None)
+    return None if axis is None or axis not in first.coords else np.asarray(first[axis].values)
+
+
+def _check_units(trials: Any, name: str) -> None:
+    """Refuse trials whose units are not those of the first, or in another order."""
+    first = None if trials is None else labels_of(trials)
+    for k, trial in enumerate(trials if first is not None else ()):
+        check_same_units(first, labels_of(trial), f"{name} of trial {k}", "the first trial")
+
+
+def check_same_units(
+    wanted: NDArray[Any] | None, found: NDArray[Any] | None, name: str, of: str
+) -> None:
+    """Refuse units that are not those wanted, in their order; without labels nothing is known.
+
+    Raises
+    ------
+    DataError
+    """
+    if wanted is None or found is None or np.array_equal(wanted, found):
+        return
+    raise DataError(
+        f"The units of {name} are {found.tolist()}, those of {of} {wanted.tolist()}",
+        "The same units in the same order were needed",
+        "Select and order them alike, for example trial.sel(unit=first['unit'])",
+    )
 
 
 def _rows(trial: Any, name: str, k: int) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import neurornn as nr
-from neurornn._core.errors import UnitError, UnitWarning
+from neurornn._core.errors import DataError, UnitError, UnitWarning
 
 
 def data(n=400, seed=0):
@@ -65,3 +65,33 @@ def test_a_place_decoder_counts_per_second_of_the_bins_it_was_given():
     decoder = nr.decode.PlaceDecoder().fit(labelled(counts, 0.02), place)
     # The mean over a map weighs places alike: 6,000 bins in all give it to some per cent.
     assert float(decoder.maps_.mean()) == pytest.approx(30.0, rel=0.1)
+
+
+def test_cross_scores_know_the_width_that_the_counts_state():
+    counts, velocity = data(900)
+    given = labelled(counts, 0.1)
+    splits = [
+        nr.data.cross_score(
+            nr.decode.WienerFilter(width, n_lags=2, smoothing=0.2), given, velocity
+        )
+        for width in (None, 0.1)
+    ]
+    assert splits[0].identical(splits[1])
+
+
+def test_trains_are_counted_in_bins_of_the_targets():
+    counts, velocity = data()
+    trains = {f"u{k}": np.repeat(np.arange(400), c) * 0.1 + 0.05 for k, c in enumerate(counts.T)}
+    target = labelled(velocity, 0.1).rename(unit="output")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnitWarning)
+        decoder = nr.decode.KalmanFilter(lag=0).fit(trains, target)
+    assert decoder.bin_size_ == pytest.approx(0.1)
+
+
+def test_labels_of_no_bin_have_no_score():
+    counts, velocity = data()
+    side = np.where(velocity[:, 0] > 0, "right", "left")
+    decoder = nr.decode.TargetDecoder(0.05).fit(counts, side)
+    with pytest.raises(DataError, match="No bin has a unit that was recorded"):
+        decoder.score(np.full(counts.shape, np.nan), side)

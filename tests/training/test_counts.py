@@ -85,3 +85,15 @@ def test_a_raw_fluorescence_of_a_hundred_is_fitted_as_well_as_one_of_nothing():
     ]
     # From 0 the read-out would take 10,000 steps of .01 to a hundred.
     assert losses[1] < 3 * losses[0]
+
+
+def test_weights_that_were_set_by_hand_are_not_given_the_mean_twice():
+    teacher = nr.models.GRU(2, 6, 1, dt=0.01, rng=3)
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 50, 2))).float()
+    with torch.no_grad():
+        teacher.output_weight.abs_()
+        y = teacher(x).output + 0.0
+    for _ in range(2):
+        fit = nr.fit(teacher, (x, y), max_epochs=1, rng=0, optimizer="adam", learning_rate=1e-9)
+        # The teacher is at its own maximum: from there the loss is that of rounding.
+        assert fit.loss < 1e-10 and not fit.model.output_bias.abs().max() > 1e-6

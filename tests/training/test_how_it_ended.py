@@ -151,3 +151,13 @@ def test_the_metric_from_scores_leads_to_the_same_maximum():
             found.append(moved.tau.detach().numpy())
     # Both end within .02 standard errors of the maximum, and an error is some per cent of a tau.
     assert found[0] == pytest.approx(found[1], rel=2e-3)
+
+
+def test_the_losses_of_an_older_file_are_those_of_one_epoch():
+    train, watch = WIN.isel(trial=slice(0, 5)), WIN.isel(trial=slice(5, 8))
+    result = nr.fit(network(), train, validation=watch, rng=0, optimizer="adam", max_epochs=30)
+    keep = {k: v for k, v in result.provenance.items() if "loss" not in k}
+    older = dataclasses.replace(result, provenance=keep)
+    best = int(np.argmin(result.history["validation_loss"].values))
+    assert older.loss == float(result.history["loss"][best])
+    assert older.validation_loss == float(result.history["validation_loss"][best])

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 import neurornn as nr
-from neurornn._core.errors import AxisWarning, ShapeError, UnitError
+from neurornn._core.errors import AxisWarning, DataError, ShapeError, UnitError
 from neurornn.training.batches import as_training_data
 
 #: Fits are cut short here: whether they converge is not asked.
@@ -122,3 +122,48 @@ def test_sorted_trials_and_what_all_trials_share_are_no_time():
         for targets in (by_condition, shared, torch.as_tensor(noise)):
             as_training_data((x, targets), model())
         as_training_data((x, labelled), model())
+
+
+def named(x, units, start=0.0, dt=0.01):
+    time = start + dt * np.arange(1, len(x) + 1)
+    return xr.DataArray(x, dims=("time", "unit"), coords={"time": time, "unit": units})
+
+
+def test_units_of_another_trial_or_of_the_validation_in_another_order_are_refused():
+    x, y = trials()
+    good = [named(v, ["a", "b"]) for v in x]
+    turned = named(x[1][:, ::-1], ["b", "a"])
+    with pytest.raises(DataError, match=r"units of data inputs of trial 1 are \['b', 'a'\]"):
+        as_training_data(([good[0], turned, *good[2:]], y), model())
+    with pytest.raises(DataError, match=r"units of validation inputs are \['b', 'a'\]"):
+        nr.fit(model(), (good, y), validation=([turned], y[1:2]))
+    assert as_training_data((good, y), model()).inputs.shape == (4, 70, 2)
+
+
+def test_rows_of_other_times_and_pauses_inside_a_trial_are_refused():
+    x, y = trials()
+    late = [named(v, ["y"], start=0.15) for v in y]
+    with pytest.raises(DataError, match=r"up to 0\.15 s apart"):
+        as_training_data(([named(v, ["a", "b"]) for v in x], late), model())
+    paused = named(x[0], ["a", "b"])
+    time = paused["time"].values.copy()
+    time[20:] += 5.0
+    with pytest.raises(DataError, match=r"a step of 5\.01 s among steps of 0\.01"):
+        as_training_data(([paused.assign_coords(time=time)], y[:1]), model())
+
+
+def test_an_array_beside_a_list_is_refused_with_the_way_out():
+    _, y = trials()
+    with pytest.raises(ShapeError, match="inputs are no list"):
+        as_training_data((np.zeros((4, 70, 2)), y), model())
+
+
+def test_a_mask_of_the_users_own_does_not_hide_what_a_look_ahead_reads():
+    """The padding of a list is known: inputs under a mask were recorded all the same."""
+    x, y = trials()
+    seen = [np.ones(n, bool) for n in LENGTHS]
+    seen[2][:5] = False
+    both = model("GRU", bidirectional=True)
+    data = as_training_data((x, y, seen), both)
+    assert np.array_equal(data.inputs[2, :5], x[2][:5])
+    assert not data.mask[2, :5].any() and not data.inputs[0, 40:].any()
