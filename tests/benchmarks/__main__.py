@@ -23,6 +23,7 @@ from tests.benchmarks import (
     decoding_speed,
     foundation,
     gated_step,
+    last_stretch,
     latin_square,
     leaky_step,
     long_memory,
@@ -175,6 +176,11 @@ SECTIONS = {
         "a Kalman filter that lost some of 40 units, beside the textbook one without their rows",
         dead_units.COLUMNS,
         dead_units.rows,
+    ),
+    "last_stretch": (
+        "a default fit of 128 trials of 100 steps beside one with refine=False, 3 rounds",
+        last_stretch.COLUMNS,
+        last_stretch.rows,
     ),
     "closed_loop": (
         "a simulated user and 60 units whose tuning changes in closed loop, 20 seeds of 64 trials",
