@@ -71,7 +71,7 @@ LONGEST_BIN = 86400.0
 _SLOWEST_CELL, _RESTING = 100.0, 3.0
 #: An interval, s, that is short for such a cell; so many are to be expected of irregular firing,
 #: and less than so large a share of them found.
-_SHORT, _EXPECTED, _MISSING = 1.0, 10.0, 0.1
+_SHORT, _EXPECTED, _MISSING = 1.0, 20.0, 0.1
 
 
 class Traces(NamedTuple):

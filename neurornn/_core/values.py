@@ -40,13 +40,13 @@ def check_number(
     ----------
     value : what came; text, truth values, complex numbers and arrays of several are refused.
     name : what the number is called in messages.
-    unit : of the number.
+    unit : of the number. What bears a unit of its own (quantities, pint) is converted to it.
     above, least, below, most : limits, of which `least` and `most` are themselves allowed.
 
     Raises
     ------
-    KindError, DataError
-        Not a number; not finite, or out of the range.
+    KindError, DataError, UnitError
+        Not a number; not finite, or out of the range; in a unit that does not convert.
     """
     inside = type(value) in (float, int) and -_LARGEST < value < _LARGEST
     if inside and above < value < below and least <= value <= most:
@@ -62,7 +62,7 @@ def check_number(
         ["A finite number", " and ".join(limits), "" if unit == "1" else f"in {unit}"]
     )
     needed = " ".join(needed.split()) + " was needed"
-    plain = _one_value(value)
+    plain = _one_value(_in_unit(value, unit, name))
     if not isinstance(plain, Real) or isinstance(plain, bool | np.bool_):
         raise KindError(
             f"{name} is {_shown(value)}, a {type(value).__name__}",
@@ -95,7 +95,7 @@ def check_positive(value: Any, name: str, unit: str = "1") -> float:
 
 def check_count(value: Any, name: str, least: int = 1, most: float = 1e9) -> int:
     """Return a whole number of at least `least` and at most `most`, or raise."""
-    plain = _one_value(value)
+    plain = _one_value(_in_unit(value, "1", name))
     is_number = isinstance(plain, Real) and not isinstance(plain, bool | np.bool_)
     if is_number and least <= plain <= most and int(plain) == plain:
         return int(plain)
@@ -154,6 +154,33 @@ def _one_value(value: Any) -> Any:
     return value
 
 
+def _has_unit(value: Any) -> bool:
+    """Whether something bears a unit of its own, as the quantities of several packages do."""
+    return hasattr(value, "magnitude") and (hasattr(value, "rescale") or hasattr(value, "units"))
+
+
+def _in_unit(value: Any, unit: str, name: str) -> Any:
+    """Return what bears a unit as plain numbers in another one; everything else as it came."""
+    if not _has_unit(value):
+        return value
+    if str(getattr(value, "units", "")) in ("1.0 dimensionless", "dimensionless"):
+        return np.asarray(value.magnitude)
+    convert = getattr(value, "rescale", None) or getattr(value, "to", None)
+    try:
+        if convert is None:
+            raise TypeError("no way to convert it is known")
+        return np.asarray(convert("dimensionless" if unit == "1" else unit).magnitude)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        came = getattr(getattr(value, "dimensionality", None), "string", None)
+        came = str(getattr(value, "units", "no unit")) if came is None else came
+        plain = "Pass plain numbers: those of times in s, x.rescale('s').magnitude, of other "
+        raise UnitError(
+            f"{name} is in {came}",
+            f"A number without a unit{'' if unit == '1' else f', or one in {unit},'} was needed",
+            f"{plain}values x.magnitude",
+        ) from error
+
+
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
@@ -176,9 +203,12 @@ def check_numbers(values: Any, name: str, *, missing: bool | None = None) -> NDA
 
     Raises
     ------
-    KindError, ShapeError, DataError
-        Not numbers; parts of unequal shape; values that are not finite.
+    KindError, ShapeError, DataError, UnitError
+        Not numbers; parts of unequal shape; values that are not finite; numbers that bear a unit
+        of their own, since this place does not know which was needed.
     """
+    if type(values) is not np.ndarray:
+        values = _without_unit(values, name)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         # The usual case, without a look at anything else.
         array = values
@@ -196,6 +226,17 @@ def check_numbers(values: Any, name: str, *, missing: bool | None = None) -> NDA
                 "Leave those entries out, or fill them",
             )
     return numbers
+
+
+def _without_unit(values: Any, name: str) -> Any:
+    """Refuse what bears a unit, itself or in what it holds: NumPy would drop it in silence."""
+    inside: Any = values
+    for _ in range(3):
+        if isinstance(inside, list | tuple) and len(inside):
+            inside = inside[0]
+    if inside is not values and _has_unit(inside):
+        _in_unit(inside, "1", name)
+    return _in_unit(values, "1", name)
 
 
 def check_rows(values: Any, name: str) -> NDArray[Any]:

@@ -29,7 +29,8 @@ def with_clocks(counts: Any, targets: Any, *, bin_size: float) -> tuple[Any, Any
     Raises
     ------
     UnitError, DataError
-        Targets on another clock than bins of `bin_size`; trains that cannot be counted on it.
+        Targets on another clock than bins of `bin_size`; trains that cannot be counted on it, as
+        where nothing says whether the times of a cut Tsd are the centres of bins.
 
     Notes
     -----
@@ -38,9 +39,11 @@ def with_clocks(counts: Any, targets: Any, *, bin_size: float) -> tuple[Any, Any
     with them to the ends.
     """
     same = _stamped_alike(counts, targets)
-    y = as_labelled(targets) if kind_of(targets) is not None else targets
+    trains = is_trains(counts)
+    # Where the counts come from trains, half a bin of the targets would move every spike.
+    y = as_labelled(targets, sure=trains) if kind_of(targets) is not None else targets
     x = as_labelled(counts) if kind_of(counts) not in (None, "group", "ts", "train") else counts
-    if is_trains(counts):
+    if trains:
         x = _counted(counts, y, bin_size)
     elif same and isinstance(y, xr.DataArray):
         y = y.assign_coords(time=x["time"].values)

@@ -4,7 +4,6 @@ None of these packages is imported: an object is known by its attributes, so tha
 installed and a subclass, or a stand-in of another lab, is known too.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
@@ -13,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurornn._core.errors import KindError, UnitError
-from neurornn._core.units import seconds_per
+from neurornn.data.index_names import seconds_of_name
 
 #: What `kind_of` says, in words for messages.
 KINDS = {
@@ -34,12 +33,6 @@ KINDS = {
     "table": "DataFrame (pandas)",
     "column": "Series (pandas)",
 }
-#: A name of an index that says time, and its unit where it says that, too: ``time_ms``, ``t (s)``.
-_TIME_INDEX = (
-    r"(time[ _]?stamps?|times?|t)?[ _.,/(\[]*(?:in[ _])?"
-    r"(s|secs?|seconds?|ms|msec|milliseconds?|us|min)?[)\]]?"
-)
-_SPELLED = {"secs": "s", "milliseconds": "ms"}
 #: What holds the spikes of one unit, alone.
 ONE_TRAIN = ("ts", "train")
 
@@ -195,12 +188,14 @@ def index_times(table: Any) -> NDArray[np.float64] | None:
     Returns
     -------
     (row,), s : from an index of spans of time, of decimal numbers, or with a name that says time
-        (``"time_ms"`` is converted). Whole numbers under any other name are numbers of rows.
+        (``"time_ms"`` is converted, see `neurornn.data.index_names`). Whole numbers under any
+        other name are numbers of rows.
 
     Raises
     ------
     UnitError
-        Dates: a recording has no calendar. A name with a unit that is none of s, ms, us and min.
+        Dates: a recording has no calendar. A name that says time, or ends in a
+        unit, of which it is not known how many seconds it is.
     KindError
         An index of several levels.
     """
@@ -225,17 +220,10 @@ def index_times(table: Any) -> NDArray[np.float64] | None:
     if stamps.dtype.kind == "m":
         return np.asarray(stamps / np.timedelta64(1, "ns"), dtype=float) * 1e-9
     title = "" if index.name is None else str(index.name).strip()
-    said = re.fullmatch(_TIME_INDEX, title, re.IGNORECASE)
-    unit = said[2] if said and said[2] else None
-    factor = 1.0 if unit is None else seconds_per(_SPELLED.get(unit.lower(), unit.lower()))
-    if factor is None or (said is None and re.match(r"(?i)(times?|t)[ _.]*[/(\[]", title)):
-        raise UnitError(
-            f"The index of the DataFrame is called {title!r}, in a unit that is not known",
-            "Times in s, ms, us or min were needed",
-            "Convert it to s, and call it time",
-        )
-    timely = said is not None and bool(said[1] or said[2])
-    if stamps.dtype.kind not in "iuf" or (stamps.dtype.kind in "iu" and not timely):
+    if stamps.dtype.kind not in "iuf":
+        return None
+    factor = seconds_of_name(title, stamps.dtype.kind in "iu")
+    if factor is None:
         return None
     return stamps.astype(float) * factor
 

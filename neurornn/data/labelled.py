@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from neurornn._core.checks import SLOWEST_FRAME, check_numbers
 from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.units import symbol
+from neurornn.data.centres import SHARE, TICK, bin_width, check_samples, step_of
 from neurornn.data.foreign import (
     in_unit,
     index_times,
@@ -17,24 +18,24 @@ from neurornn.data.foreign import (
     number_in,
     values_of,
 )
-from neurornn.data.stamps import rate_of_stamps
 from neurornn.data.trains import half_open, refuse, support_of
 
 #: Kinds that `as_labelled` takes.
 SAMPLED = ("tsd", "frame", "analog", "irregular", "table", "column")
-#: Times of bins and edges of supports agree to this share of a bin, and this many s.
-_SHARE, _TICK = 1e-6, 2e-9
 
 
-def as_labelled(thing: Any, *, bins: bool | None = None) -> Any:
+def as_labelled(thing: Any, *, bins: bool | None = None, sure: bool = False) -> Any:
     """Return a table or a series with its times and labels; everything else as it came.
 
     Parameters
     ----------
     thing : a pandas DataFrame or Series (the index as times where it holds them, the columns as
-        labels), a Tsd or TsdFrame of pynapple, a signal of neo.
+        labels), a Tsd or TsdFrame of pynapple, a signal of neo; of an array of the package
+        quantities the plain numbers are returned, as an array.
     bins : of pynapple, whether its times are the centres of bins; by default what the object
         itself says, see `bin_width`.
+    sure : spikes are to be counted at these times, so that half a bin matters: what may be
+        either, samples or bins, is asked about.
 
     Returns
     -------
@@ -45,18 +46,21 @@ def as_labelled(thing: Any, *, bins: bool | None = None) -> Any:
     Raises
     ------
     KindError, ShapeError, DataError, UnitError
-        A tensor; an object of another kind; whole numbers of which nothing says whether they are
-        bins; times of no unit of time.
+        A tensor; an object of another kind; values of a cut support of which nothing says whether
+        they are bins; times of no unit of time.
     """
     kind = kind_of(thing)
-    if kind is None or kind == "quantity":
+    if kind is None:
         return thing
+    if kind == "quantity":
+        # Values in any unit are values; times in one are asked for in s where they are checked.
+        return np.asarray(thing.magnitude)
     if kind in ("table", "column"):
         return _of_table(thing)
     if kind in ("analog", "irregular"):
         return _of_signal(thing)
     if kind in ("tsd", "frame"):
-        return _of_tsd(thing, bins)
+        return _of_tsd(thing, bins, sure)
     if kind == "tensor":
         raise tensor_refused(thing)
     raise refuse(thing, "An array or a table of values was needed: (time,) or (time, unit)")
@@ -129,21 +133,24 @@ def channel_names(signal: Any, n: int) -> NDArray[Any]:
     return np.arange(n)
 
 
-def _of_tsd(series: Any, bins: bool | None) -> xr.DataArray:
+def _of_tsd(series: Any, bins: bool | None, sure: bool) -> xr.DataArray:
     time = np.asarray(series.t, dtype=float)
     found = values_of(series)
     values = check_numbers(found, "the values")
-    width = _stated_width(time, support_of(series), values, np.asarray(found).dtype, bins)
+    whole = np.asarray(found).dtype.kind in "biu"
+    width = _stated_width(time, support_of(series), bins)
+    if width is None and bins is None:
+        check_samples(time, support_of(series), values, whole=whole, sure=sure)
     attrs: dict[str, Any] = {}
     coords: dict[str, Any] = {"time": time}
     if width is not None:
         ends = time + width / 2
-        whole = half_open(support_of(series), np.empty(0))
-        values, outside = _observed_only(values, ends, width, whole)
+        ranges = half_open(support_of(series), np.empty(0))
+        values, outside = _observed_only(values, ends, width, ranges)
         coords["time"] = ends
         attrs = {"bin_size": width}
         attrs |= {"spikes_outside": outside} if outside else {}
-    if np.asarray(found).dtype.kind in "biu" and not np.isnan(values).any():
+    if whole and not np.isnan(values).any():
         values = values.astype(np.int64)
     if values.ndim == 2:
         coords["unit"] = _plain_labels(series.columns)
@@ -161,89 +168,21 @@ def _of_tsd(series: Any, bins: bool | None) -> xr.DataArray:
 
 
 def _stated_width(
-    time: NDArray[np.float64],
-    support: NDArray[np.float64],
-    values: NDArray[np.float64],
-    kind: np.dtype[Any],
-    bins: bool | None,
+    time: NDArray[np.float64], support: NDArray[np.float64], bins: bool | None
 ) -> float | None:
     """Return the width of the bins whose centres the times are, s, or None for samples."""
     if bins is False:
         return None
     width = bin_width(time, support)
     if bins and width is None:
-        width = _step(time)
+        width = step_of(time)
         if width is None:
             raise DataError(
                 f"bins=True came for {len(time)} times that are not evenly spaced",
                 "The centres of bins of one width were needed",
                 "Leave bins out for samples",
             )
-    if width is not None or bins is not None:
-        return width
-    # Counts that were cut afterwards bear the support of the cut.
-    open_start = len(time) > 1 and not np.any(np.isin(support[:, 0], time))
-    if kind.kind in "iu" and open_start and np.all(values >= 0) and _step(time) is not None:
-        raise DataError(
-            f"Whole numbers came at {time[0]:g}, {time[1]:g}, ... s and a time support from "
-            f"{support[0, 0]:g} s: nothing says whether the times are the centres of bins, as "
-            "those of count, or moments",
-            "Counts on the support they were counted in, or a statement, were needed",
-            "Pass bins=True to nr.data.from_pynapple for counts, bins=False for samples",
-        )
-    return None
-
-
-def bin_width(time: NDArray[np.float64], support: NDArray[np.float64]) -> float | None:
-    """Return the width of bins (s) where times are their centres, or None where they are samples.
-
-    Parameters
-    ----------
-    time : (time,), s.
-    support : (range, 2), s.
-
-    Notes
-    -----
-    pynapple stamps bins at their centres, and lays the first of each range of the support from
-    its start: the first time lies half a step behind it. The support of samples begins with the
-    first of them, unless it is set otherwise.
-
-    Examples
-    --------
-    >>> bin_width(np.array([0.5, 1.5, 2.5]), np.array([[0.0, 3.0]]))
-    1.0
-    """
-    parts = [time[(time >= start) & (time <= stop)] for start, stop in support]
-    firsts = [(p[0], start) for p, (start, _) in zip(parts, support, strict=True) if len(p)]
-    if not firsts:
-        return None
-    width = 2 * float(firsts[0][0] - firsts[0][1])
-    blur = 4 * float(np.spacing(abs(time[-1])))
-    slack = _SHARE * width + _TICK + blur
-    if width <= slack or any(abs(first - start - width / 2) > slack for first, start in firsts):
-        return None
-    steps = np.concatenate([np.diff(p) for p in parts])
-    if not len(steps):
-        # One bin in each range, which is as wide as the bin.
-        wide = support[:, 1] - support[:, 0]
-        return width if np.all(np.abs(wide - width) <= slack) else None
-    if np.any(np.abs(steps - width) > 1e-3 * width + blur):
-        return None
-    # Over the whole line: the stamps may be rounded.
-    return float(f"{steps.mean():.10g}")
-
-
-def _step(time: NDArray[np.float64]) -> float | None:
-    """Return the step of evenly spaced times, gaps aside, or None where they are not."""
-    if len(time) < 2:
-        return None
-    steps = np.diff(time)
-    middle = float(np.median(steps))
-    if not middle > 0:
-        return None
-    near = steps[steps < 1.5 * middle]
-    blur = 1e-3 * middle + 4 * float(np.spacing(abs(time[-1])))
-    return 1 / rate_of_stamps(time) if np.all(np.abs(near - middle) <= blur) else None
+    return width
 
 
 def is_even(time: NDArray[np.float64]) -> bool:
@@ -263,7 +202,7 @@ def _observed_only(
     support: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], int]:
     """Put NaN where a bin reaches out of the support; return how much stood there, too."""
-    slack = _SHARE * width + _TICK + 4 * float(np.spacing(abs(ends[-1])))
+    slack = SHARE * width + TICK + 4 * float(np.spacing(abs(ends[-1])))
     at = np.searchsorted(support[:, 0], ends - width + slack, side="right") - 1
     known = (at >= 0) & (ends <= support[np.maximum(at, 0), 1] + slack)
     if known.all():

@@ -20,7 +20,7 @@ from neurornn._core.errors import (
     ShapeError,
     nearest,
 )
-from neurornn.data.foreign import is_trains, kept_columns, kind_of
+from neurornn.data.foreign import is_trains, kept_columns, kind_of, values_of
 from neurornn.data.intervals import intersect, support
 from neurornn.data.labelled import (
     as_labelled,
@@ -28,7 +28,7 @@ from neurornn.data.labelled import (
     sampled_stretches,
     tensor_refused,
 )
-from neurornn.data.observation import observed_ranges, set_observed
+from neurornn.data.observation import just_before, observed_ranges, set_observed
 from neurornn.data.recording import (
     from_spikes,
     from_traces,
@@ -63,7 +63,8 @@ def from_pynapple(
         coordinates; the time support becomes the ``interval``s and, for spikes and counts, what
         was observed.
     name : of the values of a Tsd or TsdFrame; by default ``"counts"`` for whole numbers in bins,
-        else ``"signal"``.
+        by their type or with ``bins=True``, else ``"signal"``: floats in bins, as those of
+        ``count(0.1) / 0.1``, are rates or means.
     units : of those values.
     bins : whether the times of a Tsd or TsdFrame are the centres of bins, as ``count`` makes
         them. By default the object tells: the first time of each range of its support then lies
@@ -146,19 +147,24 @@ def _of_series(series: Any, name: str | None, units: str, bins: bool | None) -> 
     left = array.attrs.get("not_read")
     closed = support_of(series)
     if "bin_size" in array.attrs:
+        # Rates can be whole numbers, too.
+        counted = bool(bins) or np.asarray(values_of(series)).dtype.kind in "biu"
+        name = name or ("counts" if counted and _are_counts(array.values) else "signal")
         recording = _of_bins(array, name, units, half_open(closed, np.empty(0)))
     else:
         recording = _of_samples(array, name or "signal", units, closed)
     return recording.assign_attrs(not_read=left) if left else recording
 
 
+def _are_counts(values: NDArray[Any]) -> bool:
+    known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    return bool(np.all(known >= 0) and np.all(known == np.round(known)))
+
+
 def _of_bins(
-    array: xr.DataArray, name: str | None, units: str, ranges: NDArray[np.float64]
+    array: xr.DataArray, name: str, units: str, ranges: NDArray[np.float64]
 ) -> xr.Dataset:
     width = array.attrs["bin_size"]
-    known = array.values[~np.isnan(array.values)] if array.dtype.kind == "f" else array.values
-    whole = bool(np.all(known >= 0) and np.all(known == np.round(known)))
-    name = name or ("counts" if whole else "signal")
     about: dict[str, Any] = {"units": units, "bin_size": width}
     if name == "counts":
         # pynapple has counted them.
@@ -234,9 +240,10 @@ def to_pynapple(recording: xr.Dataset | xr.DataArray, variable: str | None = Non
     Notes
     -----
     Spikes outside the recorded stretches ``(start, stop]`` are left out, as pynapple would do.
-    Stretches that touch are parted by 1 ns: pynapple takes 1 us from those that touch, and the
-    spikes in it. Counts keep their numbers; counting again with pynapple puts a spike that stands
-    exactly on an edge into the bin behind it, unlike `bin_spikes`.
+    Stretches that touch are parted by 1 ns, at the end of the first where no spike stands there,
+    so that pynapple lays its bins from where they were: by itself it takes 1 us from those that
+    touch, and the spikes in it. Counts keep their numbers; counting again with pynapple puts a
+    spike that stands exactly on an edge into the bin behind it, unlike `bin_spikes`.
 
     Examples
     --------
@@ -351,11 +358,19 @@ def _interval_set(
 ) -> Any:
     ordered = np.sort(np.empty(0) if times is None else times)
     starts = np.array([grid_start(ordered, float(a)) for a in ranges[:, 0]])
-    touching = np.zeros(len(ranges), dtype=bool)
-    touching[1:] = starts[1:] <= ranges[:-1, 1]
-    # On a clock of whole ns, (a, b] holds the times of [a + 1 ns, b].
-    starts[touching] += 1e-9
-    return nap.IntervalSet(start=starts, end=ranges[:, 1], metadata=table or None)
+    ends = ranges[:, 1].copy()
+    for k in range(1, len(ranges)):
+        earlier = just_before(float(ends[k - 1]))
+        if not earlier < starts[k] <= ends[k - 1]:
+            continue
+        held = ordered[(ordered > earlier) & (ordered <= ends[k - 1])]
+        if len(held):
+            # On a clock of whole ns, (a, b] holds the times of [a + 1 ns, b].
+            starts[k] += 1e-9
+        else:
+            # Bins are laid from the start of a range: it stays where it is.
+            ends[k - 1] = earlier
+    return nap.IntervalSet(start=starts, end=ends, metadata=table or None)
 
 
 def _metadata(recording: xr.Dataset, axis: str) -> dict[str, NDArray[Any]]:

@@ -36,10 +36,10 @@ from neurornn._core.errors import (
     nearest,
 )
 from neurornn.data.foreign import kind_of
-from neurornn.data.labelled import as_labelled
+from neurornn.data.labelled import as_labelled, unit_of
 from neurornn.data.observation import joined_observed, selected_observed, start_of_clock
 from neurornn.data.stamps import rate_of_stamps as rate_of_stamps
-from neurornn.data.trains import Trains, as_trains, same_order, with_what_came
+from neurornn.data.trains import Trains, as_trains, in_order_of_names, same_order, with_what_came
 
 TIME_CONVENTION = "frame k stands for the interval ((k-1)*dt, k*dt] that ends at its time stamp"
 _TIME_ATTRS = {"units": "s", "long_name": "time", "convention": TIME_CONVENTION}
@@ -63,7 +63,8 @@ def from_traces(
     values : (time,) or (time, unit)
         Fluorescence, dF/F or any sampled signal; NaN where a frame is missing. A pandas DataFrame
         brings its columns as labels and its index, where that holds times, as `time`; a Tsd or
-        TsdFrame of pynapple and a neo AnalogSignal bring their times, labels and units.
+        TsdFrame of pynapple and a neo AnalogSignal bring their times, labels and units, and an
+        array of the package quantities its unit.
     sampling_rate : Hz
         Needed unless `time` is given, or came with the values.
     time : (time,), s
@@ -81,12 +82,17 @@ def from_traces(
     Raises
     ------
     ShapeError, UnitError, DataError
-        Axes that do not fit, a rate or times in another unit.
+        Axes that do not fit, a rate or times in another unit, or a rate other than that of the
+        times which came with the values.
     """
-    if kind_of(values) is not None:
+    if kind_of(values) == "quantity":
+        units = unit_of(values) if units == "1" else units
+        values = as_labelled(values)
+    elif kind_of(values) is not None:
         found = as_labelled(values)
         units = str(found.attrs.get("units", units)) if units == "1" else units
         if time is None and "time" in found.coords:
+            _check_rate_that_came(sampling_rate, found["time"].values)
             time = found["time"].values
         if sampling_rate is None:
             sampling_rate = found.attrs.get("sampling_rate")
@@ -135,6 +141,20 @@ def from_traces(
         coords={"time": ("time", stamps, _TIME_ATTRS), "unit": labels},
         attrs=dict(attrs or {}),
     )
+
+
+def _check_rate_that_came(sampling_rate: Any, time: NDArray[np.float64]) -> None:
+    """Raise where values that bring their times came with another rate, beyond 2 %."""
+    if sampling_rate is None or len(time) < 2:
+        return
+    stated, rate = check_sampling_rate(sampling_rate), rate_of_stamps(check_frame_times(time))
+    if abs(stated / rate - 1) > 0.02:
+        raise UnitError(
+            f"sampling_rate is {stated:g} Hz, and the times that came with the values are those "
+            f"of {rate:g} Hz",
+            "One rate was needed, the same to 2 %",
+            "Leave sampling_rate out: the times set it; or pass the values without their times",
+        )
 
 
 def from_spikes(
@@ -202,13 +222,20 @@ def add_spikes(
     ----------
     recording : Dataset; where it has a ``unit`` axis, the list must be as long.
     spike_times : one 1-D array per unit, s; sorted here. Whatever else `from_spikes` takes is
-        taken too: its times and its labels, by which the trains of a dict find their units.
+        taken too: its times, when they were observed, and its labels, by which the trains of a
+        dict, and SpikeTrains with names, find their units.
     unit : (unit,), labels where the recording has none.
+
+    Raises
+    ------
+    NameUnknownError
+        Trains under other labels than those of the units.
     """
     trains = as_trains(spike_times)
-    if hasattr(spike_times, "keys") and unit is None and "unit" in recording.coords:
-        trains = same_order(trains, recording["unit"].values)
-    return _add_trains(recording, trains, unit)
+    if unit is None and "unit" in recording.coords:
+        ordered = same_order if hasattr(spike_times, "keys") else in_order_of_names
+        trains = ordered(trains, recording["unit"].values)
+    return with_what_came(_add_trains(recording, trains, unit), trains)
 
 
 def _add_trains(recording: xr.Dataset, came: Trains, unit: ArrayLike | None) -> xr.Dataset:

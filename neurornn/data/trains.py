@@ -245,15 +245,22 @@ def half_open(closed: NDArray[np.float64], times: NDArray[np.float64]) -> NDArra
     for k, (start, _) in enumerate(closed):
         blur = 2e-10 + 4 * float(np.spacing(abs(start)))
         gap = start - closed[k - 1, 1] if k else np.inf
-        if abs(gap - _TICK) <= blur:
+        if abs(gap - _TICK) <= blur and _holds(ordered, out[k - 1, 1]):
+            # Parted at the start of the second, for the sake of the last spike of the first.
             out[k, 0] = out[k - 1, 1]
             continue
-        at = int(np.searchsorted(ordered, start - _TICK / 2))
-        if at < len(ordered) and ordered[at] <= start + _TICK / 2:
+        if _holds(ordered, start):
+            at = int(np.searchsorted(ordered, start - _TICK / 2))
             out[k, 0] = just_before(min(start, float(ordered[at])))
-        if abs(gap - _CUT) <= blur:
+        if min(abs(gap - _CUT), abs(gap - _TICK)) <= blur:
             out[k - 1, 1] = out[k, 0]
     return out
+
+
+def _holds(ordered: NDArray[np.float64], time: float) -> bool:
+    """Whether a spike stands at a time, to half a ns."""
+    at = int(np.searchsorted(ordered, time - _TICK / 2))
+    return at < len(ordered) and bool(ordered[at] <= time + _TICK / 2)
 
 
 def _of_group(group: Any, name: str) -> Trains:
@@ -326,10 +333,51 @@ def same_order(trains: Trains, labels: NDArray[Any]) -> Trains:
             f"Spike trains came for {', '.join(map(repr, named[:5]))}, the units of the recording "
             f"are {', '.join(map(repr, labels.tolist()[:5]))}; {other!r} is in one of them only",
             "One train for each unit, under its label, was needed",
-            "Pass an empty array for a unit without spikes, or a list in the order of the units",
+            "Pass a dict {label of the unit: times}, with an empty array for a unit without "
+            "spikes, or a list of plain arrays in the order of the units",
         )
-    order = [place[u] for u in labels.tolist()]
-    return Trains([trains.times[k] for k in order], labels)
+    return _reordered(trains, [place[u] for u in labels.tolist()])._replace(unit=labels)
+
+
+def in_order_of_names(trains: Trains, labels: NDArray[Any]) -> Trains:
+    """Bring a list of trains whose names are those of the units into the order of these.
+
+    Parameters
+    ----------
+    trains : of a list. SpikeTrains of neo have names, which are text; nothing else in a list has.
+    labels : (unit,), of the recording.
+
+    Raises
+    ------
+    NameUnknownError
+        The trains have names and the units have, and they are not the same.
+    """
+    if trains.unit is None:
+        return trains
+    names, wanted = [str(u) for u in trains.unit], [str(u) for u in labels.tolist()]
+    if sorted(names) == sorted(wanted):
+        return _reordered(trains, [names.index(u) for u in wanted])
+    numbers = [str(k) for k in range(max(len(names), len(wanted)))]
+    if set(names) <= set(numbers) or set(wanted) <= set(numbers):
+        # Numbers that are counted from 0 are no names: the order is all there is.
+        return trains
+    return same_order(trains, labels)
+
+
+def _reordered(trains: Trains, order: list[int]) -> Trains:
+    """Return trains in another order, and all that came with each of them."""
+    coords = {}
+    for name, column in trains.coords.items():
+        values, about = column if isinstance(column, tuple) else (column, {})
+        coords[name] = (np.asarray(values)[order], about)
+    observed, marks = trains.observed, trains.values
+    return trains._replace(
+        times=[trains.times[k] for k in order],
+        unit=None if trains.unit is None else [trains.unit[k] for k in order],
+        observed=None if observed is None else [observed[k] for k in order],
+        coords=coords,
+        values=None if marks is None else [marks[k] for k in order],
+    )
 
 
 def refuse(thing: Any, needed: str) -> KindError:

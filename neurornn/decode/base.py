@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from neurornn._core.checks import check_bin_size, check_count
+from neurornn._core.checks import check_bin_size, check_count, check_positive
 from neurornn._core.confidence import Estimate, growing_halfwidth, to_dataset
 from neurornn._core.errors import (
     DataError,
@@ -159,7 +159,7 @@ class Decoder(Reported, Saved, BaseEstimator):
     def _width_of(self, counts: Any, targets: Any) -> float:
         """Width of the bins, s: as was asked for, as the data say, or the usual one."""
         if self.bin_size is not None:
-            return float(self.bin_size)
+            return check_positive(self.bin_size, "bin_size", "s")
         for part in (counts, targets):
             # Trains are counted in the bins of the targets.
             stated = stated_widths(part[0] if is_list_of_trials(part) else part)

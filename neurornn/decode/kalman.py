@@ -178,7 +178,7 @@ class KalmanFilter(MovementDecoder):
             steady_state=gain is not None,
         )
         self._check_settings()
-        self.bin_size_ = float(bin_size)
+        self.bin_size_ = self._width_of(None, None)
         # Copies: what the caller does to the arrays later is not ours.
         a = np.atleast_2d(np.array(transition, dtype=float))
         k = len(a)

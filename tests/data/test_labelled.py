@@ -6,7 +6,9 @@ import pytest
 
 import neurornn as nr
 from neurornn._core.errors import DataError, KindError, UnitError
-from neurornn.data.labelled import as_labelled, bin_width
+from neurornn.data.centres import bin_width
+from neurornn.data.clocked import with_clocks
+from neurornn.data.labelled import as_labelled
 from tests.data.doubles import IntervalSet, Ts, Tsd, TsGroup, count
 
 BIN = 0.1
@@ -45,6 +47,15 @@ def test_which_index_holds_times(index, time):
         assert np.allclose(array["time"], time)
 
 
+def test_a_rate_beside_times_of_another_is_refused():
+    table = pd.DataFrame(np.zeros((40, 2)), index=np.arange(40) / 20)
+    for given in (table, table[0], Tsd(table.index.values, table.values)):
+        with pytest.raises(UnitError, match=r"30 Hz.* 20 Hz"):
+            nr.data.from_traces(given, sampling_rate=30.0)
+        rec = nr.data.from_traces(given, sampling_rate=20.1)
+        assert rec["dff"].attrs["sampling_rate"] == 20.1
+
+
 def test_an_index_that_cannot_be_time():
     dates = pd.DataFrame(np.zeros((3, 1)), index=pd.date_range("2024-01-01", periods=3))
     with pytest.raises(UnitError, match="2024"):
@@ -52,11 +63,46 @@ def test_an_index_that_cannot_be_time():
     levels = pd.MultiIndex.from_tuples([(0, 1), (0, 2), (1, 1)])
     with pytest.raises(KindError, match="2 levels"):
         nr.data.from_traces(pd.DataFrame(np.zeros((3, 1)), index=levels))
-    with pytest.raises(UnitError, match=r"time \[h\]"):
-        index = pd.Index(np.arange(3.0), name="time [h]")
+    with pytest.raises(UnitError, match=r"time \[weeks\]"):
+        index = pd.Index(np.arange(3.0), name="time [weeks]")
         nr.data.from_traces(pd.DataFrame(np.zeros((3, 1)), index=index))
     with pytest.raises(UnitError, match="ms"):
         nr.data.from_traces(pd.DataFrame(np.zeros((3, 1)), index=[0.0, 20.0, 40.0]))
+
+
+SPELLED = {
+    1e-9: ("time_ns", "t_ns", "timestamps_ns", "time_nanoseconds", "ns"),
+    1e-6: ("time_us", "time_microseconds", "ts_us", "time (\u00b5s)", "t [\u03bcs]", "usec"),
+    1e-3: ("time_msecs", "time_millis", "elapsed_ms", "timeMs", "time in milliseconds", "tms"),
+    1.0: ("time_s", "ts", "t_sec", "seconds", "time stamp", "time_from_onset", "Frame time (s)"),
+    60.0: ("time_minutes", "minutes", "time_min", "mins"),
+    3600.0: ("time_hours", "time_h", "hours", "time [h]"),
+}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_index_in_any_unit_is_converted_to_s(whole):
+    for factor, names in SPELLED.items():
+        for name in names:
+            index = pd.Index(np.arange(4), name=name).astype(int if whole else float)
+            array = as_labelled(pd.DataFrame(np.zeros((4, 2)), index=index))
+            assert np.allclose(array["time"], np.arange(4) * factor, rtol=1e-12), name
+
+
+@pytest.mark.parametrize(
+    "name", ["time_days", "time_ticks", "t_foo", "depth_ms", "days", "frames"]
+)
+def test_a_unit_that_is_not_known_is_never_s(name):
+    index = pd.Index(np.arange(4.0), name=name)
+    with pytest.raises(UnitError, match=name) as caught:
+        as_labelled(pd.DataFrame(np.zeros((4, 2)), index=index))
+    assert "call it time" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["time_bin", "frame", "trial", "sample_id", "time point"])
+def test_whole_numbers_that_count_are_rows(name):
+    index = pd.Index(np.arange(4), name=name)
+    assert "time" not in as_labelled(pd.DataFrame(np.zeros((4, 2)), index=index)).coords
 
 
 @pytest.mark.parametrize(
@@ -152,3 +198,51 @@ def test_kinetics_dff_and_fits_take_the_clock_of_tables_and_tsd():
         nr.fit(model, ([table], [table]))
     with pytest.raises(UnitError, match=r"0\.05 s"):
         nr.fit(model, table)
+
+
+CENTRES = BIN * (np.arange(400) + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("first", "start", "stop"),
+    [
+        (200, 20.02, 40.0),  # cut between two stamps
+        (200, 0.0, 40.0),  # sliced: the support stays
+        (200, CENTRES[200], 40.0),  # cut on a stamp
+        (200, CENTRES[200], CENTRES[-1]),
+    ],
+)
+def test_trains_are_never_counted_half_a_bin_early_for_a_cut_target(rng, first, start, stop):
+    trains, _, _, movement = trained(rng)
+    whole, _ = with_clocks(trains, Tsd(CENTRES, movement, IntervalSet(0, 40)), bin_size=BIN)
+    cut = Tsd(CENTRES[first:], movement[first:], IntervalSet(start, stop))
+    with pytest.raises(DataError, match="nothing says") as caught:
+        nr.decode.RidgeDecoder(BIN, n_lags=2).fit(trains, cut)
+    assert "bins=True" in caught.value.remedy
+    stated = nr.data.from_pynapple(cut, bins=True)["signal"]
+    counts, _ = with_clocks(trains, stated, bin_size=BIN)
+    assert np.array_equal(counts.values, whole.values[first:])
+    nr.decode.RidgeDecoder(BIN, n_lags=2).fit(trains, stated)
+
+
+def test_a_cut_of_another_phase_is_asked_about_with_trains(rng):
+    trains, _, _, movement = trained(rng)
+    cut = Tsd(CENTRES[200:] + 0.02, movement[200:], IntervalSet(20.01, 40.1))
+    with pytest.raises(DataError, match="nothing says"):
+        with_clocks(trains, cut, bin_size=BIN)
+    # Alone, half a bin moves no spike, and a signal that was cut is the usual case.
+    assert "signal" in nr.data.from_pynapple(cut)
+
+
+def test_what_is_surely_samples_is_taken_with_trains(rng):
+    trains, _, time, movement = trained(rng)
+    for support in (None, IntervalSet(0, 40), IntervalSet(BIN, 50)):
+        counts, targets = with_clocks(trains, Tsd(time, movement, support), bin_size=BIN)
+        assert np.array_equal(counts["time"], time) and np.array_equal(targets["time"], time)
+
+
+def test_rates_that_were_cut_are_asked_about():
+    centres = 0.02 + 0.3 * (np.arange(40) + 0.5)
+    rates = (np.arange(40) % 3) / 0.3
+    with pytest.raises(DataError, match="bins=True"):
+        nr.data.from_pynapple(Tsd(centres[10:], rates[10:], IntervalSet(3.1, 12.0)))

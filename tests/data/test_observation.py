@@ -14,6 +14,7 @@ from neurornn.data.observation import (
     without_ranges,
 )
 from neurornn.data.recording import rate_of_stamps
+from tests.data.doubles import IntervalSet, Ts, TsGroup
 
 RANGES = st.lists(
     st.tuples(st.integers(0, 40), st.integers(1, 8)).map(lambda p: (p[0], p[0] + p[1])), max_size=6
@@ -173,3 +174,27 @@ def test_the_rate_of_rounded_stamps_is_that_of_the_whole_line():
     assert rate_of_stamps(with_gap) == pytest.approx(30, rel=1e-4)
     rec = nr.data.from_traces(np.zeros(3000), time=stamps)
     assert rec["dff"].attrs["sampling_rate"] == pytest.approx(30, rel=1e-5)
+
+
+def test_added_spikes_are_known_only_where_they_were_observed():
+    support = IntervalSet([0, 2], [1, 3])
+    trains = {7: Ts([0.5, 2.5], support), 3: Ts([2.2], support)}
+    given = TsGroup(trains, support, {"depth": np.array([10.0, 20.0])})
+    wanted = [[1, 0], [np.nan, np.nan], [1, 1], [np.nan, np.nan]]
+    rec = nr.data.from_traces(np.zeros((40, 2)), sampling_rate=10, unit=[7, 3])
+    out = nr.data.add_spikes(rec, given)
+    assert np.array_equal(nr.data.bin_spikes(out, 1.0).values, wanted, equal_nan=True)
+    assert out["depth"].values.tolist() == [10, 20]
+    # What came with the trains moves with them.
+    other = nr.data.add_spikes(rec.assign_coords(unit=[3, 7]), given)
+    assert np.array_equal(
+        nr.data.bin_spikes(other, 1.0).values, np.array(wanted)[:, ::-1], equal_nan=True
+    )
+    assert other["depth"].values.tolist() == [20, 10]
+    apart = {"b": Ts([1.5], IntervalSet(1, 4)), "a": Ts([0.5], IntervalSet(0, 3))}
+    out = nr.data.add_spikes(rec.assign_coords(unit=["a", "b"]), apart)
+    assert np.array_equal(
+        nr.data.bin_spikes(out, 1.0).values.T,
+        [[1, 0, 0, np.nan], [np.nan, 1, 0, 0]],
+        equal_nan=True,
+    )

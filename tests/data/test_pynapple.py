@@ -30,6 +30,8 @@ def group(times, start, stop, **metadata):
     return TsGroup({k: Ts(t, support) for k, t in times.items()}, support, metadata or None)
 
 
+BIN = 0.1
+
 # Spikes.
 
 
@@ -189,6 +191,21 @@ def test_closed_left_is_that_of_numpy(rng):
     assert np.array_equal(trials.values[:, :, 0], [expected[4:12], expected[8:16]])
     with pytest.raises(NameUnknownError):
         nr.data.bin_spikes([times], 0.25, closed="both")
+
+
+def test_rates_are_no_counts_though_they_are_whole():
+    support = IntervalSet(0, 0.4)
+    counts = Tsd([0.05, 0.15, 0.25, 0.35], [[1], [0], [2], [1]], support)
+    rates = Tsd(counts.t, counts.values / BIN, support)
+    signal = nr.data.from_pynapple(rates)["signal"]
+    assert signal.values[:, 0].tolist() == [10, 0, 20, 10] and signal.attrs["units"] == "1"
+    assert "counts" in nr.data.from_pynapple(counts)
+    assert "counts" in nr.data.from_pynapple(
+        Tsd(counts.t, 1.0 * counts.values, support), bins=True
+    )
+    assert "signal" in nr.data.from_pynapple(
+        Tsd(counts.t, 0.5 * counts.values, support), bins=True
+    )
 
 
 def test_a_bin_that_reaches_out_of_the_support_is_no_count():
@@ -381,6 +398,32 @@ def test_there_and_back(nap, rng, labels):
             b = nr.data.bin_spikes(again, width, closed=closed)
             assert np.array_equal(a.values, b.values), (width, closed)
             assert np.abs(a["time"].values - b["time"].values).max() < 1e-8
+
+
+@pytest.mark.parametrize("cut", [0.0, 1e-9, 1e-6])
+def test_stretches_that_touch_keep_their_bins(nap, cut):
+    times = np.array([0.2, 0.4, 5.2, 5.4, 5.6])
+    support = IntervalSet([0, 5], [5 - cut, 8])
+    given = TsGroup({0: Ts(times, support)}, support)
+    again = nr.data.to_pynapple(nr.data.from_pynapple(given))
+    # A grid is laid from the start of each range, which stays to the last digit.
+    starts = np.asarray(again.time_support.start)
+    assert starts.tolist() == [0, 5] and np.array_equal(again[0].t, times)
+    if nap is not _Stand:
+        found = np.flatnonzero(np.asarray(again.count(0.2).values)[:, 0])
+        assert found.tolist() == [1, 2, 26, 27, 28]
+    back = nr.data.from_pynapple(again)
+    assert nr.data.support(back).tolist() == [[0, 8]] or back["stop"].values.tolist() == [5, 8]
+
+
+def test_a_spike_on_the_edge_of_stretches_that_touch_stays_in_the_first(nap):
+    rec = nr.data.from_spikes({0: [1.0, 5.0, 6.0]}, t_start=0, t_stop=8)
+    rec = nr.data.set_intervals(rec, [0, 5], [5, 8])
+    again = nr.data.from_pynapple(nr.data.to_pynapple(rec))
+    assert again["spike_times"].values.tolist() == [1.0, 5.0, 6.0]
+    assert np.array_equal(
+        nr.data.bin_spikes(again, 1.0).values, nr.data.bin_spikes(rec, 1.0).values
+    )
 
 
 def test_counts_there_and_back(nap, rng):
