@@ -115,7 +115,14 @@ def read_npz(
         return stamped(recording, source, f"npz (pynapple {kind})")
     indicator = indicator or indicator_of(source.name, source.parent.name)
     if variable is None and {"n_trials", "dff_0"} <= set(bag):
-        n_trials = check_count(np.asarray(bag["n_trials"]).ravel()[0].item(), "n_trials")
+        stated = np.asarray(bag["n_trials"])
+        if stated.size != 1:
+            raise FileFormatError(
+                f"n_trials of {source.name} holds {stated.size} values",
+                "The number of trials was needed",
+                "Save it again, with n_trials as one whole number",
+            )
+        n_trials = check_count(stated.ravel()[0].item(), "n_trials")
         last = max(int(k[4:]) for k in bag if re.fullmatch(r"dff_\d+", k)) + 1
         if last != n_trials:
             raise FileFormatError(

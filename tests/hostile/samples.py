@@ -167,6 +167,14 @@ def _trials_npz(folder: Path, rng: Rng) -> None:
     test_numpy_files.ground_truth(folder / "a.npz", rng)
 
 
+def _group_npz(folder: Path, rng: Rng) -> None:
+    """Spikes as pynapple saves a TsGroup, and as it saved one when metadata were plain arrays."""
+    times = np.sort(rng.random(30))
+    np.savez(folder / "a.npz", t=times, index=np.arange(30) % 3, keys=np.arange(3),
+             start=[0.0, 0.6], end=[0.5, 1.0], type=np.array(["TsGroup"]),
+             depth=[10.0, 20.0, 30.0])  # fmt: skip
+
+
 def _spikes_npz(folder: Path, rng: Rng) -> None:
     np.savez(folder / "a.npz", spike_times=rng.random(30), unit=np.arange(30) % 3)
 
@@ -419,7 +427,7 @@ def _readers() -> Iterator[tuple[str, list[Sample]]]:
         [Sample(_tree_v73, "a.mat", {"variable": "exp.trial.dff"}), Sample(_spikes_v73, "a.mat")],
     )
     yield "npy", [Sample(_array_files("npy"), "a.npy", rate)]
-    archives = (_array_files("npz"), _trials_npz, _spikes_npz)
+    archives = (_array_files("npz"), _trials_npz, _spikes_npz, _group_npz)
     yield "npz", [Sample(make, "a.npz") for make in archives]
     wide = [_text(_wide), _text(_continental), _text(_inscopix)]
     yield (

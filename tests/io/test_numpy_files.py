@@ -89,3 +89,9 @@ def test_a_trial_that_is_missing_is_explained(tmp_path, rng):
     ground_truth(tmp_path / "a.npz", rng, n_trials=3)
     with pytest.raises(FileFormatError, match="dff_2"):
         read_npz(tmp_path / "a.npz")
+
+
+def test_a_number_of_trials_that_is_none_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", n_trials=np.array([], int), dff_0=np.zeros((40, 2)))
+    with pytest.raises(FileFormatError, match=r"n_trials of a\.npz holds 0 values"):
+        read_npz(tmp_path / "a.npz", sampling_rate=30.0)
