@@ -259,13 +259,16 @@ def _check_clock(arrays: list[xr.DataArray], model: RecurrentModel, name: str) -
             )
         clocks.append(time.values)
     if len(clocks) == 2 and len(clocks[0]) == len(clocks[1]):
-        away = float(np.abs(clocks[0] - clocks[1]).max())
-        if away > 0.5 * model.dt:
+        later = clocks[1] - clocks[0]
+        away = float(np.abs(later).max())
+        # Targets of the step after are those of a forecast.
+        if min(away, float(np.abs(later - model.dt).max())) > 0.5 * model.dt:
             raise DataError(
                 f"The time axes of {name} inputs and targets are up to {away:g} {model.time_unit} "
                 "apart",
-                "Rows of the same times were needed",
-                "Bring both onto one clock with nr.data.resample_to",
+                "Rows of the same times, or targets of the next step, were needed",
+                "Bring both onto one clock with nr.data.resample_to; for a forecast further ahead "
+                "cut the recording with nr.data.windows(horizon=...)",
             )
 
 

@@ -145,6 +145,12 @@ def test_rows_of_other_times_and_pauses_inside_a_trial_are_refused():
     late = [named(v, ["y"], start=0.15) for v in y]
     with pytest.raises(DataError, match=r"up to 0\.15 s apart"):
         as_training_data(([named(v, ["a", "b"]) for v in x], late), model())
+    # The next frame as a target, as in a forecast, is no mistake; the one before is.
+    series = named(x[0], ["a", "b"])
+    ahead = ([series[:-1]], [series[1:, :1]])
+    assert as_training_data(ahead, model()).targets.shape == (1, LENGTHS[0] - 1, 1)
+    with pytest.raises(DataError, match=r"up to 0\.01 s apart"):
+        as_training_data(([series[1:]], [series[:-1, :1]]), model())
     paused = named(x[0], ["a", "b"])
     time = paused["time"].values.copy()
     time[20:] += 5.0
