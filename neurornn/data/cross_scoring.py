@@ -1,12 +1,11 @@
 """Score an estimator on splits that do not leak, windows included."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import accuracy_score, get_scorer, r2_score
 from sklearn.model_selection import GroupKFold
@@ -17,148 +16,17 @@ from neurornn._core.checks import (
     check_count,
     check_finite_or_missing,
     check_labels,
-    check_numbers,
     check_rng,
-    check_rows,
-    find_blocks,
 )
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
-from neurornn._core.errors import KindError, NameUnknownError, ShapeError, SplitError, nearest
+from neurornn._core.errors import KindError, NameUnknownError, SplitError, nearest
 from neurornn._core.rng import RNG, generator
 from neurornn.data.recording import sampling_rate_of
+from neurornn.data.rows import as_samples
+from neurornn.data.samples import check_window, history, whole_windows
 from neurornn.data.splitters import BlockedSplit, RandomSplit
 
 SPLITS = ("blocked", "random", "grouped")
-
-
-class Rows(NamedTuple):
-    """Features and targets row by row, in the order of time.
-
-    Attributes
-    ----------
-    X : (row, feature). y : (row,) or (row, output).
-    run : (row,), number of the gapless stretch of each row; a window never spans two.
-    usable : (row,), False where a feature is missing (NaN).
-    scored : (row,), False where the target is missing.
-    """
-
-    X: NDArray[Any]
-    y: NDArray[Any]
-    run: NDArray[np.int64]
-    usable: NDArray[np.bool_]
-    scored: NDArray[np.bool_]
-
-
-def as_rows(X: Any, y: Any, trials: ArrayLike | None = None) -> Rows:
-    """Bring features and targets to rows, and find the joins between them.
-
-    Parameters
-    ----------
-    X : (row,), (row, feature), or DataArray (time, unit) or (trial, time, unit)
-        A ``mask (trial, time)`` coordinate drops bins; a gap in ``time`` is a join.
-    y : as many rows; (row,) or (row, output), or (trial, time[, output]).
-    trials : (row,), label of the trial of each row; a change of label is a join.
-    """
-    features, targets = check_numbers(X, "X"), check_rows(y, "y")
-    if features.ndim == 0 or features.size == 0 or targets.size == 0:
-        raise ShapeError(
-            f"X has shape {features.shape} and y {targets.shape}",
-            "At least one row of one feature, with its target, was needed",
-            "Check the selection",
-        )
-    run = np.zeros(len(features), dtype=np.int64)
-    usable = np.ones(len(features), dtype=bool)
-    dims = tuple(map(str, X.dims)) if isinstance(X, xr.DataArray) else ()
-    if dims[:2] == ("trial", "time"):
-        n_trials, n_time = features.shape[:2]
-        if targets.shape[:2] != (n_trials, n_time):
-            raise ShapeError(
-                f"X has (trial, time) {features.shape[:2]} and y shape {targets.shape}",
-                "One target for each bin of each trial was needed",
-                "Bring y onto the same bins with data.resample_to",
-            )
-        usable = np.ones((n_trials, n_time), dtype=bool)
-        if "mask" in X.coords:
-            usable = np.asarray(X["mask"].values, dtype=bool)
-        usable, run = usable.ravel(), np.repeat(np.arange(n_trials), n_time)
-        features = features.reshape(n_trials * n_time, -1)
-        targets = targets.reshape(n_trials * n_time, *targets.shape[2:])
-    elif "time" in dims and dims[0] != "time":
-        raise ShapeError(
-            f"X has axes {dims}",
-            "Time along the first axis, (time, unit), was needed",
-            "Transpose it: X.transpose('time', 'unit')",
-        )
-    elif dims[:1] == ("time",) and "time" in X.coords and len(features) > 2:
-        time = check_numbers(X["time"].values, "time", missing=False)
-        joins = find_blocks(time, float(np.median(np.diff(time))))[1:, 0]
-        run[joins] = 1
-        run = np.cumsum(run)
-    features = features.reshape(len(features), -1)
-    if len(targets) != len(features) or targets.ndim > 2:
-        raise ShapeError(
-            f"X has {len(features)} rows and y shape {targets.shape}",
-            "One target, or one row of outputs, for each row of X was needed",
-            "Bring y onto the rows of X, for example with data.resample_to",
-        )
-    if trials is not None:
-        labels = check_labels(trials, "trials")
-        if labels.shape != (len(features),):
-            raise ShapeError(
-                f"trials has shape {labels.shape} for {len(features)} rows",
-                "One trial label for each row was needed",
-                "Repeat the label of each trial over its rows",
-            )
-        changes = np.concatenate([[False], labels[1:] != labels[:-1]])
-        run = np.cumsum(changes | np.concatenate([[False], np.diff(run) != 0]))
-    if features.dtype.kind == "f":
-        usable = usable & np.isfinite(features).all(axis=1)
-    scored = np.ones(len(targets), dtype=bool)
-    if targets.dtype.kind == "f":
-        scored = np.isfinite(targets.reshape(len(targets), -1)).all(axis=1)
-    return Rows(features, targets, run, usable, scored)
-
-
-def check_window(window: Any, n_rows: int) -> int:
-    """Return the rows of a window, or raise where none of so many rows would hold it."""
-    n_window = check_count(window, "window", 0)
-    if not 1 <= n_window <= max(n_rows, 1):
-        raise SplitError(
-            f"window is {window} of {n_rows} rows",
-            "At least 1 row, and no more than there are, was needed",
-            "Pass window=10",
-        )
-    return n_window
-
-
-def history(X: NDArray[Any], window: int) -> NDArray[Any]:
-    """Return each row with the ``window - 1`` rows before it, (row, window·feature).
-
-    Parameters
-    ----------
-    X : (row, feature).
-    window : rows, the present one included; oldest first. Rows before the first are zeros: use
-        `whole_windows` to know which rows to keep.
-    """
-    padded = np.concatenate([np.zeros((window - 1, X.shape[1]), dtype=X.dtype), X])
-    views = sliding_window_view(padded, window, axis=0)
-    return views.transpose(0, 2, 1).reshape(len(X), -1)
-
-
-def whole_windows(
-    inside: NDArray[np.bool_], run: NDArray[np.int64], window: int
-) -> NDArray[np.bool_]:
-    """Which rows end a window of `window` rows that are all `inside` and in one run.
-
-    Parameters
-    ----------
-    inside : (row,), rows of one part of a split.
-    run : (row,), number of the gapless stretch.
-    """
-    breaks = np.concatenate([[True], (run[1:] != run[:-1]) | ~inside[:-1]])
-    position = np.arange(len(inside))
-    since = position - np.maximum.accumulate(np.where(breaks, position, 0))
-    return inside & (since >= window - 1)
 
 
 def cross_score(
@@ -215,13 +83,15 @@ def cross_score(
     SplitError
         No whole window fits into a part, for example because the splitter shuffles rows.
     """
-    rows = as_rows(X, y, trials)
+    rows = as_samples(X, y, trials)
+    targets = rows.targets
+    assert targets is not None
     rng = generator(check_rng(rng))
     check_confidence_level(confidence_level)
-    n_window = 1 if window is None else check_window(window, len(rows.X))
+    n_window = 1 if window is None else check_window(window, len(rows.values))
     keep_gap = (n_window if n_window > 1 else 0) if gap is None else check_count(gap, "gap", 0)
-    check_finite_or_missing(rows.X, "X")
-    if rows.y.dtype.kind == "U" and not is_classifier(estimator):
+    check_finite_or_missing(rows.values, "X")
+    if targets.dtype.kind == "U" and not is_classifier(estimator):
         raise KindError(
             f"y holds words and the estimator is a {type(estimator).__name__}",
             "Numbers were needed, or a classifier",
@@ -230,12 +100,12 @@ def cross_score(
     splitter, name = _as_splitter(split, groups, n_splits, keep_gap, n_window, rng)
     leaky = isinstance(splitter, RandomSplit)
     labels = None if groups is None else check_labels(groups, "groups")
-    features = history(rows.X, n_window) if n_window > 1 else rows.X
+    features = history(rows.values, n_window) if n_window > 1 else rows.values
     everything = whole_windows(rows.usable, rows.run, n_window) & rows.scored
     score = scorer_of(estimator, scoring)
     estimator = _with_bin_size(estimator, X)
     scores, sizes = [], []
-    for train, test in splitter.split(rows.X, rows.y, labels):
+    for train, test in splitter.split(rows.values, targets, labels):
         parts = []
         for picked, part in ((train, "training"), (test, "test")):
             inside = np.zeros(len(features), dtype=bool)
@@ -253,8 +123,8 @@ def cross_score(
                 )
             parts.append(part_rows)
         with threadpool_limits(1):
-            fitted = clone(estimator).fit(features[parts[0]], rows.y[parts[0]])
-            scores.append(float(score(fitted, features[parts[1]], rows.y[parts[1]])))
+            fitted = clone(estimator).fit(features[parts[0]], targets[parts[0]])
+            scores.append(float(score(fitted, features[parts[1]], targets[parts[1]])))
         sizes.append([len(parts[0]), len(parts[1])])
     return _as_table(scores, sizes, name, scoring, estimator, n_window, confidence_level, rng)
 

@@ -15,7 +15,9 @@ from neurornn._core.rng import RNG, generator
 from neurornn._core.units import format_number
 from neurornn.data.audit_report import NOTABLE, AuditReport, AuditStatus
 from neurornn.data.baselines import linear_model
-from neurornn.data.cross_scoring import as_rows, cross_score, history, scorer_of, whole_windows
+from neurornn.data.cross_scoring import cross_score, scorer_of
+from neurornn.data.rows import as_samples
+from neurornn.data.samples import history, whole_windows
 
 
 def leakage_report(
@@ -131,12 +133,13 @@ def _rotated(y: Any) -> NDArray[Any]:
 def _last_block(
     model: Any, X: Any, y: Any, trials: ArrayLike | None, window: int, gap: int, fraction: float
 ) -> tuple[float, int]:
-    rows = as_rows(X, y, trials)
-    n = len(rows.X)
+    rows = as_samples(X, y, trials)
+    assert rows.targets is not None
+    n = len(rows.values)
     first = n - round(n * fraction)
     test = np.arange(n) >= first
     train = np.arange(n) < first - gap - window + 1
-    features = history(rows.X, window)
+    features = history(rows.values, window)
     train &= whole_windows(train & rows.usable, rows.run, window) & rows.scored
     test &= whole_windows(test & rows.usable, rows.run, window) & rows.scored
     if train.sum() < 2 or test.sum() < 2:
@@ -146,8 +149,8 @@ def _last_block(
             "Use shorter windows, a shorter gap or a larger test_fraction",
         )
     with threadpool_limits(1):
-        fitted = clone(model).fit(features[train], rows.y[train])
-        score = scorer_of(model, None)(fitted, features[test], rows.y[test])
+        fitted = clone(model).fit(features[train], rows.targets[train])
+        score = scorer_of(model, None)(fitted, features[test], rows.targets[test])
     return float(score), int(test.sum())
 
 

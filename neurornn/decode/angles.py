@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurornn._core.errors import DataError
-from neurornn.decode.inputs import Bins
+from neurornn.data.samples import Samples
 
 #: Units in which a number is an angle, with its full turn.
 TURNS = {
@@ -23,7 +23,7 @@ _JUMP, _FEWEST = 0.8, 3
 _STEP = 0.1
 
 
-def refuse_angles(bins: Bins) -> None:
+def refuse_angles(bins: Samples) -> None:
     """Refuse an output that jumps from one end of a full turn to the other.
 
     Raises

@@ -25,10 +25,10 @@ from neurornn._core.errors import (
 from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._kernels.streaming import POWERS
+from neurornn.data.samples import Samples
 from neurornn.data.splitters import BlockedSplit
 from neurornn.decode.angles import refuse_angles
 from neurornn.decode.inputs import (
-    Bins,
     as_bins,
     is_list_of_trials,
     n_dims,
@@ -201,22 +201,22 @@ class Decoder(Reported, Saved, BaseEstimator):
                 "Pass 0.9 for intervals that cover 90 of 100",
             )  # fmt: skip
 
-    def _check_enough(self, bins: Bins) -> None:
+    def _check_enough(self, bins: Samples) -> None:
         y = bins.targets
         assert y is not None
-        recorded = np.isfinite(bins.counts)
-        low = np.where(recorded, bins.counts, np.inf).min(axis=0)
-        if not np.any(np.where(recorded, bins.counts, -np.inf).max(axis=0) > low):
+        recorded = np.isfinite(bins.values)
+        low = np.where(recorded, bins.values, np.inf).min(axis=0)
+        if not np.any(np.where(recorded, bins.values, -np.inf).max(axis=0) > low):
             raise DataError(
-                f"No unit ever changes its count, n_samples={len(bins.counts)} bins came",
+                f"No unit ever changes its count, n_samples={len(bins.values)} bins came",
                 "At least one unit that fires at times was needed",
                 "Check the units and the bin size",
             )
         given = [getattr(self, name, 0) for name in ("n_lags", "lag")]
         span = sum(n for n in given if _is_number(n))
-        if 2 * span > len(bins.counts) > 0:
+        if 2 * span > len(bins.values) > 0:
             raise DataError(
-                f"n_lags and lag span {span} bins, n_samples={len(bins.counts)} bins came",
+                f"n_lags and lag span {span} bins, n_samples={len(bins.values)} bins came",
                 f"At least {2 * span} bins were needed",
                 "Record for longer, or pass fewer n_lags",
             )
@@ -238,8 +238,8 @@ class Decoder(Reported, Saved, BaseEstimator):
                 "Leave that output out, or check the selection",
             )
 
-    def _begin(self, bins: Bins, one: bool) -> None:
-        self.n_features_in_ = bins.counts.shape[1]
+    def _begin(self, bins: Samples, one: bool) -> None:
+        self.n_features_in_ = bins.values.shape[1]
         self.units_, self.outputs_ = bins.unit, bins.output
         self.target_units_ = bins.units
         self._one_output = one
@@ -274,14 +274,14 @@ class Decoder(Reported, Saved, BaseEstimator):
 
     # What subclasses use.
 
-    def _learn(self, bins: Bins) -> Learned:
+    def _learn(self, bins: Samples) -> Learned:
         """Choose on held-out blocks, then fit on everything."""
         raise NotImplementedError
 
-    def _prepared(self, bins: Bins, power: float = 1.0) -> tuple[Preparation, list[Stretch]]:
+    def _prepared(self, bins: Samples, power: float = 1.0) -> tuple[Preparation, list[Stretch]]:
         """Learn the preparation and apply it stretch by stretch."""
         preparation = learn_preparation(
-            bins.counts,
+            bins.values,
             power=power if self.signal == "counts" else 1.0,
             lowest=0.0 if self.signal == "counts" else -np.inf,
             smoothing=float(np.exp(-self.bin_size_ / self.smoothing)) if self.smoothing else 0.0,
@@ -291,7 +291,7 @@ class Decoder(Reported, Saved, BaseEstimator):
         )
         assert bins.targets is not None
         return preparation, [
-            Stretch(features_of(preparation, bins.counts[s]), bins.counts[s], bins.targets[s])
+            Stretch(features_of(preparation, bins.values[s]), bins.values[s], bins.targets[s])
             for s in bins.stretches
         ]
 
@@ -311,11 +311,11 @@ class Decoder(Reported, Saved, BaseEstimator):
             )
         return (float(power),)
 
-    def _folds(self, bins: Bins, purge: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    def _folds(self, bins: Samples, purge: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Rows of training and of test of every block of time."""
-        return BlockedSplit(self.n_folds, purge=purge).split(bins.counts)
+        return BlockedSplit(self.n_folds, purge=purge).split(bins.values)
 
-    def _account(self, bins: Bins, learned: Learned) -> None:
+    def _account(self, bins: Samples, learned: Learned) -> None:
         """Errors on held-out blocks: the table, and the reach of the intervals."""
         y, guess = bins.targets, learned.held_out
         assert y is not None
@@ -425,15 +425,15 @@ class Decoder(Reported, Saved, BaseEstimator):
         check_is_fitted(self, "parameters_")
         bins = self._bins_of(counts, trials)
         out, interval = self._run(bins, return_interval)
-        out[~was_seen(bins)] = np.nan
+        out[~bins.seen] = np.nan
         if return_interval:
-            interval[~was_seen(bins)] = np.nan
+            interval[~bins.seen] = np.nan
         given = self._finish(out, counts)
         if not return_interval:
             return given
         return given, self._finish(interval, counts)
 
-    def _bins_of(self, counts: Any, trials: ArrayLike | None, targets: Any = None) -> Bins:
+    def _bins_of(self, counts: Any, trials: ArrayLike | None, targets: Any = None) -> Samples:
         self._check_unchanged()
         bins = as_bins(
             counts, targets, trials=trials, bin_size=self.bin_size_, signal=self.signal,
@@ -443,18 +443,18 @@ class Decoder(Reported, Saved, BaseEstimator):
         same_units(self.units_, bins, labelled)
         return bins
 
-    def _run(self, bins: Bins, with_interval: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _run(self, bins: Samples, with_interval: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         stream = self.stream()
-        out = np.empty((len(bins.counts), stream.n_outputs))
+        out = np.empty((len(bins.values), stream.n_outputs))
         interval = np.empty((*out.shape, 2) if with_interval else (0,))
         for k, stretch in enumerate(bins.stretches):
             if k:
                 stream.reset()
             if not with_interval:
-                out[stretch] = stream.run(bins.counts[stretch])
+                out[stretch] = stream.run(bins.values[stretch])
                 continue
             for t in range(stretch.start, stretch.stop):
-                stream.step(bins.counts[t], out[t])
+                stream.step(bins.values[t], out[t])
                 interval[t] = stream.interval
         return out, interval
 
@@ -563,7 +563,7 @@ class MovementDecoder(Decoder):
 
     _estimator_type = "regressor"
 
-    def _check_enough(self, bins: Bins) -> None:
+    def _check_enough(self, bins: Samples) -> None:
         super()._check_enough(bins)
         refuse_angles(bins)
 
@@ -607,7 +607,7 @@ class MovementDecoder(Decoder):
                 "Targets in the unit of the fit were needed",
                 "Convert them, and set attrs['units']",
             )
-        known = np.isfinite(bins.targets).all(axis=1) & was_seen(bins)
+        known = np.isfinite(bins.targets).all(axis=1) & bins.seen
         if not known.any():
             raise DataError(
                 "No bin has a unit that was recorded and a target that is known",
@@ -623,11 +623,6 @@ class MovementDecoder(Decoder):
         tags.estimator_type = "regressor"
         tags.regressor_tags = RegressorTags()
         return tags
-
-
-def was_seen(bins: Bins) -> NDArray[np.bool_]:
-    """Bins in which at least one unit was recorded."""
-    return np.asarray(~np.isnan(bins.counts).all(axis=1))
 
 
 def run_machine(

@@ -10,8 +10,8 @@ from scipy import linalg
 
 from neurornn._core.checks import check_count
 from neurornn._core.errors import DataError
+from neurornn.data.samples import Samples
 from neurornn.decode.base import Learned
-from neurornn.decode.inputs import Bins
 from neurornn.decode.wiener import LinearFit, Polynomial, RidgeDecoder, mean_r2, terms_of
 
 #: Degrees of the polynomial that are tried.
@@ -79,7 +79,7 @@ confidence_level
         "Pohlmeyer et al. 2009, doi:10.1371/journal.pone.0005924",
     )
 
-    def _learn(self, bins: Bins) -> Learned:
+    def _learn(self, bins: Samples) -> Learned:
         degrees: Sequence[int] = DEGREES
         if not (isinstance(self.degree, str) and self.degree == "auto"):
             degrees = (check_count(self.degree, "degree", most=MOST_DEGREE),)

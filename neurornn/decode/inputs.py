@@ -1,9 +1,8 @@
 """What a decoder takes: counts and targets, in one form, with what is wrong said clearly."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,44 +17,14 @@ from neurornn._core.checks import (
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
 from neurornn._core.units import symbol
 from neurornn.data.clocked import with_clocks
-from neurornn.data.cross_scoring import as_rows
 from neurornn.data.foreign import is_trains, kind_of
 from neurornn.data.labelled import SAMPLED, as_labelled
 from neurornn.data.recording import sampling_rate_of
+from neurornn.data.rows import as_samples
+from neurornn.data.samples import Samples, joined
 
 #: Bins may differ from those of the fit by so much, as a share.
 CLOCK_TOLERANCE = 0.01
-
-
-class Bins(NamedTuple):
-    """Counts and targets bin by bin, in the order of time.
-
-    Attributes
-    ----------
-    counts : (time, unit), float64; NaN where a unit was not recorded.
-    targets : (time, output), float64, NaN where unknown; or (time,) labels; None for prediction.
-    run : (time,), number of the gapless stretch of each bin; a decoder starts anew in each.
-    unit : (unit,), labels.
-    output : (output,), labels.
-    units : unit of the outputs, as a symbol; where they differ one per output, with commas.
-    units_named, outputs_named : whether units and outputs came with labels of their own.
-    """
-
-    counts: NDArray[np.float64]
-    targets: NDArray[Any] | None
-    run: NDArray[np.int64]
-    unit: NDArray[Any]
-    output: NDArray[Any]
-    units: str
-    units_named: bool = False
-    outputs_named: bool = False
-
-    @property
-    def stretches(self) -> list[slice]:
-        """The gapless stretches."""
-        joins = np.flatnonzero(np.diff(self.run)) + 1
-        edges = np.concatenate([[0], joins, [len(self.run)]])
-        return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def as_bins(
@@ -66,7 +35,7 @@ def as_bins(
     bin_size: float,
     signal: str = "counts",
     labelled: bool = False,
-) -> Bins:
+) -> Samples:
     """Check counts and targets and bring them to one form.
 
     Parameters
@@ -124,35 +93,25 @@ def as_bins(
         counts = values
         if values.ndim == 3:
             counts = xr.DataArray(values, dims=("trial", "time", "unit"))
-    n_rows = values.shape[0] if values.ndim == 2 else values.shape[:2]
-    known = np.zeros(n_rows) if targets is None else _as_targets(targets, labelled)
-    # The targets' own gaps are kept; a bin is used for prediction whatever is missing in it.
-    rows = as_rows(counts, known, trials)
-    run = rows.run + np.cumsum(_turned_back(counts))
-    found = np.array(rows.X, dtype=np.float64)
-    masked = np.zeros(len(found), dtype=bool)
-    if isinstance(counts, xr.DataArray) and "mask" in counts.coords:
-        masked = ~np.asarray(counts["mask"].values, dtype=bool).ravel()
-    _check_counts(found[~masked], signal)
-    y = None
-    if targets is not None:
-        y = np.array(rows.y)
-        if not labelled:
-            y = y.astype(np.float64).reshape(len(y), -1)
-            check_finite_or_missing(y[~masked], "targets")
-        y = y[~masked]
-    # Bins that are masked in the middle are a hole: what follows starts anew.
-    run = (run + np.cumsum(masked))[~masked]
-    n_units = found.shape[1]
-    return Bins(
-        found[~masked],
-        y,
-        run,
-        np.arange(n_units) if unit is None else unit,
-        np.arange(1 if y is None or y.ndim == 1 else y.shape[1]) if output is None else output,
-        units,
-        unit is not None,
-        output is not None,
+    known = None if targets is None else _as_targets(targets, labelled)
+    rows = as_samples(counts, known, trials)
+    # Bins that are masked are a hole: what follows starts anew.
+    rows = rows if rows.mask is None else rows.pick(rows.mask)
+    _check_counts(rows.values, signal)
+    y = rows.targets
+    if y is not None and not labelled:
+        y = y.astype(np.float64).reshape(len(y), -1)
+        check_finite_or_missing(y, "targets")
+    return rows._replace(
+        values=np.array(rows.values),
+        targets=y,
+        unit=rows.unit if unit is None else unit,
+        output=rows.output if output is None else output,
+        units=units,
+        sampling_rate=1 / bin_size,
+        mask=None,
+        units_named=unit is not None,
+        outputs_named=output is not None,
     )
 
 
@@ -181,7 +140,7 @@ def _in_order(array: xr.DataArray) -> xr.DataArray:
 
 def _joined(
     counts: Sequence[Any], targets: Any, *, bin_size: float, signal: str, labelled: bool
-) -> Bins:
+) -> Samples:
     """Lay trials of different lengths one after the other."""
     n = len(counts)
     if targets is not None and (not isinstance(targets, list | tuple) or len(targets) != n):
@@ -198,7 +157,7 @@ def _joined(
             "The same units in every trial were needed",
             "Select the units they share, or pass NaN where one was not recorded",
         )
-    parts: list[Bins] = []
+    parts: list[Samples] = []
     for k, trial in enumerate(counts):
         y = None if targets is None else targets[k]
         if y is not None and len(y) != len(trial):
@@ -209,31 +168,9 @@ def _joined(
             )
         if len(trial):
             parts.append(as_bins(trial, y, bin_size=bin_size, signal=signal, labelled=labelled))
-            _check_alike(parts[0], parts[-1], k)
     if not parts:
         return as_bins(np.zeros((0, sizes[0])), bin_size=bin_size, signal=signal)
-    shift = np.cumsum([0] + [p.run[-1] + 1 for p in parts[:-1]])
-    first = parts[0]
-    return first._replace(
-        counts=np.concatenate([p.counts for p in parts]),
-        targets=None if targets is None else np.concatenate([p.targets for p in parts]),  # type: ignore[misc]
-        run=np.concatenate([p.run + k for p, k in zip(parts, shift, strict=True)]),
-    )
-
-
-def _check_alike(first: Bins, other: Bins, k: int) -> None:
-    """Refuse trials with other units or outputs than the first one's, or in another order."""
-    for what, a, b in (
-        ("units", first.unit, other.unit),
-        ("outputs", first.output, other.output),
-        ("unit of the targets", first.units, other.units),
-    ):
-        if not np.array_equal(a, b):
-            raise DataError(
-                f"The {what} of trial {k} are not those of the first: {b} and {a}",
-                "The same in every trial, in the same order, was needed",
-                "Select and order them alike, for example trial.sel(unit=first['unit'])",
-            )
+    return joined(parts)
 
 
 def is_list_of_trials(counts: Any) -> bool:
@@ -253,16 +190,6 @@ def n_dims(trial: Any) -> int:
         return np.asarray(trial).ndim
     except (TypeError, ValueError):
         return 0
-
-
-def _turned_back(counts: Any) -> NDArray[np.bool_]:
-    """Bins at which the clock was set back: another recording begins there."""
-    if counts.ndim == 3:
-        return np.zeros(counts.shape[0] * counts.shape[1], dtype=bool)
-    back = np.zeros(len(counts), dtype=bool)
-    if isinstance(counts, xr.DataArray) and counts.dims[0] == "time" and "time" in counts.coords:
-        back[1:] = np.diff(np.asarray(counts["time"].values, dtype=float)) <= 0
-    return back
 
 
 def _labels(array: Any, name: str) -> NDArray[Any] | None:
@@ -431,7 +358,7 @@ def _check_counts(values: NDArray[np.float64], signal: str) -> None:
         )
 
 
-def same_units(fitted: NDArray[Any], given: Bins, labelled: bool) -> None:
+def same_units(fitted: NDArray[Any], given: Samples, labelled: bool) -> None:
     """Refuse other units, or the same ones in another order.
 
     Parameters
@@ -440,7 +367,7 @@ def same_units(fitted: NDArray[Any], given: Bins, labelled: bool) -> None:
     given : what came. labelled : it came with labels, as `given` may say itself.
     """
     labelled = labelled or given.units_named
-    check_unit_labels(fitted, given.counts.shape[1], given.unit if labelled else None)
+    check_unit_labels(fitted, given.values.shape[1], given.unit if labelled else None)
 
 
 def check_unit_labels(fitted: NDArray[Any], m: int, given: NDArray[Any] | None) -> None:

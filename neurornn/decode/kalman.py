@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_bin_size, check_count
 from neurornn._core.errors import DataError, ShapeError
+from neurornn.data.moments import Histories, Moments, fold_moments, moments
+from neurornn.data.samples import Samples
 from neurornn.decode.base import (
     Learned,
     MovementDecoder,
@@ -16,10 +18,9 @@ from neurornn.decode.base import (
     cut,
     run_machine,
 )
-from neurornn.decode.inputs import Bins
 from neurornn.decode.machines import KalmanMachine, steady_covariance
 from neurornn.decode.preparation import Preparation
-from neurornn.decode.wiener import Histories, Moments, fold_moments, mean_r2, moments
+from neurornn.decode.wiener import mean_r2
 
 #: Lags that are tried, bins: by how much movement may follow the counts.
 LAGS = (0, 1, 2, 3, 4)
@@ -249,8 +250,10 @@ class KalmanFilter(MovementDecoder):
             "limits": np.full((3, n), np.inf),
         }  # fmt: skip
         labels = np.arange(k)
-        empty = Bins(np.zeros((0, n)), np.zeros((0, k)), np.zeros(0, np.int64), np.arange(n),
-                     labels, units)  # fmt: skip
+        empty = Samples(
+            values=np.zeros((0, n)), run=np.zeros(0, np.int64), unit=np.arange(n),
+            targets=np.zeros((0, k)), output=labels, units=units,
+        )  # fmt: skip
         self._begin(empty, False)
         self._machine, self._preparation = (
             KalmanMachine(arrays, settings), Preparation(plain, quiet),
@@ -285,7 +288,7 @@ class KalmanFilter(MovementDecoder):
         "Wu et al. 2006, doi:10.1162/089976606774841585",
     )
 
-    def _learn(self, bins: Bins) -> Learned:
+    def _learn(self, bins: Samples) -> Learned:
         check_count(self.n_lags, "n_lags")
         lags: Sequence[int] = LAGS if self.n_lags == 1 else (0,)
         if not (isinstance(self.lag, str) and self.lag == "auto"):
@@ -308,17 +311,17 @@ class KalmanFilter(MovementDecoder):
         power, lag, preparation, stretches, held_out, spread = best[1]
         fit = _KalmanFit(self, bins, stretches, lag + self.n_lags)
         machine, observation, noise, baseline = fit.model(
-            fit.total(), np.arange(len(bins.counts)), lag
+            fit.total(), np.arange(len(bins.values)), lag
         )
         self.transition_, self.process_ = machine.arrays["transition"], machine.arrays["process"]
         self.observation_, self.noise_ = observation, noise
         self.offset_, self.baseline_ = machine.arrays["offset"], baseline
         return Learned(machine, preparation, held_out, spread, {"power": power, "lag": lag})
 
-    def _tried(self, bins: Bins, stretches: Sequence[Stretch], lags: Sequence[int]) -> Any:
+    def _tried(self, bins: Samples, stretches: Sequence[Stretch], lags: Sequence[int]) -> Any:
         """Predictions of blocks that were held out, for every lag."""
         fit = _KalmanFit(self, bins, stretches, max(lags) + self.n_lags)
-        shape = (len(bins.counts), bins.targets.shape[1])  # type: ignore[union-attr]
+        shape = (len(bins.values), bins.targets.shape[1])  # type: ignore[union-attr]
         found = {lag: (np.full(shape, np.nan), np.ones(shape)) for lag in lags}
         folds = list(self._folds(bins, max(lags) + self.n_lags))
         _, rests = fold_moments(fit.histories, np.nan_to_num(fit.states), fit.whole, folds)
@@ -335,7 +338,7 @@ class _KalmanFit:
     """Moments of states and histories, from which filters of any part and lag are made."""
 
     def __init__(
-        self, decoder: KalmanFilter, bins: Bins, stretches: Sequence[Stretch], n_lags: int
+        self, decoder: KalmanFilter, bins: Samples, stretches: Sequence[Stretch], n_lags: int
     ) -> None:
         assert bins.targets is not None
         self.decoder, self.n_lags, self.targets = decoder, n_lags, bins.targets
@@ -359,7 +362,7 @@ class _KalmanFit:
         joins = np.concatenate([[True], np.diff(bins.run) != 0])
         #: Rows whose state follows that of the row before.
         self.follows = self.known & ~joins & np.concatenate([[False], self.known[:-1]])
-        self.histories = Histories(stretches, n_lags)
+        self.histories = Histories([s.features for s in stretches], n_lags)
         since = np.concatenate([np.arange(len(t.features)) for t in stretches])
         #: Rows whose history is whole: before the first bin of a stretch nothing was observed.
         self.whole = self.known & (since >= n_lags - 1)
@@ -399,7 +402,7 @@ class _KalmanFit:
         """Make the filter of some rows and a lag."""
         motion = self.motion(rows)
         k = self.states.shape[1]
-        n_units = self.histories.features[0].shape[1]
+        n_units = self.histories.parts[0].shape[1]
         # Histories run from the oldest bin: the last n_lags blocks before the lag are observed.
         last = (self.n_lags - lag) * n_units
         seen = np.arange(last - self.decoder.n_lags * n_units, last)

@@ -17,8 +17,8 @@ from neurornn._core.jobs import progress_bar
 from neurornn._core.rng import derived_seed, seed_of
 from neurornn._core.targets import check_own_folder
 from neurornn._kernels.recurrent_product import widened
+from neurornn.data.samples import Samples
 from neurornn.decode.base import Learned, Stretch, cut, run_machine
-from neurornn.decode.inputs import Bins
 from neurornn.decode.machines import Machine, gate_blocks
 
 CELLS = ("leaky", "gru", "lstm")
@@ -50,7 +50,7 @@ def _check(decoder: Any) -> None:
 
 
 def train_networks(
-    decoder: Any, bins: Bins, targets: NDArray[np.float64], objective: str
+    decoder: Any, bins: Samples, targets: NDArray[np.float64], objective: str
 ) -> Learned:
     """Train a network from every seed; see `RecurrentDecoder`."""
     import torch
@@ -193,10 +193,10 @@ def _windows(
     return np.stack(inputs), np.stack(targets), np.stack(masks)
 
 
-def _model(decoder: Any, bins: Bins, n_output: int, seed: int) -> Any:
+def _model(decoder: Any, bins: Samples, n_output: int, seed: int) -> Any:
     from neurornn import models
 
-    n_input, n, dt = bins.counts.shape[1], decoder.n_hidden, decoder.bin_size_
+    n_input, n, dt = bins.values.shape[1], decoder.n_hidden, decoder.bin_size_
     common = {"dt": dt, "dropout": decoder.dropout, "rng": seed}
     if decoder.cell == "leaky":
         tau = decoder.tau

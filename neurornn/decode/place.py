@@ -15,6 +15,7 @@ from neurornn._core.checks import check_number, check_positive
 from neurornn._core.confidence import Estimate, to_dataset
 from neurornn._core.errors import DataError
 from neurornn._core.status import Status
+from neurornn.data.samples import Samples
 from neurornn.decode.base import (
     Decoder,
     Learned,
@@ -22,9 +23,7 @@ from neurornn.decode.base import (
     Stretch,
     cut,
     run_machine,
-    was_seen,
 )
-from neurornn.decode.inputs import Bins
 from neurornn.decode.machines import Machine, PosteriorMachine
 from neurornn.decode.wiener import mean_r2
 
@@ -123,7 +122,7 @@ class PlaceDecoder(MovementDecoder):
         "Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017",
     )
 
-    def _learn(self, bins: Bins) -> Learned:
+    def _learn(self, bins: Samples) -> Learned:
         _only_counts(self)
         if not isinstance(self.estimate, str) or self.estimate not in ("mean", "mode"):
             raise DataError(
@@ -153,7 +152,7 @@ class PlaceDecoder(MovementDecoder):
                 best = (score, width, held_out, spread)
         assert best is not None
         _, width, held_out, spread = best
-        machine = self._machine_of(room, bins, stretches, np.arange(len(bins.counts)), width)
+        machine = self._machine_of(room, bins, stretches, np.arange(len(bins.values)), width)
         self.maps_ = self._maps_of(machine)
         return Learned(machine, preparation, held_out, spread, {"map_width": width})
 
@@ -172,7 +171,7 @@ class PlaceDecoder(MovementDecoder):
     def _machine_of(
         self,
         room: "_Room",
-        bins: Bins,
+        bins: Samples,
         stretches: Sequence[Stretch],
         rows: NDArray[np.intp],
         width: float,
@@ -180,7 +179,7 @@ class PlaceDecoder(MovementDecoder):
         used = np.zeros(len(room.cell), dtype=bool)
         used[rows] = True
         used &= room.cell >= 0
-        places, expected = room.maps(bins.counts, used, width)
+        places, expected = room.maps(bins.values, used, width)
         values = room.centres[places]
         n = len(values)
         if self.movement_prior:
@@ -203,7 +202,7 @@ class PlaceDecoder(MovementDecoder):
 class _Room:
     """A grid over the positions that were visited."""
 
-    def __init__(self, bins: Bins, side: float | None) -> None:
+    def __init__(self, bins: Samples, side: float | None) -> None:
         assert bins.targets is not None
         self.position = bins.targets
         known = np.isfinite(self.position).all(axis=1)
@@ -313,7 +312,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
 
     _labelled = True
 
-    def _begin(self, bins: Bins, one: bool) -> None:
+    def _begin(self, bins: Samples, one: bool) -> None:
         super()._begin(bins, one)
         labels = bins.targets
         assert labels is not None
@@ -375,7 +374,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
         check_is_fitted(self, "parameters_")
         bins = self._bins_of(counts, trials)
         chances, _ = self._run(bins, False)
-        chances[~was_seen(bins)] = np.nan
+        chances[~bins.seen] = np.nan
         return chances
 
     def score(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> float:
@@ -383,7 +382,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
         check_is_fitted(self, "parameters_")
         bins = self._bins_of(counts, trials, targets)
         chosen = self.classes_[self._run(bins, False)[0].argmax(axis=1)]
-        right, seen = chosen == np.asarray(bins.targets).ravel(), was_seen(bins)
+        right, seen = chosen == np.asarray(bins.targets).ravel(), bins.seen
         if not seen.any():
             raise DataError(
                 "No bin has a unit that was recorded",
@@ -392,7 +391,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
             )
         return float(np.mean(right[seen]))
 
-    def _account(self, bins: Bins, learned: Learned) -> None:
+    def _account(self, bins: Samples, learned: Learned) -> None:
         known = np.isfinite(learned.held_out).all(axis=1)
         chances, codes = learned.held_out[known], self._codes[known]
         right = chances.argmax(axis=1) == codes
@@ -496,11 +495,11 @@ class TargetDecoder(LabelDecoder):
     _papers: tuple[str, ...] = ("Santhanam et al. 2006, doi:10.1038/nature04968",)
     _settled = "set or read off the training labels"
 
-    def _learn(self, bins: Bins) -> Learned:
+    def _learn(self, bins: Samples) -> Learned:
         _only_counts(self)
         preparation, stretches = self._prepared(bins)
-        held_out = np.full((len(bins.counts), len(self.classes_)), np.nan)
-        everything = np.arange(len(bins.counts))
+        held_out = np.full((len(bins.values), len(self.classes_)), np.nan)
+        everything = np.arange(len(bins.values))
         for train, test in self._folds(bins, 1):
             if len(np.unique(self._codes[train])) == len(self.classes_):
                 machine = self._machine_of(bins, train)
@@ -532,8 +531,8 @@ class TargetDecoder(LabelDecoder):
             "Pass the bin size over the mean time at a target",
         )
 
-    def _machine_of(self, bins: Bins, rows: NDArray[np.intp]) -> PosteriorMachine:
-        codes, counts, run = self._codes[rows], bins.counts[rows], bins.run[rows]
+    def _machine_of(self, bins: Samples, rows: NDArray[np.intp]) -> PosteriorMachine:
+        codes, counts, run = self._codes[rows], bins.values[rows], bins.run[rows]
         n = len(self.classes_)
         together = np.eye(n)[codes]
         known = np.isfinite(counts)

@@ -10,8 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurornn._core.rng import RNG
+from neurornn.data.samples import Samples
 from neurornn.decode.base import Decoder, Learned, MovementDecoder
-from neurornn.decode.inputs import Bins
 from neurornn.decode.machines import ChanceMachine, Machine, NetworkMachine
 from neurornn.decode.network_training import machine_arrays, train_networks
 from neurornn.decode.place import LabelDecoder
@@ -182,7 +182,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
     def _apart(self) -> bool:
         return bool(self.separate)
 
-    def _learn(self, bins: Bins) -> Learned:
+    def _learn(self, bins: Samples) -> Learned:
         y = bins.targets
         assert y is not None
         self._centre, self._scale = np.nanmean(y, axis=0), np.nanstd(y, axis=0)
@@ -193,7 +193,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
         given = machine_arrays(models, self._scale, self._centre, self._silent)
         return NetworkMachine(*given)
 
-    def _score_of(self, bins: Bins, held_out: NDArray[np.float64]) -> float:
+    def _score_of(self, bins: Samples, held_out: NDArray[np.float64]) -> float:
         return mean_r2(bins.targets, held_out)
 
 
@@ -264,13 +264,13 @@ class RecurrentClassifier(_Networks, LabelDecoder):
     _score_name = "accuracy"
     _apart = False
 
-    def _learn(self, bins: Bins) -> Learned:
+    def _learn(self, bins: Samples) -> Learned:
         return train_networks(self, bins, np.eye(len(self.classes_))[self._codes], "categorical")
 
     def _machine_of(self, models: Sequence[Any]) -> Machine:
         n = len(self.classes_)
         return ChanceMachine(*machine_arrays(models, np.ones(n), np.zeros(n), self._silent))
 
-    def _score_of(self, bins: Bins, held_out: NDArray[np.float64]) -> float:
+    def _score_of(self, bins: Samples, held_out: NDArray[np.float64]) -> float:
         known = np.isfinite(held_out).all(axis=1)
         return float(np.mean(held_out[known].argmax(axis=1) == self._codes[known]))

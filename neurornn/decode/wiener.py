@@ -1,17 +1,16 @@
 """Linear maps of the last bins: Wiener filter, ridge, and the cascade with a polynomial behind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from neurornn._core.checks import check_count
 from neurornn._core.errors import DataError
-from neurornn.data.cross_scoring import history
+from neurornn.data.moments import Histories, fold_moments, ridge_weights
+from neurornn.data.samples import Samples
 from neurornn.decode.base import Learned, MovementDecoder, Stretch
-from neurornn.decode.inputs import Bins
 from neurornn.decode.machines import LinearMachine
 from neurornn.decode.preparation import Preparation
 
@@ -19,28 +18,6 @@ from neurornn.decode.preparation import Preparation
 PENALTIES = (1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 #: Least squares alone; so small a penalty only tells units apart that always fire together.
 NO_PENALTY = (1e-9,)
-#: Rows of histories that are held at a time.
-CHUNK = 4096
-
-
-class Moments(NamedTuple):
-    """Second moments of histories and targets."""
-
-    gram: NDArray[np.float64]  # (history + 1, history + 1), the last is constant
-    cross: NDArray[np.float64]  # (history + 1, output)
-    n_rows: int
-
-    def plus(self, other: "Moments") -> "Moments":
-        """Moments of both sets of rows."""
-        return Moments(
-            self.gram + other.gram, self.cross + other.cross, self.n_rows + other.n_rows
-        )
-
-    def less(self, other: "Moments") -> "Moments":
-        """Moments of the rows that the other ones leave."""
-        return Moments(
-            self.gram - other.gram, self.cross - other.cross, self.n_rows - other.n_rows
-        )
 
 
 class LinearFit(NamedTuple):
@@ -140,7 +117,7 @@ class WienerFilter(MovementDecoder):
         self.n_folds = n_folds
         self.confidence_level = confidence_level
 
-    def _learn(self, bins: Bins) -> Learned:
+    def _learn(self, bins: Samples) -> Learned:
         best = max(self._linears(bins), key=lambda f: mean_r2(bins.targets, f.held_out))
         machine = self._machine_of(best, None)
         return Learned(
@@ -164,7 +141,7 @@ class WienerFilter(MovementDecoder):
         }
         return LinearMachine(arrays, {})
 
-    def _linears(self, bins: Bins) -> list[LinearFit]:
+    def _linears(self, bins: Samples) -> list[LinearFit]:
         """Fit with every power, each with the penalty that is best on held-out blocks."""
         check_count(self.n_lags, "n_lags")
         found = []
@@ -176,7 +153,7 @@ class WienerFilter(MovementDecoder):
 
 def _fit_power(
     decoder: WienerFilter,
-    bins: Bins,
+    bins: Samples,
     power: float,
     preparation: Preparation,
     stretches: Sequence[Stretch],
@@ -185,13 +162,13 @@ def _fit_power(
     assert targets is not None
     n_rows, n_lags = len(targets), decoder.n_lags
     known = np.isfinite(targets).all(axis=1)
-    histories = Histories(stretches, n_lags)
+    histories = Histories([s.features for s in stretches], n_lags)
     folds = list(decoder._folds(bins, n_lags))
     total, rests = fold_moments(histories, targets, known, folds)
     penalties = decoder._penalties
     guesses = np.full((len(penalties), *targets.shape), np.nan)
     for (_, test), rest in zip(folds, rests, strict=True):
-        found = [_solve(rest, p) for p in penalties]
+        found = [ridge_weights(rest, p) for p in penalties]
         for rows, h in histories.chunks(test):
             for k, w in enumerate(found):
                 guesses[k, rows] = h @ w
@@ -203,87 +180,8 @@ def _fit_power(
             "Targets in every block of time were needed",
             "Record for longer, or pass fewer n_folds",
         )
-    weights = _solve(total, penalties[best])
+    weights = ridge_weights(total, penalties[best])
     return LinearFit(power, penalties[best], preparation, weights, guesses[best])
-
-
-class Histories:
-    """Histories of rows, oldest bin first and a 1 at the end, made as they are asked for."""
-
-    def __init__(self, stretches: Sequence[Stretch], n_lags: int) -> None:
-        self.features = [s.features for s in stretches]
-        self.n_lags = n_lags
-        self.starts = np.concatenate([[0], np.cumsum([len(f) for f in self.features])])
-
-    def chunks(self, rows: NDArray[np.intp]) -> Any:
-        """Yield some of the rows and their histories (row, lag * unit + 1), in order."""
-        wanted = np.zeros(self.starts[-1], dtype=bool)
-        wanted[rows] = True
-        for z, first in zip(self.features, self.starts, strict=False):
-            for a in range(0, len(z), CHUNK):
-                b = min(a + CHUNK, len(z))
-                picked = np.flatnonzero(wanted[first + a : first + b])
-                if not len(picked):
-                    continue
-                begin = max(0, a - self.n_lags + 1)
-                h = history(z[begin:b], self.n_lags)[a - begin :][picked]
-                yield first + a + picked, np.column_stack([h, np.ones(len(h))])
-
-
-def moments(
-    histories: Histories, targets: NDArray[np.float64], used: NDArray[np.bool_]
-) -> Moments:
-    """Moments of histories and targets over the rows used."""
-    size = histories.n_lags * histories.features[0].shape[1] + 1
-    gram, cross = np.zeros((size, size)), np.zeros((size, targets.shape[1]))
-    for rows, h in histories.chunks(np.flatnonzero(used)):
-        gram += h.T @ h
-        cross += h.T @ targets[rows]
-    return Moments(gram, cross, int(used.sum()))
-
-
-def fold_moments(
-    histories: Histories,
-    targets: NDArray[np.float64],
-    used: NDArray[np.bool_],
-    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
-) -> tuple[Moments, Iterator[Moments]]:
-    """Moments of all rows, and one after the other of the training rows of every fold.
-
-    The blocks of test are summed once; a training part is the sum of all, less its block and the
-    few rows beside it.
-    """
-    blocks = []
-    for _, test in folds:
-        inside = np.zeros_like(used)
-        inside[test] = used[test]
-        blocks.append(moments(histories, targets, inside))
-    total = blocks[0]
-    for block in blocks[1:]:
-        total = total.plus(block)
-
-    def rests() -> Iterator[Moments]:
-        for (train, test), block in zip(folds, blocks, strict=True):
-            near = used.copy()
-            near[train] = near[test] = False
-            yield total.less(block).less(moments(histories, targets, near))
-
-    return total, rests()
-
-
-def _solve(sums: Moments, penalty: float) -> NDArray[np.float64]:
-    """Minimise ``|y - h w|^2 / n + penalty |w|^2``; the constant is free."""
-    gram = sums.gram.copy()
-    n = len(gram) - 1
-    gram[np.arange(n), np.arange(n)] += penalty * max(sums.n_rows, 1)
-    gram[n, n] += 1e-12
-    try:
-        found: NDArray[np.float64] = linalg.cho_solve(
-            linalg.cho_factor(gram, lower=True), sums.cross
-        )
-        return found
-    except linalg.LinAlgError:
-        return np.asarray(np.linalg.lstsq(gram, sums.cross, rcond=None)[0], dtype=np.float64)
 
 
 def mean_r2(targets: NDArray[Any] | None, guess: NDArray[np.float64]) -> float:

@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 import neurornn as nr
-from neurornn.data.cross_scoring import history
+from neurornn.data.samples import history
 from tests.benchmarks.audits import linear_track
 
 COLUMNS = ["R2", "of x, y", "sd", "over", "90 % interval covers", "half-width / sd", "gate"]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import neurornn as nr
-from neurornn.data.cross_scoring import history
+from neurornn.data.samples import history
 from tests.benchmarks.decoding import TRAIN, contdata
 
 COLUMNS = ["ours", "peer", "peer / ours", "gate"]

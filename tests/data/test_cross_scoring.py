@@ -9,7 +9,8 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 
 from neurornn._core.errors import NameUnknownError, ShapeError, SplitError
 from neurornn.data import BlockedSplit, bin_spikes, cross_score
-from neurornn.data.cross_scoring import as_rows, history, whole_windows
+from neurornn.data.rows import as_samples
+from neurornn.data.samples import history, whole_windows
 
 
 class Recorder(RegressorMixin, BaseEstimator):
@@ -99,7 +100,7 @@ def test_missing_rows_are_left_out_with_the_windows_that_hold_them(rng):
 def test_a_pause_in_time_is_a_join():
     time = np.concatenate([np.arange(50), np.arange(100, 150)]) / 10
     X = xr.DataArray(np.zeros((100, 1)), dims=("time", "unit"), coords={"time": time})
-    rows = as_rows(X, np.zeros(100))
+    rows = as_samples(X, np.zeros(100))
     assert np.flatnonzero(np.diff(rows.run)).tolist() == [49]
 
 

@@ -1,0 +1,93 @@
+"""Rows from whatever a user brings: arrays, trials under a mask, series with gaps, lists."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.checks import check_labels, check_numbers, check_rows, find_blocks
+from neurornn._core.errors import ShapeError
+from neurornn.data.samples import Samples, runs_of
+
+
+def as_samples(values: Any, targets: Any = None, trials: ArrayLike | None = None) -> Samples:
+    """Bring values and targets to rows, and find the joins between them.
+
+    Parameters
+    ----------
+    values : (row,), (row, unit), or DataArray (time, unit) or (trial, time, unit)
+        A ``mask (trial, time)`` coordinate says which bins count; a gap in ``time`` is a join.
+    targets : as many rows; (row,) or (row, output), or (trial, time[, output]); None for none.
+    trials : (row,), label of the trial of each row; a change of label is a join.
+
+    Raises
+    ------
+    KindError, ShapeError, DataError
+        Each says what came, what was needed and what to do.
+    """
+    features = check_numbers(values, "X")
+    known = None if targets is None else check_rows(targets, "y")
+    if features.ndim == 0 or features.size == 0 or (known is not None and known.size == 0):
+        raise ShapeError(
+            f"X has shape {features.shape}" + ("" if known is None else f" and y {known.shape}"),
+            "At least one row of one feature, with its target, was needed",
+            "Check the selection",
+        )
+    n_rows = len(features)
+    run = np.zeros(n_rows, dtype=np.int64)
+    mask: NDArray[np.bool_] | None = None
+    time: NDArray[np.float64] | None = None
+    dims = tuple(map(str, values.dims)) if isinstance(values, xr.DataArray) else ()
+    if dims[:2] == ("trial", "time"):
+        n_trials, n_time = features.shape[:2]
+        if known is not None and known.shape[:2] != (n_trials, n_time):
+            raise ShapeError(
+                f"X has (trial, time) {features.shape[:2]} and y shape {known.shape}",
+                "One target for each bin of each trial was needed",
+                "Bring y onto the same bins with data.resample_to",
+            )
+        if "mask" in values.coords:
+            mask = np.asarray(values["mask"].values, dtype=bool).ravel()
+        n_rows, run = n_trials * n_time, np.repeat(np.arange(n_trials), n_time)
+        features = features.reshape(n_rows, -1)
+        if known is not None:
+            known = known.reshape(n_rows, *known.shape[2:])
+    elif "time" in dims and dims[0] != "time":
+        raise ShapeError(
+            f"X has axes {dims}",
+            "Time along the first axis, (time, unit), was needed",
+            "Transpose it: X.transpose('time', 'unit')",
+        )
+    elif dims[:1] == ("time",) and "time" in values.coords:
+        time = check_numbers(values["time"].values, "time", missing=False)
+        if n_rows > 2:
+            # A join is a gap, or a clock that was set back: another recording begins there.
+            joins = find_blocks(time, float(np.median(np.diff(time))))
+            run = runs_of(joins) + np.cumsum(np.diff(time, prepend=-np.inf) <= 0)
+    features = features.reshape(n_rows, -1)
+    if known is not None and (len(known) != n_rows or known.ndim > 2):
+        raise ShapeError(
+            f"X has {n_rows} rows and y shape {known.shape}",
+            "One target, or one row of outputs, for each row of X was needed",
+            "Bring y onto the rows of X, for example with data.resample_to",
+        )
+    if trials is not None:
+        labels = check_labels(trials, "trials")
+        if labels.shape != (n_rows,):
+            raise ShapeError(
+                f"trials has shape {labels.shape} for {n_rows} rows",
+                "One trial label for each row was needed",
+                "Repeat the label of each trial over its rows",
+            )
+        changes = np.concatenate([[False], labels[1:] != labels[:-1]])
+        run = np.cumsum(changes | (np.diff(run, prepend=run[0]) != 0))
+    return Samples(
+        values=features,
+        run=run,
+        unit=np.arange(features.shape[1]),
+        targets=known,
+        output=np.arange(1 if known is None or known.ndim == 1 else known.shape[1]),
+        time=time,
+        mask=mask,
+    )
