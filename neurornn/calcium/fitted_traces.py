@@ -8,8 +8,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from neurornn._core.checks import as_traces, check_positive
+from neurornn._core.checks import check_positive
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
+from neurornn.data.series import as_series
 from neurornn.simulate.calcium import calcium_kernel
 
 if TYPE_CHECKING:
@@ -111,10 +112,10 @@ class FittedTraces:
                 "A fitted Kinetics was needed",
                 "Call fit before: kin = Kinetics().fit(trace)",
             )
-        traces = as_traces(trace, sampling_rate=kinetics.sampling_rate_, name="trace")
+        traces = as_series(trace, sampling_rate=kinetics.sampling_rate_, name="trace")
         calcium = kinetics.calcium_
         time, labels = calcium["time"].values, calcium["unit"].values
-        check_match(traces.time, traces.unit, time, labels)
+        check_match(traces.clock, traces.unit, time, labels)
         self._traces, self._labels = traces, labels
         self._calcium = calcium.transpose("time", "unit").values
         self._baseline = kinetics.baseline_.transpose("time", "unit").values

@@ -12,7 +12,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.checks import (
-    Traces,
     check_confidence_level,
     check_count,
     check_interval,
@@ -38,6 +37,7 @@ from neurornn.calcium.trace_model import Kernel, Settings
 from neurornn.calcium.trace_source import TraceSource
 from neurornn.data.binning import bin_spikes
 from neurornn.data.recording import TIME_CONVENTION, set_intervals
+from neurornn.data.samples import Samples
 from neurornn.io.saved import Saved
 
 _METHOD = "segmentation into events, sizes and baseline eliminated, profile likelihood"
@@ -185,7 +185,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         results = run_chunks(
             fit_cells,
             source,
-            shared=(traces.time, traces.blocks, settings),
+            shared=(traces.clock, traces.blocks, settings),
             n_jobs=self.n_jobs,
             client=client,
             progress=self.progress,
@@ -196,7 +196,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         self._collect(results, traces, X)
         return self
 
-    def _settings(self, traces: Traces) -> Settings:
+    def _settings(self, traces: Samples) -> Settings:
         low, high = check_interval(self.tau_bounds, "tau_bounds", "s")
         if low > 2:
             raise UnitError(
@@ -240,7 +240,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
         return rise
 
     def _collect(
-        self, results: list[dict[str, NDArray[Any]]], traces: Traces, source: Any
+        self, results: list[dict[str, NDArray[Any]]], traces: Samples, source: Any
     ) -> None:
         columns = {k: np.concatenate([r[k] for r in results], axis=0) for k in results[0]}
         if isinstance(source, xr.DataArray) and "status" in source.coords:
@@ -305,7 +305,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
             Estimate(
                 name="baseline",
                 value=mean_baseline(
-                    traces.time, column("heights"), self._spacing(), 1 / traces.sampling_rate
+                    traces.clock, column("heights"), self._spacing(), 1 / traces.sampling_rate
                 ),
                 units=units,
                 long_name="mean of the baseline over the recording",
@@ -368,7 +368,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
             },
             coords={
                 **coords,
-                "time": ("time", traces.time, {"units": "s", "convention": TIME_CONVENTION}),
+                "time": ("time", traces.clock, {"units": "s", "convention": TIME_CONVENTION}),
             },
             attrs={"units": units},
         )
@@ -379,7 +379,7 @@ class Kinetics(Reported, Saved, BaseEstimator):
             {
                 "event_time": (
                     "event",
-                    traces.time[frame] - column("start_delay")[chosen] - self._frame_delay,
+                    traces.clock[frame] - column("start_delay")[chosen] - self._frame_delay,
                     {"units": "s"},
                 ),
                 "event_size": ("event", column("start_size")[chosen], {"units": units}),
@@ -556,12 +556,12 @@ class Kinetics(Reported, Saved, BaseEstimator):
         source = TraceSource(trace, self.sampling_rate_, self.chunk_size, min_frames=20)
         table = self.parameters_
         check_match(
-            source.traces.time,
+            source.traces.clock,
             source.traces.unit,
             self.segments_["time"].values,
             table["unit"].values,
         )
-        clock, dt = source.traces.time, 1 / self.sampling_rate_
+        clock, dt = source.traces.clock, 1 / self.sampling_rate_
         owner, weights = self.events_["event_unit"].values, self._event_weights()
         rises = self.segments_["kernel_rise"].values
         columns = []

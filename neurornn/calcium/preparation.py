@@ -8,12 +8,14 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import Traces, as_traces, check_number, check_positive
+from neurornn._core.checks import check_number, check_positive
 from neurornn._core.errors import DataError, ShapeError, UnitWarning
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
 from neurornn.data.labelled import as_labelled
 from neurornn.data.recording import TIME_CONVENTION
+from neurornn.data.samples import Samples
+from neurornn.data.series import as_series
 
 #: A window longer than this (s) is taken for a number of frames or of milliseconds.
 _LONGEST_WINDOW = 600.0
@@ -99,7 +101,7 @@ def dff(
     (1.0, '1')
     """
     fluorescence = as_labelled(fluorescence)
-    traces = as_traces(fluorescence, sampling_rate=sampling_rate)
+    traces = as_series(fluorescence, sampling_rate=sampling_rate)
     window = _check_window(window, traces.sampling_rate)
     percentile = check_number(percentile, "percentile", "percent")
     offset = check_number(offset, "offset")
@@ -181,8 +183,8 @@ def subtract_neuropil(
             "Pass 0.7, or the share of the surrounding light that falls on a cell",
         )
     fluorescence, neuropil = as_labelled(fluorescence), as_labelled(neuropil)
-    cell = as_traces(fluorescence, sampling_rate=sampling_rate)
-    ring = as_traces(
+    cell = as_series(fluorescence, sampling_rate=sampling_rate)
+    ring = as_series(
         neuropil,
         sampling_rate=None if _states_rate(neuropil) else cell.sampling_rate,
         name="neuropil",
@@ -194,10 +196,10 @@ def subtract_neuropil(
             "One neuropil trace for every fluorescence trace, in the same order, was needed",
             "Select the same units and frames from both",
         )
-    if not np.allclose(cell.time, ring.time, rtol=0, atol=0.5 / cell.sampling_rate):
+    if not np.allclose(cell.clock, ring.clock, rtol=0, atol=0.5 / cell.sampling_rate):
         raise ShapeError(
-            f"The frames of fluorescence start at {cell.time[0]:g} s and those of neuropil at "
-            f"{ring.time[0]:g} s, or differ later",
+            f"The frames of fluorescence start at {cell.clock[0]:g} s and those of neuropil at "
+            f"{ring.clock[0]:g} s, or differ later",
             "The same frames of both were needed",
             "Select the same time range from both",
         )
@@ -268,7 +270,7 @@ def _states_rate(data: Any) -> bool:
     )
 
 
-def _judge(traces: Traces, dtype: np.dtype[Any]) -> list[str]:
+def _judge(traces: Samples, dtype: np.dtype[Any]) -> list[str]:
     """Status of every unit; warns of clipped ones and of whole numbers that wrapped around."""
     seen = ~np.isnan(traces.values)
     n_seen = seen.sum(axis=0)
@@ -307,7 +309,7 @@ def _judge(traces: Traces, dtype: np.dtype[Any]) -> list[str]:
     return [str(s) for s in status]
 
 
-def _warn_of(which: NDArray[np.bool_], traces: Traces, what: str, remedy: str) -> None:
+def _warn_of(which: NDArray[np.bool_], traces: Samples, what: str, remedy: str) -> None:
     if which.any():
         warnings.warn(
             f"{int(which.sum())} of {len(which)} units {what} (units "
@@ -318,7 +320,7 @@ def _warn_of(which: NDArray[np.bool_], traces: Traces, what: str, remedy: str) -
 
 
 def _check_baseline(
-    signal: NDArray[np.float64], baseline: NDArray[np.float64], traces: Traces, offset: float
+    signal: NDArray[np.float64], baseline: NDArray[np.float64], traces: Samples, offset: float
 ) -> None:
     bad = np.any((baseline <= 0) & ~np.isnan(signal), axis=0)
     if not bad.any():
@@ -337,7 +339,7 @@ def _check_baseline(
 def _judge_baseline(
     signal: NDArray[np.float64],
     baseline: NDArray[np.float64],
-    traces: Traces,
+    traces: Samples,
     status: list[str],
 ) -> list[str]:
     """Status of every unit, with a warning of those whose F0 is lost in the noise of a frame."""
@@ -368,13 +370,13 @@ def _named(units: NDArray[Any]) -> str:
 
 def _labelled(
     values: NDArray[np.float64],
-    traces: Traces,
+    traces: Samples,
     name: str,
     attrs: dict[str, Any],
     status: list[str] | None = None,
 ) -> xr.DataArray:
     coords: dict[str, Any] = {
-        "time": ("time", traces.time, {"units": "s", "convention": TIME_CONVENTION}),
+        "time": ("time", traces.clock, {"units": "s", "convention": TIME_CONVENTION}),
         "unit": ("unit", traces.unit),
     }
     if status is not None:

@@ -7,8 +7,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import as_traces, check_number, check_numbers, check_positive
+from neurornn._core.checks import check_number, check_numbers, check_positive
 from neurornn._core.errors import DataError, UnitWarning
+from neurornn.data.series import as_series
 
 #: A resting or half-saturating calcium below this (nM) is taken for micromolar.
 _SMALLEST_NANOMOLAR = 5.0
@@ -129,7 +130,7 @@ def linearise(
                 UnitWarning,
                 stacklevel=2,
             )
-    traces = as_traces(trace, sampling_rate=sampling_rate, name="trace")
+    traces = as_series(trace, sampling_rate=sampling_rate, name="trace")
     at_rest = resting**hill / (resting**hill + dissociation**hill)
     dark = 1 + (dynamic_range - 1) * at_rest
     bound = ((1 + traces.values) * dark - 1) / (dynamic_range - 1)
@@ -158,7 +159,7 @@ def linearise(
         method=f"Hill curve inverted: n {hill:g}, K {dissociation:g} nM, "
         f"range {dynamic_range:g}, rest {resting:g} nM",
     )
-    coords: dict[Any, Any] = {"time": ("time", traces.time, {"units": "s"}), "unit": traces.unit}
+    coords: dict[Any, Any] = {"time": ("time", traces.clock, {"units": "s"}), "unit": traces.unit}
     if isinstance(trace, xr.DataArray) and "status" in trace.coords:
         # Whether a cell was clipped is still to be known.
         coords["status"] = ("unit", np.atleast_1d(trace["status"].values))

@@ -7,11 +7,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import Traces, as_traces, check_finite_or_missing
+from neurornn._core.checks import check_finite_or_missing
 from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.files import fingerprint
 from neurornn._core.jobs import chunk_slices
 from neurornn.data.labelled import as_labelled
+from neurornn.data.samples import Samples
+from neurornn.data.series import as_series
 
 
 class Chunk(NamedTuple):
@@ -55,15 +57,15 @@ class TraceSource(Sequence[Chunk]):
             _check_shape(data.shape, isinstance(data, xr.DataArray))
             # The clock and the labels are checked with a stand-in of one unit.
             self._data = data.transpose("time", "unit") if isinstance(data, xr.DataArray) else data
-            head = as_traces(
+            head = as_series(
                 _stand_in(self._data), sampling_rate=sampling_rate, min_frames=min_frames
             )
             labels = np.arange(self._data.shape[1])
             if isinstance(data, xr.DataArray) and "unit" in data.coords:
                 labels = data["unit"].values
-            self.traces = head._replace(values=np.empty((len(head.time), 0)), unit=labels)
+            self.traces = head._replace(values=np.empty((len(head.clock), 0)), unit=labels)
         else:
-            self.traces = as_traces(data, sampling_rate=sampling_rate, min_frames=min_frames)
+            self.traces = as_series(data, sampling_rate=sampling_rate, min_frames=min_frames)
         self._slices = chunk_slices(len(self.traces.unit), chunk_size)
 
     def __len__(self) -> int:
@@ -80,11 +82,11 @@ class TraceSource(Sequence[Chunk]):
 
     def key(self, *settings: object) -> str:
         """Hash of everything that decides about the results, the data read chunk by chunk."""
-        traces: Traces = self.traces
+        traces: Samples = self.traces
         if not self.is_lazy:
-            return fingerprint(traces.values, traces.time, *settings)
+            return fingerprint(traces.values, traces.clock, *settings)
         hashes = [fingerprint(read_chunk(self._data[:, s])) for s in self._slices]
-        return fingerprint(hashes, traces.time, *settings)
+        return fingerprint(hashes, traces.clock, *settings)
 
 
 def _check_shape(shape: tuple[int, ...], has_named_axes: bool) -> None:

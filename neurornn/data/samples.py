@@ -53,6 +53,12 @@ class Samples(NamedTuple):
         return len(self.run)
 
     @property
+    def clock(self) -> NDArray[np.float64]:
+        """Time stamps, (row,), of samples that have them, as every series does."""
+        assert self.time is not None
+        return self.time
+
+    @property
     def dt(self) -> float:
         """Length of a step in `time_unit`."""
         return 1 / self.sampling_rate

@@ -19,6 +19,7 @@ from neurornn.data.binning import bin_spikes
 from neurornn.data.intervals import support
 from neurornn.data.recording import TIME_CONVENTION, sampling_rate_of
 from neurornn.data.resampling import resample_to
+from neurornn.data.samples import Samples
 from neurornn.data.splitting import check_windows, split_blocks
 
 #: Share of a window that only warms the state up, where the recording did not start at rest.
@@ -134,35 +135,26 @@ def windows(
             "A warm-up shorter than the window was needed",
             "Pass warmup=0.0 for windows that start at rest",
         )
-    ranges = _stretches(recording, clock, dt, horizon)
-    pieces = _cut(ranges, n_frames, n_warmup, whole=trials)
-    if not pieces:
-        raise DataError(
-            f"No stretch of the recording is longer than the warm-up of {n_warmup} frames",
-            f"Stretches of at least {n_warmup + 2} frames were needed",
-            "Pass a shorter duration, or warmup=0.0",
-        )
-    longest = max(b - a for a, b in pieces)
-    shape = (len(pieces), longest)
-    x = np.zeros((*shape, source.shape[1]))
-    y = np.zeros((*shape, target.shape[1]))
-    mask = np.zeros(y.shape, dtype=bool)
-    for k, (a, b) in enumerate(pieces):
-        x[k, : b - a] = source.values[a:b]
-        y[k, : b - a] = target.values[a + horizon : b + horizon]
-        mask[k, : b - a] = ~np.isnan(y[k, : b - a])
-        lost = np.isnan(x[k]).any(axis=1)
-        # A missing input is 0; the frame is not scored.
-        mask[k, lost] = False
-        mask[k, :n_warmup] = False
-    first = np.array([clock[a] - dt for a, _ in pieces])
-    last = np.array([clock[b + horizon - 1] for _, b in pieces])
-    check_windows(first, last, _support_of(clock, ranges, dt, horizon))
+    ranges = _stretches(recording, clock, dt)
+    rows = np.concatenate([np.arange(a, b) for a, b in ranges] or [np.empty(0, np.intp)])
+    samples = Samples(
+        values=source.values[rows],
+        run=np.repeat(np.arange(len(ranges)), [b - a for a, b in ranges]),
+        unit=source["feature"].values,
+        targets=target.values[rows],
+        output=target["feature"].values,
+        time=clock[rows],
+        sampling_rate=rate,
+    )
+    cut = samples.windows(n_frames, n_warmup, horizon, whole=trials)
+    begin, end = cut.edges.T
+    first, last = samples.clock[begin] - dt, samples.clock[end + horizon - 1]
+    check_windows(first, last, [(clock[a] - dt, clock[b - 1]) for a, b in ranges])
     return xr.Dataset(
         {
-            "inputs": (("trial", "time", "input"), np.nan_to_num(x), dict(source.attrs)),
-            "targets": (("trial", "time", "output"), np.nan_to_num(y), dict(target.attrs)),
-            "mask": (("trial", "time", "output"), mask),
+            "inputs": (("trial", "time", "input"), cut.values, dict(source.attrs)),
+            "targets": (("trial", "time", "output"), cut.targets, dict(target.attrs)),
+            "mask": (("trial", "time", "output"), cut.mask),
             "start": (
                 "trial",
                 first,
@@ -172,7 +164,7 @@ def windows(
         coords={
             "time": (
                 "time",
-                (np.arange(longest) + 1) * dt,
+                (np.arange(cut.mask.shape[1]) + 1) * dt,
                 {"units": "s", "convention": TIME_CONVENTION},
             ),
             "input": source["feature"].values,
@@ -297,36 +289,8 @@ def _interval_on(recording: xr.Dataset, onto: xr.DataArray) -> xr.DataArray:
 
 
 def _stretches(
-    recording: xr.Dataset, clock: NDArray[np.float64], dt: float, horizon: int
+    recording: xr.Dataset, clock: NDArray[np.float64], dt: float
 ) -> list[tuple[int, int]]:
-    """First and one-past-last frame that can be an input in each gapless stretch."""
-    frames = []
-    for start, stop in support(recording):
-        a = int(np.searchsorted(clock, start + 0.5 * dt))
-        b = int(np.searchsorted(clock, stop + 0.5 * dt))
-        if b - horizon > a:
-            frames.append((a, b - horizon))
-    return frames
-
-
-def _support_of(
-    clock: NDArray[np.float64], ranges: list[tuple[int, int]], dt: float, horizon: int
-) -> NDArray[np.float64]:
-    return np.array([(clock[a] - dt, clock[b + horizon - 1]) for a, b in ranges])
-
-
-def _cut(
-    ranges: list[tuple[int, int]], n_frames: int, n_warmup: int, *, whole: bool
-) -> list[tuple[int, int]]:
-    pieces = []
-    for a, b in ranges:
-        if whole:
-            pieces.append((a, min(b, a + n_frames)))
-            continue
-        begin = a
-        while b - begin > n_warmup + 1:
-            pieces.append((begin, min(b, begin + n_frames)))
-            if begin + n_frames >= b:
-                break
-            begin += n_frames - n_warmup
-    return pieces
+    """First and one-past-last frame of each gapless stretch."""
+    edges = [np.searchsorted(clock, side + 0.5 * dt) for side in support(recording).T]
+    return [(int(a), int(b)) for a, b in zip(*edges, strict=True) if b > a]

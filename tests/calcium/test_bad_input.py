@@ -9,7 +9,6 @@ import pytest
 import xarray as xr
 
 import neurornn as nr
-from neurornn._core.checks import wrapped_around
 from neurornn._core.errors import (
     DataError,
     FileFormatError,
@@ -22,6 +21,7 @@ from neurornn._core.errors import (
 from neurornn._core.status import Status
 from neurornn.calcium.clipping import is_clipped
 from neurornn.calcium.html_page import write_html
+from neurornn.data.series import wrapped_around
 
 RATE = 30.0
 

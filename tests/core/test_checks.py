@@ -7,7 +7,6 @@ import pytest
 import xarray as xr
 
 from neurornn._core.checks import (
-    as_traces,
     check_bin_size,
     check_choice,
     check_count,
@@ -33,6 +32,7 @@ from neurornn._core.errors import (
     UnitError,
     UnitWarning,
 )
+from neurornn.data.series import as_series
 
 TIME = (np.arange(600) + 1) / 30
 GOOD = np.random.default_rng(0).standard_normal((600, 3))
@@ -70,7 +70,7 @@ BAD = {
 def test_bad_traces_are_refused_in_three_parts(case):
     values, options, kind = BAD[case]
     with pytest.raises(kind) as caught:
-        as_traces(values, **options)
+        as_series(values, **options)
     error = caught.value
     assert isinstance(error, ThreePartError)
     assert all(len(part) > 10 for part in (error.came, error.needed, error.remedy))
@@ -84,7 +84,7 @@ def test_good_traces_come_out_in_one_form():
         (labelled(sampling_rate=30.0), {"sampling_rate": 30.0}),
         (GOOD, {"sampling_rate": 30.0}),
     ):
-        traces = as_traces(values, **options)
+        traces = as_series(values, **options)
         assert np.array_equal(traces.values, GOOD)
         # The rate read from a time axis has the rounding of its stamps.
         assert traces.sampling_rate == pytest.approx(30.0, rel=1e-9)
@@ -95,7 +95,7 @@ def test_good_traces_come_out_in_one_form():
 def test_a_gap_starts_a_new_block():
     time = TIME.copy()
     time[300:] += 5.0
-    assert as_traces(labelled(time=time)).blocks.tolist() == [[0, 300], [300, 600]]
+    assert as_series(labelled(time=time)).blocks.tolist() == [[0, 300], [300, 600]]
     # A late frame is no gap.
     assert len(find_blocks(np.array([0, 1, 2.4, 3.4]), 1.0)) == 1
 
@@ -103,7 +103,7 @@ def test_a_gap_starts_a_new_block():
 def test_some_missing_frames_are_kept_as_missing():
     values = GOOD.copy()
     values[5] = np.nan
-    assert np.isnan(as_traces(values, sampling_rate=30.0).values[5]).all()
+    assert np.isnan(as_series(values, sampling_rate=30.0).values[5]).all()
 
 
 def test_likely_milliseconds_are_warned_about():
