@@ -11,6 +11,7 @@ from neurornn._core.checks import check_count, check_numbers, check_positive
 from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import derived_seed
 from neurornn.data.recording import sampling_rate_of
+from neurornn.data.samples import check_fractions, parts_in_order
 from neurornn.data.windowing import windows
 from neurornn.models.accounts import Memoryless
 from neurornn.training.batches import TrainingData, as_training_data
@@ -32,8 +33,8 @@ def task_of(
     data: Any, split: Sequence[float], duration: float, rng: int, clock: tuple[float, str]
 ) -> Task:
     """Split first, cut windows inside each part after; arrays take the clock of the recipes."""
-    shares = check_numbers(split, "split", missing=False).ravel()
-    if len(shares) != 3 or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
+    shares = check_fractions(split, "split")
+    if len(shares) != 3:
         raise DataError(
             f"split has {len(shares)} parts, {shares[:5].tolist()}",
             "Three fractions above 0 with sum 1, for training, validation and test, were needed",
@@ -72,20 +73,13 @@ def task_of(
         )
     whole = as_training_data(data, Memoryless(n_in, n_out, dt=dt))
     n = len(whole.inputs)
-    order = np.random.default_rng(derived_seed(rng, 99)).permutation(n)
-    if isinstance(data, xr.Dataset) and "start" in data:
-        # Windows of one recording stay in the order of time, with a window left out at each edge.
-        order = np.arange(n)
-    cuts = np.round(np.cumsum(shares)[:2] * n).astype(int)
-    skip = 1 if isinstance(data, xr.Dataset) and "start" in data else 0
-    pieces = [order[: cuts[0]], order[cuts[0] + skip : cuts[1]], order[cuts[1] + skip :]]
-    if min(map(len, pieces)) < 1:
-        raise DataError(
-            f"{n} trials came",
-            "At least one trial for training, validation and test each was needed",
-            "Pass more trials, or other fractions",
-        )
-    parts = [whole.pick(torch.from_numpy(p.copy())) for p in pieces]
+    # Windows of one recording stay in the order of time, with a window left out at each edge.
+    in_time = isinstance(data, xr.Dataset) and "start" in data
+    pieces = parts_in_order(n, shares, int(in_time), "trials")
+    if not in_time:
+        order = np.random.default_rng(derived_seed(rng, 99)).permutation(n)
+        pieces = [order[p] for p in pieces]
+    parts = [whole.pick(torch.from_numpy(p)) for p in pieces]
     return Task(parts[0], parts[1], parts[2], dt, 0, False, unit)
 
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_labels, check_numbers, check_rows, find_blocks
 from neurornn._core.errors import ShapeError
+from neurornn.data.foreign import is_trains
 from neurornn.data.samples import Samples, runs_of
 
 
@@ -91,3 +92,22 @@ def as_samples(values: Any, targets: Any = None, trials: ArrayLike | None = None
         time=time,
         mask=mask,
     )
+
+
+def is_list_of_trials(values: Any) -> bool:
+    """Whether values are a list with an array (time, unit) of each trial."""
+    if not isinstance(values, list | tuple) or not len(values) or is_trains(values[0]):
+        return False
+    return all(n_dims(trial) == 2 for trial in values)
+
+
+def n_dims(trial: Any) -> int:
+    """Number of dimensions, 0 for what is no array of numbers; spike trains are counts to be."""
+    if is_trains(trial):
+        return 2
+    if isinstance(getattr(trial, "ndim", None), int):
+        return int(trial.ndim)
+    try:
+        return np.asarray(trial).ndim
+    except (TypeError, ValueError):
+        return 0

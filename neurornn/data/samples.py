@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from neurornn._core.checks import check_count
+from neurornn._core.checks import check_count, check_numbers
 from neurornn._core.errors import DataError, SplitError
 
 
@@ -116,9 +116,8 @@ class Samples(NamedTuple):
         SplitError
             A part would be empty.
         """
-        starts = cut_points(self.n_rows, fractions, check_count(gap, "gap", 0))
-        row = np.arange(self.n_rows)
-        return tuple(self.pick((row >= a) & (row < b)) for a, b in starts)
+        parts = parts_in_order(self.n_rows, fractions, check_count(gap, "gap", 0))
+        return tuple(self.pick(np.isin(np.arange(self.n_rows), p)) for p in parts)
 
     def windows(
         self, n_rows: int, n_warmup: int = 0, horizon: int = 0, *, whole: bool = False
@@ -147,18 +146,13 @@ class Samples(NamedTuple):
                 f"Stretches of at least {n_warmup + 2} frames were needed",
                 "Pass a shorter duration, or warmup=0.0",
             )
-        longest = max(b - a for a, b in pieces)
         targets = self.targets.reshape(self.n_rows, -1)
-        x = np.zeros((len(pieces), longest, self.values.shape[1]))
-        y = np.zeros((len(pieces), longest, targets.shape[1]))
-        mask = np.zeros(y.shape, dtype=bool)
-        for k, (a, b) in enumerate(pieces):
-            x[k, : b - a] = self.values[a:b]
-            y[k, : b - a] = targets[a + horizon : b + horizon]
-            mask[k, : b - a] = ~np.isnan(y[k, : b - a])
-            # A missing input is 0; the row is not scored.
-            mask[k, np.isnan(x[k]).any(axis=1)] = False
-            mask[k, :n_warmup] = False
+        x = stacked([self.values[a:b] for a, b in pieces])
+        y = stacked([targets[a + horizon : b + horizon] for a, b in pieces])
+        mask = stacked([np.ones((b - a, targets.shape[1])) for a, b in pieces]).astype(bool)
+        # A missing input is 0; the row is not scored.
+        mask &= ~np.isnan(y) & ~np.isnan(x).any(axis=2, keepdims=True)
+        mask[:, :n_warmup] = False
         edges = np.array(pieces, dtype=np.int64)
         return Windows(np.nan_to_num(x), np.nan_to_num(y), mask, edges)
 
@@ -192,24 +186,30 @@ def runs_of(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(blocks)), np.diff(blocks, axis=1)[:, 0])
 
 
-def joined(parts: Sequence[Samples]) -> Samples:
+def joined(parts: Sequence[Samples], names: tuple[str, str] = ("units", "outputs")) -> Samples:
     """Lay samples one after the other; each begins a run of its own.
+
+    Parameters
+    ----------
+    names : what units and outputs are called in messages.
 
     Raises
     ------
     DataError
-        Units, outputs or their unit are not those of the first part, in their order.
+        Units, outputs or their unit are not those of the first part, in their order. Where one of
+        two parts has no labels, nothing is known of them.
     """
     first = parts[0]
     for k, part in enumerate(parts):
-        for what, a, b in (
-            ("units", first.unit, part.unit),
-            ("outputs", first.output, part.output),
-            ("unit of the targets", first.units, part.units),
+        for what, known, a, b in (
+            (names[0], first.units_named and part.units_named, first.unit, part.unit),
+            (names[1], first.outputs_named and part.outputs_named, first.output, part.output),
+            ("unit of the targets", True, first.units, part.units),
         ):
-            if not np.array_equal(a, b):
+            if known and not np.array_equal(a, b):
                 raise DataError(
-                    f"The {what} of trial {k} are not those of the first: {b} and {a}",
+                    f"The {what} of trial {k} are {np.asarray(b).tolist()}, "
+                    f"those of the first {np.asarray(a).tolist()}",
                     "The same in every trial, in the same order, was needed",
                     "Select and order them alike, for example trial.sel(unit=first['unit'])",
                 )
@@ -228,25 +228,67 @@ def joined(parts: Sequence[Samples]) -> Samples:
     )
 
 
-def cut_points(n: int, fractions: Sequence[float], gap: int = 0) -> list[tuple[int, int]]:
-    """First and one-past-last of so many rows or trials for each part of a split in order.
+def check_fractions(fractions: Any, name: str = "fractions") -> NDArray[np.float64]:
+    """Return the fractions of a split, or raise where they are not above 0 with sum 1."""
+    shares = check_numbers(fractions, name).reshape(-1)
+    if len(shares) < 2 or np.any(~(shares > 0)) or abs(shares.sum() - 1) > 1e-6:
+        raise SplitError(
+            f"{name} is {tuple(shares[:5].tolist())}, {len(shares)} with sum {shares.sum():g}",
+            "Two or more fractions above 0 with sum 1 were needed",
+            "Pass (0.7, 0.15, 0.15)",
+        )
+    return np.asarray(shares / shares.sum())
+
+
+def cut_points(n: int, shares: NDArray[np.float64], what: str) -> NDArray[np.intp]:
+    """Where to cut `n` things in order so that no part is empty, (part - 1,).
+
+    Raises
+    ------
+    SplitError
+        Fewer things than parts.
+    """
+    if n < len(shares):
+        raise SplitError(
+            f"{n} {what} came for {len(shares)} parts",
+            "At least one for each part was needed",
+            "Ask for fewer parts, or split by time with data.split_blocks",
+        )
+    inner = np.arange(1, len(shares))
+    cuts = np.round(np.cumsum(shares)[:-1] * n).astype(np.intp)
+    # Every part keeps at least one: from the left, then from the right.
+    cuts = np.maximum.accumulate(np.maximum(cuts, inner) - inner) + inner
+    return np.minimum(cuts, n - (len(shares) - inner))
+
+
+def parts_in_order(
+    n: int, fractions: Any, gap: int = 0, what: str = "rows"
+) -> list[NDArray[np.intp]]:
+    """Numbers of the things in each part of a split in order, `gap` left out after each cut.
 
     Raises
     ------
     SplitError
         A part would be empty.
     """
-    ends = np.round(np.cumsum(np.asarray(fractions, dtype=float)) * n).astype(int)
-    ends[-1] = n
-    starts = np.concatenate([[0], ends[:-1] + gap])
-    if (starts >= ends).any():
+    cuts = cut_points(n, check_fractions(fractions), what)
+    parts = np.split(np.arange(n), cuts)
+    parts = [parts[0], *(p[gap:] for p in parts[1:])]
+    if not all(map(len, parts)):
         raise SplitError(
-            f"{n} rows or trials came for parts of {', '.join(f'{f:g}' for f in fractions)}, "
-            f"{gap} left out between neighbours",
+            f"{n} {what} came for {len(parts)} parts, {gap} left out between neighbours",
             "At least one in every part was needed",
             "Record for longer, choose a shorter gap, or fewer parts",
         )
-    return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
+    return parts
+
+
+def stacked(parts: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """Arrays (row, ...) below one another, (part, row, ...), zeros behind the shorter ones."""
+    out = np.zeros((len(parts), max(map(len, parts)), *parts[0].shape[1:]))
+    for row, part in zip(out, parts, strict=True):
+        row[: len(part)] = part
+    return out
 
 
 def window_edges(
@@ -258,11 +300,13 @@ def window_edges(
     if whole:
         return [(start, min(stop, start + n_rows))]
     pieces = []
-    while stop - start > n_warmup + 1:
+    # A run of one row past its warm-up is left out; the last row of a longer one is not.
+    least = n_warmup + 1
+    while stop - start > least:
         pieces.append((start, min(stop, start + n_rows)))
         if start + n_rows >= stop:
             break
-        start += n_rows - n_warmup
+        start, least = start + n_rows - n_warmup, n_warmup
     return pieces
 
 

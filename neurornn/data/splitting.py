@@ -16,6 +16,7 @@ from neurornn._core.errors import KindError, ShapeError, SplitError
 from neurornn._core.rng import RNG, generator
 from neurornn.data.intervals import as_ranges, restrict, support
 from neurornn.data.recording import sampling_rate_of
+from neurornn.data.samples import check_fractions, cut_points
 
 Recorded = TypeVar("Recorded", xr.Dataset, xr.DataArray)
 
@@ -53,7 +54,7 @@ def split_blocks(
     >>> [part.sizes["time"] for part in split_blocks(rec, (0.5, 0.5), gap=2.0)]
     [490, 490]
     """
-    shares = _check_fractions(fractions)
+    shares = check_fractions(fractions)
     gap = check_number(gap, "gap", "s")
     if gap < 0:
         raise SplitError(f"gap is {gap} s", "A gap of 0 s or more was needed", "Pass gap=1.0")
@@ -116,7 +117,7 @@ def split_trials(
     Trials of one session share its drift. Where the claim is about another day, split by session
     with `split_groups`.
     """
-    shares = _check_fractions(fractions)
+    shares = check_fractions(fractions)
     if not isinstance(recording, xr.Dataset | xr.DataArray):
         raise KindError(
             f"recording is a {type(recording).__name__}",
@@ -133,7 +134,7 @@ def split_trials(
         )
     n = recording.sizes[axis]
     rows = generator(check_rng(rng)).permutation(n)
-    picks = [np.sort(p) for p in np.split(rows, _cuts(n, shares, "trials"))]
+    picks = [np.sort(p) for p in np.split(rows, cut_points(n, shares, "trials"))]
     if axis == "trial":
         return tuple(recording.isel(trial=p) for p in picks)
     start, stop = recording["start"].values, recording["stop"].values
@@ -163,7 +164,7 @@ def split_groups(
     -------
     One part per fraction, its rows in their old order.
     """
-    shares = _check_fractions(fractions)
+    shares = check_fractions(fractions)
     if not hasattr(data, "__getitem__") or isinstance(data, str | bytes | Mapping | Set):
         raise KindError(
             f"data is a {type(data).__name__}",
@@ -249,32 +250,6 @@ def check_windows(start: ArrayLike, stop: ArrayLike, stretches: ArrayLike) -> No
             "Windows inside one recorded stretch were needed",
             "Cut the windows after splitting, with data.windows on each part",
         )
-
-
-def _check_fractions(fractions: Sequence[float]) -> NDArray[np.float64]:
-    shares = check_numbers(fractions, "fractions").reshape(-1)
-    if len(shares) < 2 or np.any(~(shares > 0)) or abs(shares.sum() - 1) > 1e-6:
-        raise SplitError(
-            f"fractions is {tuple(shares.tolist())}, sum {shares.sum():g}",
-            "Two or more fractions above 0 with sum 1 were needed",
-            "Pass (0.7, 0.15, 0.15)",
-        )
-    return shares / shares.sum()
-
-
-def _cuts(n: int, shares: NDArray[np.float64], what: str) -> NDArray[np.intp]:
-    """Where to cut `n` things so that no part is empty."""
-    if n < len(shares):
-        raise SplitError(
-            f"{n} {what} came for {len(shares)} parts",
-            "At least one for each part was needed",
-            "Ask for fewer parts, or split by time with data.split_blocks",
-        )
-    inner = np.arange(1, len(shares))
-    cuts = np.round(np.cumsum(shares)[:-1] * n).astype(np.intp)
-    # Every part keeps at least one: from the left, then from the right.
-    cuts = np.maximum.accumulate(np.maximum(cuts, inner) - inner) + inner
-    return np.minimum(cuts, n - (len(shares) - inner))
 
 
 def _as_recording(data: xr.Dataset | xr.DataArray) -> xr.Dataset:

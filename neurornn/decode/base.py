@@ -25,13 +25,12 @@ from neurornn._core.errors import (
 from neurornn._core.report import Reported, Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._kernels.streaming import POWERS
+from neurornn.data.rows import is_list_of_trials, n_dims
 from neurornn.data.samples import Samples
 from neurornn.data.splitters import BlockedSplit
 from neurornn.decode.angles import refuse_angles
 from neurornn.decode.inputs import (
     as_bins,
-    is_list_of_trials,
-    n_dims,
     same_units,
     stated_widths,
 )

@@ -17,10 +17,10 @@ from neurornn._core.checks import (
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
 from neurornn._core.units import symbol
 from neurornn.data.clocked import with_clocks
-from neurornn.data.foreign import is_trains, kind_of
+from neurornn.data.foreign import kind_of
 from neurornn.data.labelled import SAMPLED, as_labelled
 from neurornn.data.recording import sampling_rate_of
-from neurornn.data.rows import as_samples
+from neurornn.data.rows import as_samples, is_list_of_trials
 from neurornn.data.samples import Samples, joined
 
 #: Bins may differ from those of the fit by so much, as a share.
@@ -171,25 +171,6 @@ def _joined(
     if not parts:
         return as_bins(np.zeros((0, sizes[0])), bin_size=bin_size, signal=signal)
     return joined(parts)
-
-
-def is_list_of_trials(counts: Any) -> bool:
-    """Whether counts are a list with an array (time, unit) for each trial."""
-    if not isinstance(counts, list | tuple) or not counts or is_trains(counts[0]):
-        return False
-    return n_dims(counts[0]) == 2
-
-
-def n_dims(trial: Any) -> int:
-    """Number of dimensions, 0 for what is no array of numbers; spike trains are counts to be."""
-    if is_trains(trial):
-        return 2
-    if isinstance(getattr(trial, "ndim", None), int):
-        return int(trial.ndim)
-    try:
-        return np.asarray(trial).ndim
-    except (TypeError, ValueError):
-        return 0
 
 
 def _labels(array: Any, name: str) -> NDArray[Any] | None:

@@ -12,11 +12,11 @@ from neurornn._core.checks import check_finite_or_missing, check_numbers, check_
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError
 from neurornn.data.labelled import as_labelled
 from neurornn.data.recording import sampling_rate_of
+from neurornn.data.rows import is_list_of_trials
 from neurornn.data.windowing import windows
 from neurornn.models.base import RecurrentModel
 from neurornn.training.trials import (
     check_same_units,
-    is_list_of_trials,
     labels_of,
     pad_trials,
     warn_of_time_first,

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from neurornn._core.checks import check_numbers
 from neurornn._core.errors import AxisWarning, DataError, ShapeError
+from neurornn.data.rows import is_list_of_trials
+from neurornn.data.samples import Samples, joined, stacked
 
 #: Correlation of neighbours that is that of a smooth signal, and one that is not; so many of
 #: each axis at least.
@@ -25,15 +27,6 @@ class Padded(NamedTuple):
     targets: NDArray[np.float64]  # (trial, time, output)
     mask: NDArray[np.float64]  # (trial, time, output)
     recorded: NDArray[np.bool_]  # (trial, time), False where a trial was over
-
-
-def is_list_of_trials(values: Any) -> bool:
-    """Return True for a list or tuple with an array (time, unit) of every trial."""
-    return (
-        isinstance(values, list | tuple)
-        and len(values) > 0
-        and all(getattr(v, "ndim", None) == 2 for v in values)
-    )
 
 
 def pad_trials(inputs: Any, targets: Any, mask: Any, name: str) -> Padded:
@@ -70,13 +63,29 @@ def pad_trials(inputs: Any, targets: Any, mask: Any, name: str) -> Padded:
                 "One target for each step of each trial was needed",
                 "Bring both onto one clock with nr.data.resample_to",
             )
-    for what, part in (("inputs", inputs), ("targets", targets)):
-        _check_units(part, f"{name} {what}")
-    ends = np.array([len(rows) for rows in y])
+    for what, arrays in (("inputs", x), ("targets", y)):
+        _check_columns(arrays or [], f"{name} {what}")
+    trials = []
+    for k, rows in enumerate(y):
+        given = np.zeros((len(rows), 0)) if x is None else x[k]
+        of = [None if part is None else labels_of(part[k]) for part in (inputs, targets)]
+        trials.append(
+            Samples(
+                values=given,
+                run=np.zeros(len(rows), dtype=np.int64),
+                unit=np.arange(given.shape[1]) if of[0] is None else of[0],
+                targets=rows,
+                output=np.arange(rows.shape[1]) if of[1] is None else of[1],
+                units_named=of[0] is not None,
+                outputs_named=of[1] is not None,
+            )
+        )
+    joined(trials, (f"units of {name} inputs", f"units of {name} targets"))
+    ends = np.array([t.n_rows for t in trials])
     return Padded(
-        None if x is None else _filled(x, f"{name} inputs"),
-        _filled(y, f"{name} targets"),
-        _filled(seen, f"{name} mask"),
+        None if x is None else stacked(x),
+        stacked(y),
+        stacked(seen),
         np.arange(ends.max()) < ends[:, None],
     )
 
@@ -88,13 +97,6 @@ def labels_of(part: Any) -> NDArray[Any] | None:
         return None
     axis = next((d for d in ("input", "unit", "output") if d in first.dims), None)
     return None if axis is None or axis not in first.coords else np.asarray(first[axis].values)
-
-
-def _check_units(trials: Any, name: str) -> None:
-    """Refuse trials whose units are not those of the first, or in another order."""
-    first = None if trials is None else labels_of(trials)
-    for k, trial in enumerate(trials if first is not None else ()):
-        check_same_units(first, labels_of(trial), f"{name} of trial {k}", "the first trial")
 
 
 def check_same_units(
@@ -140,8 +142,8 @@ def _seen(mask: Any, targets: Sequence[NDArray[Any]], name: str) -> list[NDArray
     return found
 
 
-def _filled(trials: Sequence[NDArray[Any]], name: str) -> NDArray[np.float64]:
-    """Trials below one another, zeros behind the shorter ones."""
+def _check_columns(trials: Sequence[NDArray[Any]], name: str) -> None:
+    """Refuse trials of different numbers of units."""
     sizes = sorted({t.shape[1] for t in trials})
     if len(sizes) > 1:
         raise ShapeError(
@@ -149,10 +151,6 @@ def _filled(trials: Sequence[NDArray[Any]], name: str) -> NDArray[np.float64]:
             "The same units in every trial were needed",
             "Select the units they share",
         )
-    out = np.zeros((len(trials), max(map(len, trials)), sizes[0]))
-    for row, trial in zip(out, trials, strict=True):
-        row[: len(trial)] = trial
-    return out
 
 
 def warn_of_time_first(targets: Tensor, mask: Tensor, name: str) -> None:
