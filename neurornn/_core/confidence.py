@@ -15,6 +15,8 @@ from scipy import optimize, stats
 
 from neurornn._core.errors import DataError
 from neurornn._core.rng import RNG, generator
+from neurornn._core.status import status_variable
+from neurornn._core.units import check_unit
 
 CI_BOUND = "ci_bound"
 
@@ -33,6 +35,13 @@ class Estimate:
     method : how value and interval were obtained.
     dims : names of the axes of `value`.
     reason : why the interval is missing, where it is.
+    attrs : more of them.
+    of_data : the unit is that of a user's data, whatever it is.
+
+    Raises
+    ------
+    UnitError
+        A unit that is none of the package's symbols, nor made of them.
     """
 
     name: str
@@ -44,6 +53,11 @@ class Estimate:
     dims: tuple[str, ...] = ()
     reason: str = ""
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    of_data: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.of_data:
+            check_unit(self.units, self.name)
 
 
 def to_dataset(
@@ -64,7 +78,7 @@ def to_dataset(
     estimates : the values, in the order of the columns.
     confidence_level : of the intervals, for example 0.95.
     coords : coordinates of the dims, for example the labels of the units.
-    status : code per entry of `status_dims`.
+    status : code per entry of `status_dims`; what to do stands in the attrs of the variable.
     covariance : (\*covariance_dims, parameter, parameter_)
         Kept beside the intervals, over `covariance_names`.
     """
@@ -89,7 +103,7 @@ def to_dataset(
         )
     table = table.assign_coords({CI_BOUND: ["lower", "upper"]})
     if status is not None:
-        table["status"] = (status_dims, np.asarray(status, dtype=str), {"long_name": "status"})
+        table["status"] = status_variable(status_dims, status)
     if covariance is not None:
         names = list(covariance_names)
         table["covariance"] = (

@@ -4,12 +4,13 @@ import html
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
 
-from neurornn._core.status import Status, remedies
+from neurornn._core.papers import cited
+from neurornn._core.status import Status, remedies_of
 from neurornn._core.units import format_number, format_quantity
 
 #: Rows a table shows before it is cut in the middle.
@@ -109,10 +110,9 @@ def parameters_table(
         ]
         if len(aside) > MAX_ASIDE:
             aside = [*aside[:MAX_ASIDE], f"... {len(aside) - MAX_ASIDE} more"]
-    codes: list[str] = []
+    told = []
     if "status" in parameters:
-        codes = [str(s) for s in np.atleast_1d(parameters["status"].values).ravel()]
-    told = [f"{code}: {text}" for code, text in remedies(codes).items()]
+        told = [f"{code}: {text}" for code, text in remedies_of(parameters["status"]).items()]
     missing: dict[str, list[str]] = {}
     for n in names:
         reason = str(parameters[f"{n}_ci"].attrs.get("reason", ""))
@@ -242,20 +242,29 @@ class Reported:
             lines.append(rf"{name} & {format_number(middle)} & {span} & {unit} \\ % {kind}")
         return "\n".join(lines)
 
+    #: Keys of `papers.PAPERS`, or how a paper is cited.
+    _papers: ClassVar[tuple[str, ...]] = ()
+    #: Packages whose versions the methods text states.
+    _packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
+
     def _methods_sentence(self) -> str:
         return f"{type(self).__name__} was fitted"
 
+    def _papers_used(self) -> Sequence[str]:
+        """Papers of this object, where they depend on how it was made."""
+        return self._papers
+
     def _citations(self) -> list[str]:
-        return []
+        return cited(self._papers_used())
 
     def methods_text(self) -> str:
         """Return a sentence for the methods section, with versions and the papers to cite."""
-        used = versions("numpy", "scipy")
+        used = versions(*self._packages)
         text = f"{self._methods_sentence().rstrip('.')} (" + ", ".join(
             f"{k} {v}" for k, v in used.items()
         )
-        cited = self._citations()
-        return text + ")." + (" Methods: " + "; ".join(cited) + "." if cited else "")
+        found = self._citations()
+        return text + ")." + (" Methods: " + "; ".join(found) + "." if found else "")
 
 
 def cite(result: Reported) -> str:

@@ -1,6 +1,12 @@
 """How a fit ended: a code for programs, a text with a remedy for people."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
 
 class Status(StrEnum):
@@ -84,6 +90,39 @@ _REMEDIES = {
 }
 
 
-def remedies(codes: "set[str] | list[str]") -> dict[str, str]:
-    """Return the remedy of each code, for the codes that are not ok."""
-    return {c: Status(c).remedy for c in sorted(set(codes)) if c != Status.OK}
+#: Before the code in the attrs of a status variable.
+_PREFIX = "remedy_of_"
+
+
+def status_variable(
+    dims: Any, codes: ArrayLike, remedies: Mapping[str, str] | None = None
+) -> tuple[Any, NDArray[Any], dict[str, str]]:
+    """Return codes as a variable of a table that says itself what to do about each.
+
+    Parameters
+    ----------
+    dims : of the codes.
+    codes : of any kind.
+    remedies : code -> what it means and what to try, for codes that a room has of its own; by
+        default those of `Status`.
+    """
+    values = np.asarray(codes, dtype=str)
+    known = {str(s): s.remedy for s in Status} | dict(remedies or {})
+    found = sorted(set(values.ravel().tolist()) - {str(Status.OK)})
+    told = {f"{_PREFIX}{code}": known[code] for code in found if code in known}
+    return dims, values, {"long_name": "status", **told}
+
+
+def remedies_of(status: xr.DataArray) -> dict[str, str]:
+    """Return what to do about each code of a status variable that is not ok.
+
+    It stands in the attrs; for tables that were written before it did, `Status` knows.
+    """
+    found = {}
+    for code in sorted(set(np.atleast_1d(status.values).ravel().tolist())):
+        told = status.attrs.get(f"{_PREFIX}{code}")
+        if told is None and code in Status.__members__.values():
+            told = Status(code).remedy
+        if code != Status.OK:
+            found[str(code)] = str(told or "No remedy is known for this code.")
+    return found

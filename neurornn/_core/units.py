@@ -1,10 +1,19 @@
 """Units as symbols in ``attrs["units"]``, and one way to print a number with its unit."""
 
 import math
+import re
+
+from neurornn._core.errors import UnitError, nearest
 
 #: The symbols used throughout; words ("seconds") are never written, because xarray would
 #: turn them into timedelta on reading.
 SYMBOLS = ("s", "ms", "Hz", "bp", "aa", "1", "px", "cm", "cm/s", "bits", "nats", "degC", "frame")
+
+#: What compound units may be made of beside these: ``1/s``, ``s^2``, ``bit/s``, ``cm/s^2``.
+_BASES = frozenset(
+    [*SYMBOLS, "us", "min", "h", "kHz", "bit", "nat", "spike", "rad", "deg", "m", "mm", "um",
+     "nm", "M", "mM", "uM", "nM", "V", "mV", "uV", "A", "nA", "pA", "a.u.", "%", "trial", "event"]
+)  # fmt: skip
 
 _NAMES = {
     "seconds": "s",
@@ -29,6 +38,33 @@ def symbol(unit: str) -> str:
     's'
     """
     return _NAMES.get(unit.strip().lower(), unit.strip())
+
+
+def check_unit(unit: str, name: str = "units") -> str:
+    """Return a unit that is a symbol of the package or made of some, or raise.
+
+    Parameters
+    ----------
+    unit : for example ``"s"``, ``"1/s"`` or ``"cm/s^2"``.
+    name : of the quantity, for the message.
+
+    Raises
+    ------
+    UnitError
+
+    Examples
+    --------
+    >>> check_unit("1/s")
+    '1/s'
+    """
+    parts = re.split(r"[/*·]", unit) if isinstance(unit, str) else [""]
+    if unit not in _BASES and not all(re.sub(r"\^-?\d+$", "", p) in _BASES for p in parts):
+        raise UnitError(
+            f"The unit of {name} is {unit!r}",
+            "A symbol was needed, for example s, Hz, bp or 1, or one made of some, as cm/s",
+            nearest(str(unit), sorted(_BASES)),
+        )
+    return unit
 
 
 def seconds_per(unit: str) -> float | None:

@@ -3,12 +3,11 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.checks import (
@@ -19,14 +18,14 @@ from neurornn._core.checks import (
     find_blocks,
 )
 from neurornn._core.confidence import (
-    Estimate,
     rate_interval,
     scale_interval,
     to_dataset,
 )
 from neurornn._core.errors import DataError, UnitError
 from neurornn._core.jobs import run_chunks
-from neurornn._core.report import Reported, Table, parameters_table
+from neurornn._core.quantities import OF_DATA, Quantity
+from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
 from neurornn.calcium.cell_chunks import draw_baseline, draw_calcium, fit_cells, mean_baseline
@@ -38,14 +37,16 @@ from neurornn.calcium.trace_source import TraceSource
 from neurornn.data.binning import bin_spikes
 from neurornn.data.recording import TIME_CONVENTION, set_intervals
 from neurornn.data.samples import Samples
-from neurornn.io.saved import Saved
+from neurornn.io.saved import SavedContent
+from neurornn.io.shell import Estimator
 
 _METHOD = "segmentation into events, sizes and baseline eliminated, profile likelihood"
 _NO_RISE = "the rise is not resolved: it leaves no trace between the frames"
 _HELD = "the rise was held, not fitted"
+_FEW = "there are too few events for an interval of their median, or they were not told apart"
 
 
-class Kinetics(Reported, Saved, BaseEstimator):
+class Kinetics(Estimator):
     """Decay constant, events and rate of every cell from fluorescence alone, with intervals.
 
     Parameters
@@ -120,6 +121,34 @@ class Kinetics(Reported, Saved, BaseEstimator):
     >>> bool(abs(kin.parameters_["tau_decay"][0] - 0.5) < 0.02)
     True
     """
+
+    _quantities = tuple(
+        Quantity(
+            name=name, units=units, long_name=said, method=_METHOD, dims=("unit",), reason=why
+        )
+        for name, units, said, why in (
+            ("tau_decay", "s", "time constant of the decay", "the status is not ok"),
+            ("tau_rise", "s", "time constant of the rise", _NO_RISE),
+            ("amplitude", OF_DATA, "median size of an event", _FEW),
+            ("noise_sd", OF_DATA, "standard deviation of the noise of one frame",
+             "the trace could not be fitted"),
+            ("baseline", OF_DATA, "mean of the baseline over the recording", ""),
+            ("snr", "1", "amplitude over noise_sd", _FEW),
+            ("event_rate", "Hz", "events per second of recorded time",
+             "no frame was seen, or events were not told apart"),
+        )
+    )  # fmt: skip
+    _tables: ClassVar[Mapping[str, str]] = {
+        "parameters": "parameters_",
+        "events": "events_",
+        "segments": "segments_",
+    }
+    _kept: ClassVar[Mapping[str, str]] = {
+        "sampling_rate": "sampling_rate_",
+        "indicator": "indicator_",
+        "frame_delay": "_frame_delay",
+    }
+    _papers = ("killick_2012", "golub_1973", "venzon_1988")
 
     def __init__(
         self,
@@ -257,81 +286,33 @@ class Kinetics(Reported, Saved, BaseEstimator):
         units = str(attrs.get("units", "1"))
         coords: dict[Any, Any] = {"unit": ("unit", traces.unit)}
         dims = ("unit",)
-        common: dict[str, Any] = {"method": _METHOD, "dims": dims}
-        reason = "the status is not ok"
         level = float(self.confidence_level)
         seconds = column("n_seen") / traces.sampling_rate
         held = self._held_rise()
-        few = (
-            "there are too few events for an interval of their median, or they were not told apart"
+        rate = column("n_events")[:, 0] / np.where(seconds > 0, seconds, np.nan)
+        baseline = mean_baseline(
+            traces.clock, column("heights"), self._spacing(), 1 / traces.sampling_rate
         )
-        estimates = [
-            Estimate(
-                name="tau_decay",
-                value=column("tau"),
-                ci=column("tau_ci"),
-                units="s",
-                long_name="time constant of the decay",
-                reason=reason,
-                **common,
+        found = {
+            "tau_decay": (column("tau"), column("tau_ci")),
+            "tau_rise": (
+                np.full_like(column("rise"), held) if held else column("rise"),
+                column("rise_ci"),
             ),
-            Estimate(
-                name="tau_rise",
-                value=np.full_like(column("rise"), held) if held else column("rise"),
-                ci=column("rise_ci"),
-                units="s",
-                long_name="time constant of the rise",
-                reason=_NO_RISE if self._fits_rise() else _HELD,
-                **common,
+            "amplitude": (column("amplitude"), column("amplitude_ci")),
+            "noise_sd": (
+                column("noise_sd"), scale_interval(column("noise_sd"), column("dof"), level),
             ),
-            Estimate(
-                name="amplitude",
-                value=column("amplitude"),
-                ci=column("amplitude_ci"),
-                units=units,
-                long_name="median size of an event",
-                reason=few,
-                **common,
+            "baseline": (baseline, None),
+            "snr": (
+                column("amplitude") / column("noise_sd"),
+                column("amplitude_ci") / column("noise_sd")[:, None],
             ),
-            Estimate(
-                name="noise_sd",
-                value=column("noise_sd"),
-                ci=scale_interval(column("noise_sd"), column("dof"), level),
-                units=units,
-                long_name="standard deviation of the noise of one frame",
-                reason="the trace could not be fitted",
-                **common,
-            ),
-            Estimate(
-                name="baseline",
-                value=mean_baseline(
-                    traces.clock, column("heights"), self._spacing(), 1 / traces.sampling_rate
-                ),
-                units=units,
-                long_name="mean of the baseline over the recording",
-                **common,
-            ),
-            Estimate(
-                name="snr",
-                value=column("amplitude") / column("noise_sd"),
-                ci=column("amplitude_ci") / column("noise_sd")[:, None],
-                units="1",
-                long_name="amplitude over noise_sd",
-                reason=few,
-                **common,
-            ),
-            Estimate(
-                name="event_rate",
-                value=column("n_events")[:, 0] / np.where(seconds > 0, seconds, np.nan),
-                ci=_rate_bounds(column("n_events"), seconds, level),
-                units="Hz",
-                long_name="events per second of recorded time",
-                reason="no frame was seen, or events were not told apart",
-                **common,
-            ),
-        ]
+            "event_rate": (rate, _rate_bounds(column("n_events"), seconds, level)),
+        }  # fmt: skip
+        why = {"tau_rise": {"reason": _NO_RISE if self._fits_rise() else _HELD}}
         self.parameters_ = to_dataset(
-            estimates,
+            [q.of(*found[q.name], units=units, **why.get(q.name, {})) for q in self._quantities],
             confidence_level=self.confidence_level,
             coords=coords,
             status=column("status"),
@@ -445,12 +426,6 @@ class Kinetics(Reported, Saved, BaseEstimator):
 
     def _spacing(self) -> float:
         return np.inf if self.knot_spacing is None else float(self.knot_spacing)
-
-    @property
-    def status_(self) -> xr.DataArray:
-        """Status of every cell, (unit,)."""
-        check_is_fitted(self, "parameters_")
-        return self.parameters_["status"]
 
     def compare_to(self, indicator: str | None = None) -> Table:
         """Set tau_decay of the cells beside the published constants of an indicator.
@@ -673,44 +648,13 @@ class Kinetics(Reported, Saved, BaseEstimator):
             "profile likelihood, widened where the decays were misspecified"
         )
 
-    def _citations(self) -> list[str]:
-        return [
-            "Killick et al. 2012, JASA 107:1590, doi:10.1080/01621459.2012.737745",
-            "Golub & Pereyra 1973, SIAM J. Numer. Anal. 10:413, doi:10.1137/0710036",
-            "Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496",
-        ]
+    def _settings_to_save(self) -> dict[str, Any]:
+        return {**super()._settings_to_save(), "progress": False}
 
-    def _to_saved(self) -> dict[str, Any]:
-        check_is_fitted(self, "parameters_")
-        settings = {**self.get_params(), "progress": False}
-        return {
-            "settings": {
-                "init": settings,
-                "sampling_rate": self.sampling_rate_,
-                "indicator": self.indicator_,
-                "frame_delay": self._frame_delay,
-            },
-            "tables": {
-                "parameters": self.parameters_,
-                "events": self.events_,
-                "segments": self.segments_,
-            },
-            "weights": None,
-        }
-
-    @classmethod
-    def _from_saved(cls, content: Any) -> Self:
-        init = dict(content.settings["init"])
-        init["tau_bounds"] = tuple(init["tau_bounds"])
-        self = cls(**init)
-        self.parameters_ = content.tables["parameters"]
-        self.events_ = content.tables["events"]
-        self.segments_ = content.tables["segments"]
-        self.sampling_rate_ = content.settings["sampling_rate"]
-        self.indicator_ = content.settings["indicator"]
-        self._frame_delay, self._trace = content.settings["frame_delay"], None
+    def _after_load(self, content: SavedContent) -> None:
+        # A fit keeps a reference to its trace, a file does not.
+        self._trace = None
         self.n_features_in_ = self.parameters_.sizes["unit"]
-        return self
 
 
 def _rate_bounds(

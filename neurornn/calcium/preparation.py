@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurornn._core.checks import check_number, check_positive
 from neurornn._core.errors import DataError, ShapeError, UnitWarning
-from neurornn._core.status import Status
+from neurornn._core.status import Status, status_variable
 from neurornn._core.units import format_number
 from neurornn.data.labelled import as_labelled
 from neurornn.data.recording import TIME_CONVENTION
@@ -380,5 +380,5 @@ def _labelled(
         "unit": ("unit", traces.unit),
     }
     if status is not None:
-        coords["status"] = ("unit", np.asarray(status, dtype=str), {"long_name": "status"})
+        coords["status"] = status_variable("unit", status)
     return xr.DataArray(values, dims=("time", "unit"), coords=coords, attrs=attrs, name=name)

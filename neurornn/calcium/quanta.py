@@ -152,6 +152,7 @@ def estimate_quantum(
                 value=[f.quantum for f in found],
                 ci=[f.ci for f in found],
                 units=units,
+                of_data=True,
                 long_name="size of the response to one spike",
                 reason="the status is not ok",
                 **common,

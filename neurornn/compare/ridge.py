@@ -11,7 +11,7 @@ from neurornn.compare.task import Task
 from neurornn.data.moments import (
     Histories,
     Moments,
-    moments,
+    lagged_moments,
     ridge_weights,
     two_penalty_weights,
 )
@@ -107,7 +107,7 @@ def _sums(data: TrainingData, columns: NDArray[np.intp], n_lags: int) -> Moments
     """Moments over the scored frames of outputs that share a mask."""
     x, y, mask = (part.numpy() for part in data)
     used = mask[..., columns[0]].ravel()
-    return moments(Histories(list(x), n_lags), y.reshape(len(used), -1)[:, columns], used)
+    return lagged_moments(Histories(list(x), n_lags), y.reshape(len(used), -1)[:, columns], used)
 
 
 def _paths(

@@ -1,7 +1,7 @@
 """The league: accounts are fitted inside on one split and scored on the same test data."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +14,14 @@ from neurornn._core.checks import (
 )
 from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
-from neurornn._core.report import Reported, Table
+from neurornn._core.report import Table
 from neurornn._core.rng import derived_seed
-from neurornn._core.status import Status, remedies
+from neurornn._core.status import Status, remedies_of
 from neurornn._core.units import format_number, format_quantity
 from neurornn.compare.accounts import fitted, named_accounts, options_of
 from neurornn.compare.scores import block_scores, score_table
 from neurornn.compare.task import scaled_task, task_of
-from neurornn.io.saved import Saved
+from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
 from neurornn.training.loop import MOST_EPOCHS, MOST_SEEDS
 from neurornn.training.objectives import objective_named
@@ -29,7 +29,7 @@ from neurornn.training.objectives import objective_named
 FRACTIONS = (0.7, 0.15, 0.15)
 
 
-class League(Reported, Saved):
+class League(Result):
     """A league table; made by `league`.
 
     Attributes
@@ -44,9 +44,7 @@ class League(Reported, Saved):
         validation part.
     """
 
-    def __init__(self, parameters: xr.Dataset, settings: Mapping[str, Any]) -> None:
-        self.parameters = parameters
-        self.settings = dict(settings)
+    _papers = ("efron_1993",)
 
     @property
     def status(self) -> xr.DataArray:
@@ -77,8 +75,7 @@ class League(Reported, Saved):
         for name, choice in s.get("chosen", {}).items():
             said = ", ".join(f"{k} {v:g}" for k, v in choice.items())
             head.append(f"{name}, chosen on the validation part: {said}")
-        codes = [str(s) for s in table["status"].values]
-        told = [f"{code}: {text}" for code, text in remedies(codes).items()]
+        told = [f"{code}: {text}" for code, text in remedies_of(table["status"]).items()]
         return Table(title="League", columns=[*columns, "status"], rows=rows, head=[*head, *told])
 
     def __repr__(self) -> str:
@@ -89,20 +86,6 @@ class League(Reported, Saved):
             f"Accounts were compared on one split {self.settings['split']} with "
             f"{self.settings['n_seeds']} seeds each; no setting was chosen on the test part"
         )
-
-    def _citations(self) -> list[str]:
-        return ["Efron & Tibshirani 1993, An Introduction to the Bootstrap (intervals)"]
-
-    def _to_saved(self) -> dict[str, Any]:
-        return {
-            "settings": self.settings,
-            "tables": {"parameters": self.parameters},
-            "weights": None,
-        }
-
-    @classmethod
-    def _from_saved(cls, content: Any) -> Self:
-        return cls(content.tables["parameters"], content.settings)
 
 
 def league(

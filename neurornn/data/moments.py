@@ -100,7 +100,7 @@ class Histories:
                 yield first + a + picked, np.column_stack([h, np.ones(len(h))])
 
 
-def moments(
+def lagged_moments(
     histories: Histories, targets: NDArray[np.float64], used: NDArray[np.bool_]
 ) -> Moments:
     """Sum the moments of histories and targets over the rows used.
@@ -135,7 +135,7 @@ def fold_moments(
     for _, test in folds:
         inside = np.zeros_like(used)
         inside[test] = used[test]
-        blocks.append(moments(histories, targets, inside))
+        blocks.append(lagged_moments(histories, targets, inside))
     total = blocks[0]
     for block in blocks[1:]:
         total = total.plus(block)
@@ -144,7 +144,7 @@ def fold_moments(
         for (train, test), block in zip(folds, blocks, strict=True):
             near = used.copy()
             near[train] = near[test] = False
-            yield total.less(block).less(moments(histories, targets, near))
+            yield total.less(block).less(lagged_moments(histories, targets, near))
 
     return total, rests()
 

@@ -2,13 +2,12 @@
 
 import os
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
@@ -22,7 +21,7 @@ from neurornn._core.errors import (
     UnitWarning,
     nearest,
 )
-from neurornn._core.report import Reported, Table, parameters_table
+from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._kernels.streaming import POWERS
 from neurornn.data.rows import is_list_of_trials, n_dims
@@ -41,8 +40,9 @@ from neurornn.decode.preparation import (
     features_of,
     learn_preparation,
 )
-from neurornn.decode.stream import Stream, size_of
-from neurornn.io.saved import Saved
+from neurornn.decode.stream import Stream, _as_arrays, _as_table, size_of
+from neurornn.io.saved import SavedContent
+from neurornn.io.shell import Estimator
 
 SIGNALS = ("counts", "features")
 STAND_INS = ("expected", "mean")
@@ -78,7 +78,7 @@ class Learned(NamedTuple):
     chosen: dict[str, Any]
 
 
-class Decoder(Reported, Saved, BaseEstimator):
+class Decoder(Estimator):
     """Base of all decoders. A subclass has `_learn`, and its settings in ``__init__``.
 
     Settings that all share: ``bin_size``, ``signal``, ``smoothing``, ``adaptation_tau``,
@@ -86,7 +86,19 @@ class Decoder(Reported, Saved, BaseEstimator):
     """
 
     #: What the method is from, for `cite`.
-    _papers: tuple[str, ...] = ()
+    _papers: ClassVar[tuple[str, ...]] = ()
+    _kept: ClassVar[Mapping[str, str]] = {
+        "bin_size": "bin_size_",
+        "chosen": "chosen_",
+        "units": "units_",
+        "outputs": "outputs_",
+        "target_units": "target_units_",
+        "one_output": "_one_output",
+        "error_rms": "_rms",
+        "reach": "_reach",
+        "growth": "_growth",
+        "usual": "_usual",
+    }
     #: How what stands in ``chosen_`` came about.
     _settled = "chosen on held-out blocks"
     #: The targets are labels of classes.
@@ -359,7 +371,6 @@ class Decoder(Reported, Saved, BaseEstimator):
             status=[str(Status.OK)] * n_out,
             status_dims=("output",),
         )  # fmt: skip
-        self.status_ = self.parameters_["status"]
 
     # What a user calls.
 
@@ -490,8 +501,8 @@ class Decoder(Reported, Saved, BaseEstimator):
             "are conformal on held-out blocks of time"
         )
 
-    def _citations(self) -> list[str]:
-        return [*self._papers, "Lei et al. 2018, doi:10.1080/01621459.2017.1307116"]
+    def _papers_used(self) -> list[str]:
+        return [*self._papers, "lei_2018"]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -502,59 +513,31 @@ class Decoder(Reported, Saved, BaseEstimator):
         return tags
 
     def _to_saved(self) -> dict[str, Any]:
-        check_is_fitted(self, "parameters_")
         self._check_unchanged()
-        from neurornn.decode.stream import _as_table
-
-        arrays = {"machine": self._machine.arrays, "preparation": self._preparation.arrays}
-        return {
-            "settings": {
-                "init": self._plain_params(),
-                "bin_size": self.bin_size_,
-                "kind": self._machine.kind,
-                "machine": self._machine.settings,
-                "preparation": self._preparation.settings,
-                "chosen": self.chosen_,
-                "units": np.asarray(self.units_).tolist(),
-                "outputs": np.asarray(self.outputs_).tolist(),
-                "target_units": self.target_units_,
-                "one_output": self._one_output,
-                "error_rms": self._rms.tolist(),
-                "reach": self._reach.tolist(),
-                "growth": self._growth.tolist(),
-                "usual": self._usual.tolist(),
-            },
-            "tables": {
-                "parameters": self.parameters_,
-                **{name: _as_table(a) for name, a in arrays.items()},
-            },
+        saved = super()._to_saved()
+        saved["settings"] |= {
+            "kind": self._machine.kind,
+            "machine": self._machine.settings,
+            "preparation": self._preparation.settings,
         }
-
-    def _plain_params(self) -> dict[str, Any]:
-        return dict(self.get_params())
+        saved["tables"] |= {
+            "machine": _as_table(self._machine.arrays),
+            "preparation": _as_table(self._preparation.arrays),
+        }
+        return saved
 
     @classmethod
-    def _from_saved(cls, content: Any) -> Self:
-        from neurornn.decode.stream import _as_arrays
+    def _from_saved(cls, content: SavedContent) -> Self:
+        # Older files know the width of the bins from the settings alone.
+        content.settings.setdefault("bin_size", content.settings["init"]["bin_size"])
+        return super()._from_saved(content)
 
-        s = content.settings
-        self = cls(**s["init"])
-        self.bin_size_ = s.get("bin_size", s["init"]["bin_size"])
-        self.parameters_ = content.tables["parameters"]
-        self.status_ = self.parameters_["status"]
-        self._machine = make_machine(
-            s["kind"], _as_arrays(content.tables["machine"]), s["machine"]
-        )
-        self._preparation = Preparation(
-            _as_arrays(content.tables["preparation"]), s["preparation"]
-        )
-        self.units_, self.outputs_ = np.asarray(s["units"]), np.asarray(s["outputs"])
-        self.n_features_in_, self.target_units_ = len(self.units_), s["target_units"]
-        self._one_output, self.chosen_ = s["one_output"], s["chosen"]
-        self._rms, self._reach = np.asarray(s["error_rms"]), np.asarray(s["reach"])
-        self._growth, self._usual = np.asarray(s["growth"]), np.asarray(s["usual"])
+    def _after_load(self, content: SavedContent) -> None:
+        s, tables = content.settings, content.tables
+        self._machine = make_machine(s["kind"], _as_arrays(tables["machine"]), s["machine"])
+        self._preparation = Preparation(_as_arrays(tables["preparation"]), s["preparation"])
+        self.n_features_in_ = len(self.units_)
         self._remember_settings()
-        return self
 
 
 class MovementDecoder(Decoder):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import comb
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +75,7 @@ confidence_level
         self.degree = degree
         self.joint = joint
 
-    _papers: tuple[str, ...] = (
-        "Hunter & Korenberg 1986, doi:10.1007/BF00341929",
-        "Pohlmeyer et al. 2009, doi:10.1371/journal.pone.0005924",
-    )
+    _papers: ClassVar[tuple[str, ...]] = ("hunter_1986", "pohlmeyer_2009")
 
     def _learn(self, bins: Samples) -> Learned:
         degrees: Sequence[int] = DEGREES

@@ -185,6 +185,7 @@ def closed_loop_scores(trials: xr.Dataset, *, confidence_level: float = 0.95) ->
                 value=np.median(values) if n_hit else np.nan,
                 ci=median_interval(values, confidence_level),
                 units=str(trials[name].attrs["units"]),
+                of_data=True,
                 long_name=f"median {trials[name].attrs['long_name']}",
                 method=f"{n_hit} successful trials; order statistics",
                 reason=few,

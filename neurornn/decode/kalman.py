@@ -1,7 +1,7 @@
 """Kalman filter: the outputs move as they did in training, and the units see them."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import xarray as xr
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_bin_size, check_count
 from neurornn._core.errors import DataError, ShapeError
-from neurornn.data.moments import Histories, Moments, fold_moments, moments
+from neurornn.data.moments import Histories, Moments, fold_moments, lagged_moments
 from neurornn.data.samples import Samples
 from neurornn.decode.base import (
     Learned,
@@ -21,6 +21,7 @@ from neurornn.decode.base import (
 from neurornn.decode.machines import KalmanMachine, steady_covariance
 from neurornn.decode.preparation import Preparation
 from neurornn.decode.wiener import mean_r2
+from neurornn.io.saved import SavedContent
 
 #: Lags that are tried, bins: by how much movement may follow the counts.
 LAGS = (0, 1, 2, 3, 4)
@@ -274,19 +275,14 @@ class KalmanFilter(MovementDecoder):
         )  # fmt: skip
         return saved
 
-    @classmethod
-    def _from_saved(cls, content: Any) -> Self:
-        self = super()._from_saved(content)
+    def _after_load(self, content: SavedContent) -> None:
+        super()._after_load(content)
         arrays, seen = self._machine.arrays, content.tables["observation"]
         self.transition_, self.process_ = arrays["transition"], arrays["process"]
         self.observation_, self.noise_ = seen["h"].values, seen["r"].values
         self.offset_, self.baseline_ = arrays["offset"], seen["d"].values
-        return self
 
-    _papers: tuple[str, ...] = (
-        "Kalman 1960, doi:10.1115/1.3662552",
-        "Wu et al. 2006, doi:10.1162/089976606774841585",
-    )
+    _papers: ClassVar[tuple[str, ...]] = ("kalman_1960", "wu_2006")
 
     def _learn(self, bins: Samples) -> Learned:
         check_count(self.n_lags, "n_lags")
@@ -375,7 +371,7 @@ class _KalmanFit:
 
     def total(self) -> Moments:
         """Moments of all rows."""
-        return moments(self.histories, np.nan_to_num(self.states), self.whole)
+        return lagged_moments(self.histories, np.nan_to_num(self.states), self.whole)
 
     def motion(self, rows: NDArray[np.intp]) -> _Motion:
         """How the state moves, from some of the rows."""

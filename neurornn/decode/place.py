@@ -1,7 +1,7 @@
 """Naive Bayes with a memory: spike counts to place, or to one of several targets."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -26,6 +26,7 @@ from neurornn.decode.base import (
 )
 from neurornn.decode.machines import Machine, PosteriorMachine
 from neurornn.decode.wiener import mean_r2
+from neurornn.io.saved import SavedContent
 
 #: Widths of the smoothing of rate maps that are tried, cells.
 WIDTHS = (0.7, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -117,10 +118,7 @@ class PlaceDecoder(MovementDecoder):
         self.confidence_level = confidence_level
 
     _usual_width = 0.1
-    _papers: tuple[str, ...] = (
-        "Brown et al. 1998, doi:10.1523/JNEUROSCI.18-18-07411.1998",
-        "Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017",
-    )
+    _papers: ClassVar[tuple[str, ...]] = ("brown_1998", "zhang_1998")
 
     def _learn(self, bins: Samples) -> Learned:
         _only_counts(self)
@@ -162,11 +160,9 @@ class PlaceDecoder(MovementDecoder):
             coords[f"{axis}_position"] = ("place", at)
         return _rates(machine, self.bin_size_, "place", coords)
 
-    @classmethod
-    def _from_saved(cls, content: Any) -> Any:
-        self = super()._from_saved(content)
+    def _after_load(self, content: SavedContent) -> None:
+        super()._after_load(content)
         self.maps_ = self._maps_of(self._machine)
-        return self
 
     def _machine_of(
         self,
@@ -424,15 +420,12 @@ class LabelDecoder(ClassifierMixin, Decoder):
             status=[str(Status.OK)] * n,
             status_dims=("output",),
         )  # fmt: skip
-        self.status_ = self.parameters_["status"]
 
-    @classmethod
-    def _from_saved(cls, content: Any) -> Any:
-        self = super()._from_saved(content)
+    def _after_load(self, content: SavedContent) -> None:
+        super()._after_load(content)
         self.classes_ = self.outputs_
         # Older files hold numbers here.
         self._rms, self._reach = (np.full(len(self.classes_), np.nan) for _ in range(2))
-        return self
 
 
 class TargetDecoder(LabelDecoder):
@@ -492,7 +485,7 @@ class TargetDecoder(LabelDecoder):
         self.confidence_level = confidence_level
 
     _usual_width = 0.1
-    _papers: tuple[str, ...] = ("Santhanam et al. 2006, doi:10.1038/nature04968",)
+    _papers: ClassVar[tuple[str, ...]] = ("santhanam_2006",)
     _settled = "set or read off the training labels"
 
     def _learn(self, bins: Samples) -> Learned:
@@ -515,11 +508,9 @@ class TargetDecoder(LabelDecoder):
             machine, self.bin_size_, "target", {"unit": self.units_, "target": self.classes_}
         )
 
-    @classmethod
-    def _from_saved(cls, content: Any) -> Any:
-        self = super()._from_saved(content)
+    def _after_load(self, content: SavedContent) -> None:
+        super()._after_load(content)
         self.rates_ = self._rates_of(self._machine)
-        return self
 
     def _given_switching(self) -> float:
         given = self.switching

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -16,6 +16,7 @@ from neurornn.decode.machines import ChanceMachine, Machine, NetworkMachine
 from neurornn.decode.network_training import machine_arrays, train_networks
 from neurornn.decode.place import LabelDecoder
 from neurornn.decode.wiener import mean_r2
+from neurornn.io.saved import SavedContent
 
 
 class _Networks(Decoder):
@@ -37,8 +38,8 @@ class _Networks(Decoder):
         line = f"{self._score_name} of one network: {s.mean():.3f}{sd} ({len(s)} seeds)"
         return replace(table, notes=[*table.notes, line])
 
-    def _plain_params(self) -> dict[str, Any]:
-        given = super()._plain_params()
+    def _settings_to_save(self) -> dict[str, Any]:
+        given = super()._settings_to_save()
         rng = given["rng"] if isinstance(given["rng"], int) else None
         return {**given, "rng": rng, "checkpoint": None, "progress": False}
 
@@ -50,14 +51,12 @@ class _Networks(Decoder):
         saved["tables"]["seeds"] = xr.Dataset(extra)
         return saved
 
-    @classmethod
-    def _from_saved(cls, content: Any) -> Self:
-        self = super()._from_saved(content)
+    def _after_load(self, content: SavedContent) -> None:
+        super()._after_load(content)
         seeds = content.tables["seeds"]
         self.seed_scores_ = seeds["seed_scores"]
         if "tau" in seeds:
             self.tau_ = seeds["tau"]
-        return self
 
 
 class RecurrentDecoder(_Networks, MovementDecoder):
@@ -170,11 +169,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
         self.checkpoint = checkpoint
         self.progress = progress
 
-    _papers: tuple[str, ...] = (
-        "Sussillo et al. 2012, doi:10.1088/1741-2560/9/2/026027",
-        "Glaser et al. 2020, doi:10.1523/ENEURO.0506-19.2020",
-        "Sussillo et al. 2016, doi:10.1038/ncomms13749",
-    )
+    _papers: ClassVar[tuple[str, ...]] = ("sussillo_2012", "glaser_2020", "sussillo_2016")
 
     _score_name = "R2"
 
@@ -260,7 +255,7 @@ class RecurrentClassifier(_Networks, LabelDecoder):
         self.checkpoint = checkpoint
         self.progress = progress
 
-    _papers: tuple[str, ...] = ("Willett et al. 2021, doi:10.1038/s41586-021-03506-2",)
+    _papers: ClassVar[tuple[str, ...]] = ("willett_2021",)
     _score_name = "accuracy"
     _apart = False
 

@@ -1,7 +1,7 @@
 """Linear maps of the last bins: Wiener filter, ridge, and the cascade with a polynomial behind."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,7 @@ class WienerFilter(MovementDecoder):
     """
 
     _penalties: Sequence[float] = NO_PENALTY
-    _papers: tuple[str, ...] = ("Carmena et al. 2003, doi:10.1371/journal.pbio.0000042",)
+    _papers: ClassVar[tuple[str, ...]] = ("carmena_2003",)
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class RidgeDecoder(WienerFilter):
     """
 
     _penalties = PENALTIES
-    _papers: tuple[str, ...] = ("Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",)
+    _papers: ClassVar[tuple[str, ...]] = ("hoerl_1970",)
 
     def __init__(
         self,

@@ -1,7 +1,6 @@
 """Gradients through time: how far back an error at one step can teach the network."""
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +9,9 @@ import xarray as xr
 from neurornn._core.checks import check_positive
 from neurornn._core.confidence import median_interval
 from neurornn._core.errors import DataError, KindError
-from neurornn._core.report import Reported, Table
+from neurornn._core.report import Table
 from neurornn._core.units import format_quantity
-from neurornn.io.saved import Saved
+from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData, as_training_data
 
@@ -36,7 +35,7 @@ _REMEDIES = {
 }
 
 
-class GradientFlow(Reported, Saved):
+class GradientFlow(Result):
     """How gradients travel back through time; made by `gradient_flow`.
 
     Attributes
@@ -50,9 +49,8 @@ class GradientFlow(Reported, Saved):
     settings : how it was made.
     """
 
-    def __init__(self, parameters: xr.Dataset, settings: Mapping[str, Any]) -> None:
-        self.parameters = parameters
-        self.settings = dict(settings)
+    _papers = ("pascanu_2013", "bengio_1994")
+    _packages = ("numpy", "torch")
 
     @property
     def status(self) -> str:
@@ -101,20 +99,6 @@ class GradientFlow(Reported, Saved):
             f"the Jacobians of the state over lags up to {self.settings['max_lag']:g} "
             f"{self.settings['time_unit']}"
         )
-
-    def _citations(self) -> list[str]:
-        return [
-            "Pascanu, Mikolov & Bengio 2013, ICML, arXiv:1211.5063",
-            "Bengio, Simard & Frasconi 1994, doi:10.1109/72.279181",
-        ]
-
-    def _to_saved(self) -> dict[str, Any]:
-        tables = {"parameters": self.parameters}
-        return {"settings": self.settings, "tables": tables, "weights": None}
-
-    @classmethod
-    def _from_saved(cls, content: Any) -> Self:
-        return cls(content.tables["parameters"], content.settings)
 
 
 def gradient_flow(

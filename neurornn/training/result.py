@@ -148,16 +148,14 @@ class FitResult(Reported, Saved):
         names = [f"{p.name}_ci" for p in self.model.physical_parameters]
         return any(np.isfinite(self.parameters[n]).any() for n in names if n in self.parameters)
 
-    def _citations(self) -> list[str]:
-        optimiser = {
-            "adam": ["Kingma & Ba 2015, ICLR, arXiv:1412.6980 (Adam)"],
-            "lbfgs": ["Liu & Nocedal 1989, Math. Program. 45:503, doi:10.1007/BF01589116"],
-        }.get(self.settings["optimizer"], [])
-        widened = ["White 1982, Econometrica 50:1, doi:10.2307/1912526"]
+    _packages = ("numpy", "torch")
+
+    def _papers_used(self) -> list[str]:
+        optimiser = {"adam": ["kingma_2015"], "lbfgs": ["liu_1989"]}
         return [
-            "Paszke et al. 2019, NeurIPS 32 (PyTorch)",
-            *optimiser,
-            *(widened if self._has_intervals() else []),
+            "paszke_2019",
+            *optimiser.get(self.settings["optimizer"], []),
+            *(["white_1982"] if self._has_intervals() else []),
         ]
 
     def _to_saved(self) -> dict[str, Any]:

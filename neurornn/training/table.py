@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 
 from neurornn._core.confidence import Estimate, scale_interval, to_dataset
+from neurornn._core.status import status_variable
 from neurornn.models.base import RecurrentModel
 from neurornn.training.curvature import Intervals
 from neurornn.training.objectives import Objective
@@ -69,7 +70,7 @@ def parameter_table(
             dims, status, names = p.dims, found.status, [p.name]
             covariance = found.variance[..., None, None]
         else:
-            statuses[f"{p.name}_status"] = (p.dims, found.status, {"long_name": "status"})
+            statuses[f"{p.name}_status"] = status_variable(p.dims, found.status)
         if p.name != "tau":
             continue
         short = value < CLOCK_STEPS * model.dt

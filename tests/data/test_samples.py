@@ -11,7 +11,7 @@ from neurornn._core.errors import DataError, ShapeError, SplitError
 from neurornn.data.moments import (
     Histories,
     fold_moments,
-    moments,
+    lagged_moments,
     ridge_weights,
     two_penalty_weights,
 )
@@ -178,7 +178,7 @@ def test_moments_are_sums_over_histories_and_add_up(monkeypatch):
     rng = np.random.default_rng(0)
     parts = parts_of(rng, (20, 9, 31))
     y, used = rng.normal(size=(60, 2)), rng.random(60) < 0.7
-    sums = moments(Histories(parts, 4), y, used)
+    sums = lagged_moments(Histories(parts, 4), y, used)
     h = lagged(parts, 4)[used]
     # Sums of 60 products in another order.
     np.testing.assert_allclose(sums.gram, h.T @ h, rtol=0, atol=1e-12)
@@ -189,12 +189,12 @@ def test_moments_are_sums_over_histories_and_add_up(monkeypatch):
     np.testing.assert_allclose(total.gram, sums.gram, atol=1e-12)
     for (train, _), rest in zip(folds, rests, strict=True):
         inside = np.isin(np.arange(60), train) & used
-        alone = moments(Histories(parts, 4), y, inside)
+        alone = lagged_moments(Histories(parts, 4), y, inside)
         assert rest.n_rows == alone.n_rows
         np.testing.assert_allclose(rest.gram, alone.gram, atol=1e-11)
         np.testing.assert_allclose(rest.squares, alone.squares, atol=1e-11)
     # Fewer lags are the last columns.
-    short = moments(Histories(parts, 2), y, used)
+    short = lagged_moments(Histories(parts, 2), y, used)
     np.testing.assert_allclose(sums.last(6).gram, short.gram, atol=1e-12)
 
 
@@ -205,13 +205,13 @@ def test_ridge_is_that_of_scikit_learn_and_its_error_that_of_its_predictions(pen
     y = 2.0 + np.concatenate(parts)[:, :2] + rng.normal(size=(200, 2))
     used = np.arange(200) % 3 != 0
     histories = Histories(parts, 3)
-    weights = ridge_weights(moments(histories, y, used), penalty)
+    weights = ridge_weights(lagged_moments(histories, y, used), penalty)
     h = lagged(parts, 3)
     peer = Ridge(alpha=penalty * used.sum()).fit(h[used, :-1], y[used])
     # The same normal equations by another route, in float64.
     np.testing.assert_allclose(weights[:-1].T, peer.coef_, rtol=1e-8, atol=1e-11)
     np.testing.assert_allclose(weights[-1], peer.intercept_, rtol=1e-8)
-    held = moments(histories, y, ~used)
+    held = lagged_moments(histories, y, ~used)
     away = ((y - h @ weights)[~used] ** 2).sum()
     assert held.squared_error(weights) == pytest.approx(away, rel=1e-10)
 
@@ -220,7 +220,7 @@ def test_two_penalties_minimise_what_they_penalise():
     rng = np.random.default_rng(2)
     parts = parts_of(rng, (90,))
     y = parts[0] + rng.normal(size=(90, 3))
-    sums = moments(Histories(parts, 2), y, np.ones(90, bool))
+    sums = lagged_moments(Histories(parts, 2), y, np.ones(90, bool))
     own = np.arange(3)[:, None] + 3 * np.arange(2)
     found = list(two_penalty_weights(sums, 2.0, (0.05, 0.5), own))
     h = lagged(parts, 2)

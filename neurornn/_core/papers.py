@@ -1,0 +1,39 @@
+"""The papers behind the methods, each written once; classes name them by key."""
+
+from collections.abc import Iterable
+
+#: First author and year -> how the paper is cited.
+PAPERS = {
+    "bengio_1994": "Bengio, Simard & Frasconi 1994, doi:10.1109/72.279181",
+    "brown_1998": "Brown et al. 1998, doi:10.1523/JNEUROSCI.18-18-07411.1998",
+    "carmena_2003": "Carmena et al. 2003, doi:10.1371/journal.pbio.0000042",
+    "efron_1993": "Efron & Tibshirani 1993, An Introduction to the Bootstrap (intervals)",
+    "glaser_2020": "Glaser et al. 2020, doi:10.1523/ENEURO.0506-19.2020",
+    "golub_1973": "Golub & Pereyra 1973, SIAM J. Numer. Anal. 10:413, doi:10.1137/0710036",
+    "hoerl_1970": "Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",
+    "hunter_1986": "Hunter & Korenberg 1986, doi:10.1007/BF00341929",
+    "kalman_1960": "Kalman 1960, doi:10.1115/1.3662552",
+    "killick_2012": "Killick et al. 2012, JASA 107:1590, doi:10.1080/01621459.2012.737745",
+    "kingma_2015": "Kingma & Ba 2015, ICLR, arXiv:1412.6980 (Adam)",
+    "lei_2018": "Lei et al. 2018, doi:10.1080/01621459.2017.1307116",
+    "liu_1989": "Liu & Nocedal 1989, Math. Program. 45:503, doi:10.1007/BF01589116",
+    "pascanu_2013": "Pascanu, Mikolov & Bengio 2013, ICML, arXiv:1211.5063",
+    "paszke_2019": "Paszke et al. 2019, NeurIPS 32 (PyTorch)",
+    "pohlmeyer_2009": "Pohlmeyer et al. 2009, doi:10.1371/journal.pone.0005924",
+    "santhanam_2006": "Santhanam et al. 2006, doi:10.1038/nature04968",
+    "sussillo_2012": "Sussillo et al. 2012, doi:10.1088/1741-2560/9/2/026027",
+    "sussillo_2016": "Sussillo et al. 2016, doi:10.1038/ncomms13749",
+    "venzon_1988": "Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496",
+    "white_1982": "White 1982, Econometrica 50:1, doi:10.2307/1912526",
+    "willett_2021": "Willett et al. 2021, doi:10.1038/s41586-021-03506-2",
+    "wu_2006": "Wu et al. 2006, doi:10.1162/089976606774841585",
+    "zhang_1998": "Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017",
+}
+
+
+def cited(papers: Iterable[str]) -> list[str]:
+    """How papers are cited, by their keys; a text that is no key stands for itself.
+
+    A user's own class may cite what is not listed here: ``_papers = ("Me 2026, doi:...",)``.
+    """
+    return [PAPERS.get(key, key) for key in papers]

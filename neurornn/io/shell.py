@@ -1,0 +1,192 @@
+"""One shell of what is fitted: estimators and results declare, and the shell tells and saves.
+
+A class says which tables it holds, what else it keeps, which papers it stands on, and what its
+quantities are; save, load, the status, the report, the tables for a file and the methods text are
+the same for all.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import xarray as xr
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from neurornn._core.confidence import CI_BOUND
+from neurornn._core.quantities import Quantity
+from neurornn._core.report import Reported, parameter_names
+from neurornn.io.saved import Saved, SavedContent
+
+
+class Result(Reported, Saved):
+    """Base of what a function returns: a table of parameters, and how it was made.
+
+    Parameters
+    ----------
+    parameters : the table.
+    settings : plain values: how it was made.
+
+    Attributes
+    ----------
+    parameters, settings
+    status : of every unit, where the table has one.
+    """
+
+    parameters: xr.Dataset
+    settings: Mapping[str, Any]
+
+    def __init__(self, parameters: xr.Dataset, settings: Mapping[str, Any]) -> None:
+        self.parameters = parameters
+        self.settings = dict(settings)
+
+    @property
+    def status(self) -> Any:
+        """How it ended, for each entry of the table."""
+        return self.parameters["status"]
+
+    def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the table of parameters to a CSV file, one row per unit, or per value.
+
+        Parameters
+        ----------
+        path : of the file.
+        overwrite : replace a file that is there.
+        """
+        _write_table(self.parameters, path, overwrite)
+
+    def _to_saved(self) -> dict[str, Any]:
+        return {
+            "settings": self.settings,
+            "tables": {"parameters": self.parameters},
+            "weights": None,
+        }
+
+    @classmethod
+    def _from_saved(cls, content: SavedContent) -> Self:
+        return cls(content.tables["parameters"], content.settings)
+
+
+class Estimator(Reported, Saved, BaseEstimator):
+    """Base of estimators after scikit-learn: settings in ``__init__``, learned values end in _.
+
+    A subclass declares
+
+    - ``_quantities``: the numbers that its table tells, each once;
+    - ``_tables``: name in a file -> attribute that holds a Dataset;
+    - ``_kept``: name in a file -> attribute that holds a plain value, or an array of numbers;
+    - ``_papers``, ``_packages``: what the methods text cites.
+
+    What is not kept but follows from the rest is made again in ``_after_load``.
+    """
+
+    _quantities: ClassVar[tuple[Quantity, ...]] = ()
+    #: The first is the table that is reported.
+    _tables: ClassVar[Mapping[str, str]] = {"parameters": "parameters_"}
+    _kept: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def quantity(cls, name: str) -> Quantity:
+        """Return what is declared of a quantity."""
+        return next(q for q in cls._quantities if q.name == name)
+
+    @property
+    def status_(self) -> xr.DataArray:
+        """Status of every entry of the table."""
+        return self._parameters_dataset()["status"]
+
+    def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the reported table to a CSV file, one row per unit, or per value.
+
+        Parameters
+        ----------
+        path : of the file.
+        overwrite : replace a file that is there.
+        """
+        _write_table(self._parameters_dataset(), path, overwrite)
+
+    def _main_table(self) -> str:
+        return next(iter(self._tables.values()))
+
+    def _parameters_dataset(self) -> xr.Dataset:
+        check_is_fitted(self, self._main_table())
+        table: xr.Dataset = getattr(self, self._main_table())
+        return table
+
+    def _settings_to_save(self) -> dict[str, Any]:
+        """Arguments of ``__init__`` as they are saved."""
+        return dict(self.get_params(deep=False))
+
+    def _to_saved(self) -> dict[str, Any]:
+        check_is_fitted(self, self._main_table())
+        kept = {name: getattr(self, attribute) for name, attribute in self._kept.items()}
+        return {
+            "settings": {"init": self._settings_to_save(), **kept},
+            "tables": {name: getattr(self, where) for name, where in self._tables.items()},
+            "weights": None,
+        }
+
+    @classmethod
+    def _from_saved(cls, content: SavedContent) -> Self:
+        given = dict(content.settings["init"])
+        usual = cls().get_params(deep=False) if _has_defaults(cls) else {}
+        for name, value in given.items():
+            # JSON knows lists alone.
+            if isinstance(value, list) and isinstance(usual.get(name), tuple):
+                given[name] = tuple(value)
+        self = cls(**given)
+        for name, where in cls._tables.items():
+            setattr(self, where, content.tables[name])
+        for name, where in cls._kept.items():
+            value = content.settings[name]
+            setattr(self, where, np.asarray(value) if isinstance(value, list) else value)
+        self._after_load(content)
+        return self
+
+    def _after_load(self, content: SavedContent) -> None:
+        """Make again what is not kept in a file."""
+
+
+def _has_defaults(cls: type[BaseEstimator]) -> bool:
+    """Whether a class can be made without an argument."""
+    import inspect
+
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return all(
+        p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters
+    )
+
+
+def _write_table(table: xr.Dataset, path: str | os.PathLike[str], overwrite: bool) -> None:
+    from neurornn.io.delimited import write_csv
+
+    flat = table.drop_dims(["parameter", "parameter_"], errors="ignore")
+    dims = {d for v in flat.data_vars.values() for d in v.dims} - {CI_BOUND}
+    write_csv(flat if len(dims) < 2 else tidy(flat), path, overwrite=overwrite)
+
+
+def tidy(table: xr.Dataset) -> xr.Dataset:
+    """Return a table as rows, one for each value of each quantity, whatever its axes are.
+
+    Parameters
+    ----------
+    table : of parameters, each quantity beside its interval.
+
+    Returns
+    -------
+    Dataset over ``row``: ``quantity``, ``of`` (labels of the axes), ``value``, ``lower``,
+    ``upper``, ``units``.
+    """
+    rows = []
+    for name in parameter_names(table):
+        values, bounds = table[name], table[f"{name}_ci"].values
+        for where in np.ndindex(values.shape):
+            of = ", ".join(
+                f"{d} {values[d].values[i] if d in values.coords else i}"
+                for d, i in zip(values.dims, where, strict=True)
+            )
+            rows.append((name, of, values.values[where], *bounds[where], values.attrs["units"]))
+    columns = ("quantity", "of", "value", "lower", "upper", "units")
+    found = zip(columns, zip(*rows, strict=True), strict=True)
+    return xr.Dataset({name: ("row", np.array(column)) for name, column in found})
