@@ -9,9 +9,11 @@ import importlib
 import io
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -44,22 +46,10 @@ from neurornn.io.replaceable import (
 from neurornn.io.seals import check_seal, seal
 from neurornn.io.sources import check_source, explained
 
-#: What may be loaded: kind -> "module:Class". Nothing else is ever imported because of a file.
-ALLOWED = {
-    "Kinetics": "neurornn.calcium.kinetics:Kinetics",
-    "FitResult": "neurornn.training.result:FitResult",
-    "League": "neurornn.compare.table:League",
-    "GradientFlow": "neurornn.training.gradients:GradientFlow",
-    "WienerFilter": "neurornn.decode.wiener:WienerFilter",
-    "RidgeDecoder": "neurornn.decode.wiener:RidgeDecoder",
-    "WienerCascade": "neurornn.decode.cascade:WienerCascade",
-    "KalmanFilter": "neurornn.decode.kalman:KalmanFilter",
-    "PlaceDecoder": "neurornn.decode.place:PlaceDecoder",
-    "TargetDecoder": "neurornn.decode.place:TargetDecoder",
-    "RecurrentDecoder": "neurornn.decode.recurrent:RecurrentDecoder",
-    "RecurrentClassifier": "neurornn.decode.recurrent:RecurrentClassifier",
-    "Stream": "neurornn.decode.stream:Stream",
-}
+#: Rooms whose public names may be loaded. Nothing else is ever imported because of a file.
+ROOMS = (
+    "calcium", "spikes", "sequences", "decode", "dynamics", "koopman", "training", "compare",
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -70,12 +60,13 @@ class SavedContent:
 
     Attributes
     ----------
-    kind : name in the allow-list.
+    kind : name of the class.
     settings : plain numbers, text, lists and dicts.
     tables : name -> Dataset.
     weights : name -> array.
     format : number of the format it was written in.
     versions : package -> version at the time of writing.
+    classes : name -> class, that the caller of `load` admits beside those of the package.
     """
 
     kind: str
@@ -84,6 +75,7 @@ class SavedContent:
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
     format: int = FORMAT
     versions: dict[str, str] = field(default_factory=dict)
+    classes: Mapping[str, type] = field(default_factory=dict)
 
 
 class Saved:
@@ -105,9 +97,15 @@ class Saved:
         ------
         FileWriteError
             Something else stands there, or the place cannot be written.
+        NameUnknownError
+            Another class of the same name is one of this package's, which `load` would make of it.
+
+        Notes
+        -----
+        A class of your own is loaded by ``nr.load(path, classes=[Mine])``.
         """
         kind = type(self).__name__
-        _class_of(kind, "this object")
+        check_kind(type(self))
         check_save_target(path, kind)
         write_saved(path, kind=kind, **self._to_saved())
 
@@ -119,12 +117,14 @@ class Saved:
         raise NotImplementedError
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, classes: Sequence[type] = ()) -> Any:
     """Load what ``save`` has written.
 
     Parameters
     ----------
     path : folder, or ``.nc`` file.
+    classes : of your own, which the file may name: models that were fitted, estimators and
+        results. Nothing but these and the package's own is ever made.
 
     Returns
     -------
@@ -135,21 +135,34 @@ def load(path: str | os.PathLike[str]) -> Any:
     FileMissingError, FileFormatError
         Nothing there, a damaged file, or one written by a newer version.
     NameUnknownError
-        A kind that is not in the allow-list.
+        A kind that is neither the package's nor among `classes`.
     """
-    content = read_saved(path)
+    admitted = _admitted(classes)
+    content = replace(read_saved(path), classes=admitted)
     source = Path(path)
-    module, _, name = _class_of(content.kind, source.name).partition(":")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise FileFormatError(
-            f"{source.name} holds a {content.kind}, which this installation cannot make: {error}",
-            f"The class {module}.{name} was needed",
-            "Install the whole package, of the version that wrote the file or a later one",
-        ) from error
+    cls = admitted.get(content.kind) or _class_of(content.kind, source.name)
+    if not issubclass(cls, Saved):
+        raise KindError(
+            f"{cls.__name__} was admitted for {source.name}, a {content.kind}",
+            "A class that saves itself was needed",
+            "Derive it from Estimator or Result of neurornn.io",
+        )
     with explained(source, f"a saved {content.kind}"):
         return cls._from_saved(content)
+
+
+def _admitted(classes: Sequence[type]) -> dict[str, type]:
+    """Classes by name, or an error for what is none."""
+    if isinstance(classes, type):
+        classes = [classes]
+    for cls in classes:
+        if not isinstance(cls, type):
+            raise KindError(
+                f"classes holds {cls!r}",
+                "Classes were needed",
+                "Pass classes=[Mine], not its name",
+            )
+    return {cls.__name__: cls for cls in classes}
 
 
 def write_saved(
@@ -325,11 +338,56 @@ def _content(
     )
 
 
-def _class_of(kind: str, what: str) -> str:
-    if kind not in ALLOWED:
+def check_kind(cls: type) -> None:
+    """Refuse to save an object of a class for which `load` would make another one."""
+    own = saved_classes().get(cls.__name__)
+    if own is not None and own() is not cls:
         raise NameUnknownError(
-            f"{what} is of kind {kind!r}, which is not one that can be saved and loaded",
-            f"One of {', '.join(sorted(ALLOWED))} was needed",
-            nearest(kind, ALLOWED),
+            f"This {cls.__name__} is of {cls.__module__}, and neurornn has a class of that name",
+            "A name of its own was needed: load() would take it for the package's",
+            "Give your class another name",
         )
-    return ALLOWED[kind]
+
+
+def saved_classes() -> dict[str, Callable[[], type]]:
+    """Return what may be loaded: kind -> a function that returns its class.
+
+    These are the public names of the rooms; a room and its class are imported when asked for.
+    """
+    found: dict[str, Callable[[], type]] = {}
+    for room in ROOMS:
+        module = importlib.import_module(f"neurornn.{room}")
+        for name in dir(module):
+            if name[:1].isupper() and not name.isupper():
+                found[name] = partial(_public, module, name)
+    return found
+
+
+def _public(module: ModuleType, name: str) -> type:
+    try:
+        found: type = getattr(module, name)
+    except ImportError as error:
+        raise FileFormatError(
+            f"This installation cannot make a {name}: {error}",
+            f"{module.__name__}.{name} was needed",
+            "Install the whole package, of the version that wrote the file or a later one",
+        ) from error
+    return found
+
+
+def _class_of(kind: str, what: str) -> type:
+    known = saved_classes()
+    cls = known[kind]() if kind in known else None
+    if not (isinstance(cls, type) and issubclass(cls, Saved)):
+        raise NameUnknownError(
+            f"{what} is of kind {kind!r}, which is not one of this package's",
+            f"One of {', '.join(_kinds())} was needed, or a class of your own",
+            "Where it is a class of yours, pass it: nr.load(path, classes=[...]). "
+            + nearest(kind, _kinds()),
+        )
+    return cls
+
+
+def _kinds() -> list[str]:
+    classes = {name: make() for name, make in saved_classes().items()}
+    return sorted(n for n, c in classes.items() if isinstance(c, type) and issubclass(c, Saved))

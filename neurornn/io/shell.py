@@ -30,8 +30,7 @@ class Result(Reported, Saved):
 
     Attributes
     ----------
-    parameters, settings
-    status : of every unit, where the table has one.
+    parameters, settings : as they were given.
     """
 
     parameters: xr.Dataset
@@ -40,11 +39,6 @@ class Result(Reported, Saved):
     def __init__(self, parameters: xr.Dataset, settings: Mapping[str, Any]) -> None:
         self.parameters = parameters
         self.settings = dict(settings)
-
-    @property
-    def status(self) -> Any:
-        """How it ended, for each entry of the table."""
-        return self.parameters["status"]
 
     def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the table of parameters to a CSV file, one row per unit, or per value.

@@ -1,5 +1,6 @@
 """Many fits: seeds of one model, sessions, settings; in processes or on a Dask cluster."""
 
+import inspect
 import json
 import os
 import warnings
@@ -21,8 +22,9 @@ from neurornn._core.status import Status
 from neurornn.io.headers import plain, unplain
 from neurornn.io.saved import SavedContent
 from neurornn.models.base import RecurrentModel
+from neurornn.models.rebuild import check_rebuilds, dtype_of, rebuilt, weights_of
 from neurornn.training.batches import TrainingData, as_training_data
-from neurornn.training.result import FitResult, model_from_settings
+from neurornn.training.result import FitResult
 
 Packed = dict[str, NDArray[Any]]
 #: Marks a packed fit that failed: another try may do better (memory, a lost worker).
@@ -85,13 +87,15 @@ def fit_many(
         parts = {"train": as_training_data(data, model, f"data of job {k}")}
         if watch is not None:
             parts["watch"] = as_training_data(watch, model, f"validation of job {k}")
-        chunks.append((pack_model(model), _pack_data(parts), json.dumps(plain(own))))
+        # Classes travel beside the bytes: a user's own is not to be found by its name.
+        given = (pack_model(model), _pack_data(parts), json.dumps(plain(own)))
+        chunks.append((*given, type(model)))
     done = run_chunks(
         _fit_packed, chunks, n_jobs=n_jobs, client=client, partial=partial, progress=progress,
-        label="fits", key=fingerprint([list(c) for c in chunks]),
+        label="fits", key=fingerprint([list(c[:3]) for c in chunks]),
         keep=lambda packed: _FAILED not in packed,
     )  # fmt: skip
-    return [unpack_result(d) for d in done]
+    return [unpack_result(d, c[3]) for d, c in zip(done, chunks, strict=True)]
 
 
 def fit_seeds(
@@ -150,7 +154,13 @@ def redrawn(model: RecurrentModel, seed: int) -> RecurrentModel:
     Its physical parameters are kept, and weights that are held fixed.
     """
     first = next(model.parameters())
-    fresh = type(model)(**model.settings, rng=seed).to(first.device, first.dtype)
+    check_rebuilds(model)
+    takes_seed = "rng" in inspect.signature(type(model).__init__).parameters
+    with torch.random.fork_rng(devices=[]):
+        # A user's own model may draw its weights from the global generator.
+        torch.manual_seed(seed)
+        fresh = type(model)(**model.settings, **({"rng": seed} if takes_seed else {}))
+    fresh = fresh.to(first.device, first.dtype)
     with torch.no_grad():
         kept = {p.unbounded for p in model.physical_parameters}
         for name, p in model.named_parameters():
@@ -191,23 +201,32 @@ def _seed_table(results: Sequence[FitResult], reached: Sequence[float], watched:
 
 def pack_model(model: RecurrentModel) -> Packed:
     """Model as settings and safetensors bytes, for another process."""
-    weights = {
-        k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in model.state_dict().items()
-    }
+    check_rebuilds(model)
     head = {
         "class": type(model).__name__,
-        "settings": model.settings,
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "settings": plain(model.settings),
+        "dtype": dtype_of(model),
         "held": [n for n, p in model.named_parameters() if not p.requires_grad],
     }
-    return {"head": _bytes(json.dumps(head).encode()), "weights": _bytes(save_tensors(weights))}
+    return {
+        "head": _bytes(json.dumps(head).encode()),
+        "weights": _bytes(save_tensors(weights_of(model))),
+    }
 
 
-def unpack_model(packed: Mapping[str, NDArray[Any]]) -> RecurrentModel:
-    """Model from what `pack_model` made."""
+def unpack_model(
+    packed: Mapping[str, NDArray[Any]], cls: type[RecurrentModel] | None = None
+) -> RecurrentModel:
+    """Model from what `pack_model` made.
+
+    Parameters
+    ----------
+    cls : its class, where that is a user's own.
+    """
     head = json.loads(packed["head"].tobytes(), object_hook=unplain)
     weights = load_tensors(packed["weights"].tobytes())
-    model = model_from_settings(head["class"], head["settings"], weights, head["dtype"])
+    admitted = {} if cls is None else {cls.__name__: cls}
+    model = rebuilt(head["class"], head["settings"], weights, head["dtype"], admitted)
     for name in head["held"]:
         model.get_parameter(name).requires_grad_(False)
     return model
@@ -221,11 +240,11 @@ def _pack_data(parts: Mapping[str, TrainingData]) -> Packed:
     }
 
 
-def _fit_packed(model: Packed, data: Packed, options: str) -> Packed:
+def _fit_packed(model: Packed, data: Packed, options: str, cls: type[RecurrentModel]) -> Packed:
     """One fit, on a worker."""
     from neurornn.training.loop import fit
 
-    ready = unpack_model(model).train()
+    ready = unpack_model(model, cls).train()
     given = json.loads(options, object_hook=unplain)
     parts = {
         name: tuple(torch.from_numpy(np.array(data[f"{name}_{f}"])) for f in TrainingData._fields)
@@ -276,8 +295,10 @@ def _pack_result(result: FitResult) -> Packed:
     return packed
 
 
-def unpack_result(packed: Mapping[str, NDArray[Any]]) -> FitResult:
-    """Result of a fit in another process."""
+def unpack_result(
+    packed: Mapping[str, NDArray[Any]], cls: type[RecurrentModel] | None = None
+) -> FitResult:
+    """Result of a fit in another process; `cls` is the class of its model."""
     head = json.loads(packed["head"].tobytes(), object_hook=unplain)
     tables = {}
     for name, kept in head["tables"].items():
@@ -292,6 +313,7 @@ def unpack_result(packed: Mapping[str, NDArray[Any]]) -> FitResult:
         settings=head["settings"],
         tables=tables,
         weights=load_tensors(packed["weights"].tobytes()),
+        classes={} if cls is None else {cls.__name__: cls},
     )
     return FitResult._from_saved(content)
 

@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-import torch
 import xarray as xr
 
-from neurornn import models
-from neurornn._core.report import Reported, Table, parameters_table
+from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
-from neurornn.io.saved import Saved
+from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
+from neurornn.models.rebuild import check_rebuilds, dtype_of, rebuilt, weights_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FitResult(Reported, Saved):
+class FitResult(Result):
     """Result of `nr.fit`; made by the library only.
 
     Attributes
@@ -159,11 +158,12 @@ class FitResult(Reported, Saved):
         ]
 
     def _to_saved(self) -> dict[str, Any]:
+        check_rebuilds(self.model)
         return {
             "settings": {
                 "model_class": type(self.model).__name__,
                 "model": self.model.settings,
-                "model_dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
+                "model_dtype": dtype_of(self.model),
                 "status": str(self.status),
                 "fit": dict(self.settings),
                 "provenance": dict(self.provenance),
@@ -173,17 +173,14 @@ class FitResult(Reported, Saved):
                 "history": self.history,
                 **({} if self.seeds is None else {"seeds": self.seeds}),
             },
-            "weights": {
-                k: np.ascontiguousarray(v.detach().cpu().numpy())
-                for k, v in self.model.state_dict().items()
-            },
+            "weights": weights_of(self.model),
         }
 
     @classmethod
     def _from_saved(cls, content: Any) -> Self:
         s = content.settings
-        model = model_from_settings(
-            s["model_class"], s["model"], content.weights, s["model_dtype"]
+        model = rebuilt(
+            s["model_class"], s["model"], content.weights, s["model_dtype"], content.classes
         )
         return cls(
             model=model,
@@ -194,40 +191,3 @@ class FitResult(Reported, Saved):
             provenance=s["provenance"],
             seeds=content.tables.get("seeds"),
         )
-
-
-#: Model classes that a file may name.
-MODEL_CLASSES = (
-    "LeakyRNN",
-    "VanillaRNN",
-    "GRU",
-    "LSTM",
-    "Memoryless",
-    "MemorylessMLP",
-    "LinearHistory",
-    "LinearStateSpace",
-    "CausalCNN",
-    "CausalTransformer",
-    "CalciumRNN",
-)
-
-
-def model_from_settings(
-    class_name: str,
-    settings: Mapping[str, Any],
-    weights: Mapping[str, Any],
-    dtype: str = "float32",
-) -> RecurrentModel:
-    """Build a model from the plain settings and arrays that a file or another process holds."""
-    from neurornn._core.errors import FileFormatError, nearest
-
-    if class_name not in MODEL_CLASSES:
-        raise FileFormatError(
-            f"The file names a model of class {class_name!r}",
-            "A class of this package was needed",
-            nearest(class_name, MODEL_CLASSES),
-        )
-    model = getattr(models, class_name)(**settings)
-    model = model.to(getattr(torch, dtype))
-    model.load_state_dict({k: torch.as_tensor(np.asarray(v)) for k, v in weights.items()})
-    return model.eval()
