@@ -94,7 +94,9 @@ def rebuilt(
             "A class of this package was needed, or one of yours that is passed along",
             f"Pass it: nr.load(path, classes=[{class_name}]). " + nearest(class_name, known),
         )
-    model = known[class_name](**settings)
+    with torch.random.fork_rng(devices=[]):
+        # Weights that are drawn here are replaced: nothing is taken from the user's generator.
+        model = known[class_name](**settings)
     model = model.to(getattr(torch, dtype))
     model.load_state_dict({k: torch.as_tensor(np.asarray(v)) for k, v in weights.items()})
     found: RecurrentModel = model.eval()
