@@ -21,8 +21,9 @@ from neurornn.compare.task import Task
 from neurornn.models.accounts import LinearStateSpace, Memoryless
 from neurornn.models.base import RecurrentModel
 from neurornn.models.ridge import LinearHistory
-from neurornn.training.loop import fit
+from neurornn.training.loop import fit, fit_one
 from neurornn.training.many import redrawn
+from neurornn.training.settings import FitSettings
 
 #: Accounts that go by name.
 NAMED = ("linear", "ridge", "memoryless", "persistence")
@@ -213,12 +214,10 @@ def fitted(
     with warnings.catch_warnings():
         # The table's status column says it.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        result = fit(
+        result = fit_one(
             redrawn(account.recipe, seed),
-            tuple(task.train),
-            validation=tuple(task.validation),
-            rng=seed,
-            intervals=False,
-            **settings,
+            task.train,
+            task.validation,
+            FitSettings(rng=seed, intervals=False, **settings),
         )
     return result.model.double().eval(), str(result.status), {}

@@ -23,8 +23,8 @@ from neurornn.compare.scores import block_scores, score_table
 from neurornn.compare.task import scaled_task, task_of
 from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
-from neurornn.training.loop import MOST_EPOCHS, MOST_SEEDS
 from neurornn.training.objectives import objective_named
+from neurornn.training.settings import MOST_EPOCHS, MOST_SEEDS
 
 FRACTIONS = (0.7, 0.15, 0.15)
 

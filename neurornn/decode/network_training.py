@@ -55,7 +55,9 @@ def train_networks(
     """Train a network from every seed; see `RecurrentDecoder`."""
     import torch
 
-    from neurornn.training import fit
+    from neurornn.training.batches import as_training_data
+    from neurornn.training.loop import fit_one
+    from neurornn.training.settings import FitSettings
 
     _check(decoder)
     power, *others = decoder._powers(decoder.power)
@@ -79,7 +81,8 @@ def train_networks(
     n_out = targets.shape[1]
     parts = [[o] for o in range(n_out)] if decoder._apart else [list(range(n_out))]
     bar = progress_bar(decoder.n_seeds * len(parts) * n_epochs, 0, decoder.progress, "training")
-    models, scores = [], []
+    models: list[Any] = []
+    scores: list[float] = []
     if decoder.checkpoint is not None:
         check_own_folder(decoder.checkpoint, lambda name: _FOLDER.fullmatch(name) is not None)
     n_threads = torch.get_num_threads()
@@ -96,9 +99,7 @@ def train_networks(
                 with warnings.catch_warnings():
                     # The schedule ends the training; its worth is measured on held-out bins.
                     warnings.simplefilter("ignore", ConvergenceWarning)
-                    result = fit(
-                        _model(decoder, bins, len(outputs), own),
-                        (data[0], data[1][..., outputs], data[2][..., outputs]),
+                    settings = FitSettings(
                         max_epochs=n_epochs,
                         optimizer="adam",
                         objective=objective,
@@ -108,6 +109,14 @@ def train_networks(
                         rng=own,
                         refine=False,
                         intervals=False,
+                    )
+                    model = _model(decoder, bins, len(outputs), own)
+                    picked = (data[0], data[1][..., outputs], data[2][..., outputs])
+                    result = fit_one(
+                        model,
+                        as_training_data(picked, model),
+                        None,
+                        settings,
                         checkpoint=folder,
                         resume=folder is not None,
                         progress=lambda done, total: tick(),

@@ -4,34 +4,20 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
-from neurornn._core.checks import (
-    check_confidence_level,
-    check_count,
-    check_number,
-    check_rng,
-)
-from neurornn._core.errors import DataError, KindError, ResumeError, nearest
+from neurornn._core.checks import check_count
+from neurornn._core.errors import DataError, KindError, ResumeError
 from neurornn._core.jobs import progress_bar
-from neurornn._core.rng import RNG, seed_of
+from neurornn._core.rng import RNG
 from neurornn.models.base import RecurrentModel
-from neurornn.training.batches import as_training_data, check_same_labels
+from neurornn.training.batches import TrainingData, as_training_data, check_same_labels
 from neurornn.training.checkpoint import check_folder
 from neurornn.training.objectives import check_targets, objective_named
-from neurornn.training.passes import make_passes
+from neurornn.training.passes import Passes, make_passes
 from neurornn.training.result import FitResult
 from neurornn.training.run import Run
-
-#: Models with at most so many weights are fitted by L-BFGS on all data at once.
-LBFGS_MAX_PARAMETERS = 500
-#: Trials per step of Adam, where there are so many.
-BATCH_SIZE = 32
-OPTIMIZERS = ("auto", "lbfgs", "adam")
-#: More than these are a mistake: a number in the wrong place.
-MOST_EPOCHS, MOST_SEEDS = 10_000_000, 10_000
-SCHEDULES = ("cosine", "plateau", "constant")
+from neurornn.training.settings import MOST_SEEDS, FitSettings
 
 
 def fit(
@@ -159,11 +145,16 @@ def fit(
             "A model from nr.models was needed",
             "For example nr.models.LeakyRNN(n_input=2, n_hidden=64, n_output=2, dt=0.01)",
         )
-    max_epochs = check_count(max_epochs, "max_epochs", most=MOST_EPOCHS)
+    settings = FitSettings(
+        optimizer=optimizer, objective=objective, max_epochs=max_epochs, rng=rng,
+        learning_rate=learning_rate, batch_size=batch_size, clip_norm=clip_norm,
+        weight_decay=weight_decay, patience=patience, tolerance=tolerance, schedule=schedule,
+        warmup=warmup, truncation=truncation, segment_duration=segment_duration,
+        teacher_forcing=teacher_forcing, forcing_interval=forcing_interval, refine=refine,
+        confidence_level=confidence_level, intervals=intervals,
+    )  # fmt: skip
     n_seeds = check_count(n_seeds, "n_seeds", most=MOST_SEEDS)
     checkpoint_every = check_count(checkpoint_every, "checkpoint_every")
-    confidence_level = check_confidence_level(confidence_level)
-    rng = check_rng(rng)
     if model.looks_ahead and hasattr(data, "dims") and "trial" not in data.dims:
         raise KindError(
             f"A series came for a {type(model).__name__}, which looks ahead",
@@ -176,129 +167,75 @@ def fit(
     watch = None if validation is None else as_training_data(validation, model, "validation")
     if validation is not None:
         check_same_labels(data, validation, "validation")
-    n_trials, n_steps = train.targets.shape[:2]
-    if batch_size is not None and not 1 <= check_count(batch_size, "batch_size", 0) <= n_trials:
-        raise DataError(
-            f"batch_size is {batch_size} and there are {n_trials} trials",
-            f"A number from 1 to {n_trials} was needed",
-            "Leave it out: at most 32 trials go into a step",
-        )
-    batch_size = min(BATCH_SIZE, n_trials) if batch_size is None else int(batch_size)
-    n_weights = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if weight_decay is None:
-        weight_decay = 0.0
-    if learning_rate is not None:
-        check_number(learning_rate, "learning_rate", above=0.0, most=1e38)
-    _check_numbers(
-        learning_rate=(learning_rate, 0.0),
-        clip_norm=(clip_norm, 0.0),
-        weight_decay=(weight_decay, None),
-        patience=(patience, 0.0),
-        tolerance=(tolerance, None),
-        warmup=(warmup, None),
-        truncation=(truncation, 0.0),
-        forcing_interval=(forcing_interval, 0.0),
-        teacher_forcing=(teacher_forcing, None),
-        segment_duration=(None if isinstance(segment_duration, str) else segment_duration, 0.0),
-    )
-    whole = truncation is None and not teacher_forcing and not model.is_random
-    if isinstance(optimizer, str) and optimizer == "auto":
-        optimizer = "lbfgs" if n_weights <= LBFGS_MAX_PARAMETERS and whole else "adam"
-    for name, value, known in (
-        ("optimizer", optimizer, OPTIMIZERS),
-        ("schedule", schedule, SCHEDULES),
-    ):
-        if not isinstance(value, str) or value not in known:
-            raise DataError(
-                f"{name} is {value!r}",
-                f"One of {', '.join(map(repr, known))} was needed",
-                f"Check the spelling: {nearest(str(value), known)}",
-            )
-    if n_weights == 0:
-        raise DataError(
-            f"{n_weights} weights of the model are free",
-            "At least one was needed",
-            "Build the model with learn_tau=True",
-        )
-    if optimizer == "lbfgs" and not whole:
-        raise DataError(
-            "optimizer is 'lbfgs' with noise, dropout, truncation or teacher forcing",
-            "The same loss at every evaluation was needed by L-BFGS",
-            "Pass optimizer='adam'",
-        )
-    settings = {
-        "optimizer": optimizer,
-        "objective": objective,
-        "max_epochs": int(max_epochs),
-        "rng": seed_of(rng),
-        "learning_rate": 0.01 if learning_rate is None else float(learning_rate),
-        "batch_size": batch_size,
-        "clip_norm": clip_norm,
-        "weight_decay": float(weight_decay),
-        "patience": int(patience),
-        "tolerance": float(tolerance),
-        "schedule": schedule,
-        "warmup": int(warmup),
-        "truncation": truncation,
-        "segment_duration": segment_duration,
-        "teacher_forcing": float(teacher_forcing),
-        "forcing_interval": forcing_interval,
-        "refine": bool(refine),
-        "confidence_level": float(confidence_level),
-        "intervals": bool(intervals),
-    }
-    goal = objective_named(objective)
-    passes = make_passes(
-        model,
-        n_trials if optimizer == "lbfgs" else batch_size,
-        n_steps,
-        truncation=truncation,
-        segment_duration=segment_duration,
-        teacher_forcing=teacher_forcing,
-        forcing_interval=forcing_interval,
-    )
-    for name, part in (("data", train), ("validation", watch)):
-        if part is not None:
-            check_targets(goal, part.targets, part.mask, name)
-    if teacher_forcing and not bool(train.mask[:, 1:].any()):
-        raise DataError(
-            "No target after the first step counts",
-            "Targets of later steps were needed: the first one finds the state",
-            "Check the mask, or leave teacher_forcing out",
-        )
-    if resume and checkpoint is None:
-        raise DataError(
-            "resume=True came without checkpoint",
-            "The folder of the checkpoint was needed",
-            'Pass checkpoint="run/"',
-        )
-    if n_seeds > 1:
-        if checkpoint is not None and not resume and os.path.isdir(checkpoint):
-            raise ResumeError(
-                f"{checkpoint} already exists",
-                "A new folder, or resume=True, was needed",
-                "Pass resume=True to go on from it, or delete it to start afresh",
-            )
-        from neurornn.training.many import fit_seeds
-
-        return fit_seeds(
+    if n_seeds == 1:
+        return fit_one(
             model,
             train,
             watch,
-            {**settings, "checkpoint_every": checkpoint_every},
-            n_seeds=int(n_seeds),
-            n_jobs=n_jobs,
-            client=client,
-            partial=checkpoint,
+            settings,
+            checkpoint=checkpoint,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
             progress=progress,
             strict=strict,
         )
-    run = Run(model, train, watch, goal, passes, settings)
+    settings, _ = prepared(model, train, watch, settings)
+    _check_resume(checkpoint, resume)
+    if checkpoint is not None and not resume and os.path.isdir(checkpoint):
+        raise ResumeError(
+            f"{checkpoint} already exists",
+            "A new folder, or resume=True, was needed",
+            "Pass resume=True to go on from it, or delete it to start afresh",
+        )
+    from neurornn.training.many import fit_seeds
+
+    return fit_seeds(
+        model,
+        train,
+        watch,
+        {**settings.as_dict(), "checkpoint_every": checkpoint_every},
+        n_seeds=int(n_seeds),
+        n_jobs=n_jobs,
+        client=client,
+        partial=checkpoint,
+        progress=progress,
+        strict=strict,
+    )
+
+
+def fit_one(
+    model: RecurrentModel,
+    train: TrainingData,
+    watch: TrainingData | None,
+    settings: FitSettings,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    checkpoint_every: int = 10,
+    progress: bool | Callable[[int, int], None] = False,
+    strict: bool = False,
+) -> FitResult:
+    """Fit one model to training data: what every fit comes to, from whatever room.
+
+    Parameters
+    ----------
+    model : not changed; a copy is trained.
+    train, watch : training and validation data as tensors (`as_training_data`).
+    settings : how.
+    checkpoint, resume, checkpoint_every, progress, strict : as in `nr.fit`.
+
+    Returns
+    -------
+    FitResult
+    """
+    settings, passes = prepared(model, train, watch, settings)
+    _check_resume(checkpoint, resume)
+    run = Run(model, train, watch, objective_named(settings.objective), passes, settings)
     if checkpoint is not None:
         run.resume(checkpoint, resume)
     with (
         torch.random.fork_rng(devices=[]),
-        progress_bar(int(max_epochs), run.epoch, progress, "epochs") as tick,
+        progress_bar(settings.max_epochs, run.epoch, progress, "epochs") as tick,
     ):
         while run.status is None:
             run.one_epoch()
@@ -310,10 +247,39 @@ def fit(
     return run.result(strict, progress is True)
 
 
-def _check_numbers(**given: tuple[Any, float | None]) -> None:
-    """Refuse settings below 0, or at most at a least value where one is named."""
-    for name, (value, above) in given.items():
-        # These have no meaning without a number.
-        if value is not None or name in ("patience", "tolerance", "warmup", "teacher_forcing"):
-            least, over = (0.0, -np.inf) if above is None else (-np.inf, above)
-            check_number(value, name, least=least, above=over)
+def prepared(
+    model: RecurrentModel, train: TrainingData, watch: TrainingData | None, settings: FitSettings
+) -> tuple[FitSettings, Passes]:
+    """Settle what was left open for these data, and refuse what cannot be fitted."""
+    n_trials, n_steps = train.targets.shape[:2]
+    settings = settings.for_data(model, n_trials)
+    goal = objective_named(settings.objective)
+    assert settings.batch_size is not None
+    passes = make_passes(
+        model,
+        n_trials if settings.optimizer == "lbfgs" else settings.batch_size,
+        n_steps,
+        truncation=settings.truncation,
+        segment_duration=settings.segment_duration,
+        teacher_forcing=settings.teacher_forcing,
+        forcing_interval=settings.forcing_interval,
+    )
+    for name, part in (("data", train), ("validation", watch)):
+        if part is not None:
+            check_targets(goal, part.targets, part.mask, name)
+    if settings.teacher_forcing and not bool(train.mask[:, 1:].any()):
+        raise DataError(
+            "No target after the first step counts",
+            "Targets of later steps were needed: the first one finds the state",
+            "Check the mask, or leave teacher_forcing out",
+        )
+    return settings, passes
+
+
+def _check_resume(checkpoint: Any, resume: bool) -> None:
+    if resume and checkpoint is None:
+        raise DataError(
+            "resume=True came without checkpoint",
+            "The folder of the checkpoint was needed",
+            'Pass checkpoint="run/"',
+        )

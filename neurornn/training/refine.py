@@ -3,7 +3,6 @@
 import contextlib
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ def go_to_maximum(
     model: RecurrentModel,
     data: TrainingData,
     objective: Objective,
-    settings: dict[str, Any],
+    rng: int,
     progress: bool = False,
 ) -> bool | None:
     """Move a model that is near the maximum of its likelihood onto it.
@@ -51,7 +50,7 @@ def go_to_maximum(
     model : changed in place.
     data : of the fit, double precision.
     objective : observation model; the Gaussian with a noise variance of each output of its own.
-    settings : of the fit; ``rng``.
+    rng : seed of the drawn scores.
     progress : show a bar in a terminal.
 
     Returns
@@ -78,7 +77,7 @@ def go_to_maximum(
     with progress_bar(_ROUNDS * _EVALUATIONS, 0, progress, "last stretch") as search.tick:
         while len(scores) < _ROUNDS and _goes_on(scores):
             try:
-                scores.append(search.run(settings["rng"] + len(scores)))
+                scores.append(search.run(rng + len(scores)))
             except (torch.linalg.LinAlgError, DataError):
                 break
     score = scores[-1] if scores else np.inf

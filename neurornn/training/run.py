@@ -4,7 +4,6 @@ import copy
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from neurornn._core.status import Status
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
 from neurornn.training.checkpoint import read_checkpoint, stands, write_checkpoint
-from neurornn.training.curvature import no_intervals, nuisance_shift, physical_intervals
+from neurornn.training.inference import infer
 from neurornn.training.objectives import (
     Objective,
     masked_mean,
@@ -26,9 +25,8 @@ from neurornn.training.objectives import (
     start_at_the_mean,
 )
 from neurornn.training.passes import Passes, run_forced, segment_gradient, stretches
-from neurornn.training.refine import go_to_maximum
 from neurornn.training.result import FitResult
-from neurornn.training.table import parameter_table
+from neurornn.training.settings import FitSettings
 
 #: Grows when the same arguments lead to another fit: a checkpoint of the older one is refused.
 _METHOD = 2
@@ -52,11 +50,11 @@ class Run:
         watch: TrainingData | None,
         objective: Objective,
         passes: Passes,
-        settings: dict[str, Any],
+        settings: FitSettings,
     ) -> None:
         self.settings, self.objective, self.passes = settings, objective, passes
         self.given_dtype = next(model.parameters()).dtype
-        self.dtype = torch.float64 if settings["optimizer"] == "lbfgs" else self.given_dtype
+        self.dtype = torch.float64 if settings.optimizer == "lbfgs" else self.given_dtype
         self.data_key = fingerprint(
             train.inputs.numpy(), train.targets.numpy(), train.mask.numpy()
         )
@@ -66,7 +64,7 @@ class Run:
             self.data_key,
             [] if watch is None else [x.numpy() for x in watch],
             [n for n, p in model.named_parameters() if not p.requires_grad],
-            settings,
+            settings.as_dict(),
             type(model).__name__,
             model.settings,
             given,
@@ -105,7 +103,7 @@ class Run:
         self.model.train()
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
-        if self.settings["optimizer"] == "lbfgs":
+        if self.settings.optimizer == "lbfgs":
             return torch.optim.LBFGS(
                 self.weights,
                 max_iter=_ITERATIONS,
@@ -117,13 +115,13 @@ class Run:
         # Decay would draw a time constant to the middle of its bounds: it is for weights alone.
         physical = {p.unbounded for p in self.model.physical_parameters}
         named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-        decay = self.settings["weight_decay"]
+        decay = self.settings.weight_decay
         groups = [
             {"params": [p for n, p in named if n not in physical], "weight_decay": decay},
             {"params": [p for n, p in named if n in physical], "weight_decay": 0.0},
         ]
         return torch.optim.AdamW(
-            [g for g in groups if g["params"]], lr=self.settings["learning_rate"]
+            [g for g in groups if g["params"]], lr=self.settings.learning_rate
         )
 
     def _copy_weights(self) -> dict[str, torch.Tensor]:
@@ -165,8 +163,8 @@ class Run:
 
     def one_epoch(self) -> None:
         """Train for one epoch, note the losses, decide whether to go on."""
-        torch.manual_seed(derived_seed(self.settings["rng"], self.epoch))
-        loss = self._lbfgs_epoch() if self.settings["optimizer"] == "lbfgs" else self._adam_epoch()
+        torch.manual_seed(derived_seed(self.settings.rng, self.epoch))
+        loss = self._lbfgs_epoch() if self.settings.optimizer == "lbfgs" else self._adam_epoch()
         self.epoch += 1
         if not np.isfinite(loss) or not all(bool(p.isfinite().all()) for p in self.weights):
             self.status = Status.DIVERGED
@@ -184,9 +182,9 @@ class Run:
         self._adapt()
         if self._settled():
             self.status = Status.OK
-        elif self.watch is not None and self.epoch - self.best_epoch >= self.settings["patience"]:
+        elif self.watch is not None and self.epoch - self.best_epoch >= self.settings.patience:
             self.status = Status.STOPPED_EARLY
-        elif self.epoch >= self.settings["max_epochs"]:
+        elif self.epoch >= self.settings.max_epochs:
             self.status = self._at_the_end()
 
     def _lbfgs_epoch(self) -> float:
@@ -212,12 +210,12 @@ class Run:
 
     def _learning_rate(self) -> float:
         s = self.settings
-        rate = s["learning_rate"] * self.rate_factor
-        if s["schedule"] == "cosine":
-            done = self.epoch / s["max_epochs"]
+        rate = s.learning_rate * self.rate_factor
+        if s.schedule == "cosine":
+            done = self.epoch / s.max_epochs
             rate *= 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done))
-        if self.epoch < s["warmup"]:
-            rate *= (self.epoch + 1) / (s["warmup"] + 1)
+        if self.epoch < s.warmup:
+            rate *= (self.epoch + 1) / (s.warmup + 1)
         return float(rate)
 
     def _adam_epoch(self) -> float:
@@ -225,12 +223,12 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         order = torch.from_numpy(
-            np.random.default_rng(derived_seed(s["rng"], self.epoch, 1)).permutation(
+            np.random.default_rng(derived_seed(s.rng, self.epoch, 1)).permutation(
                 len(self.train.inputs)
             )
         )
         total, count = 0.0, 0
-        for trials in order.split(s["batch_size"]):
+        for trials in order.split(s.batch_size):
             for loss, n in self._steps(self.train.pick(trials)):
                 total, count = total + n * loss, count + n
         return total / max(count, 1)
@@ -259,24 +257,24 @@ class Run:
             state = last.detach()
 
     def _move(self) -> None:
-        if self.settings["clip_norm"] is not None:
-            torch.nn.utils.clip_grad_norm_(self.weights, self.settings["clip_norm"])
+        if self.settings.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.weights, self.settings.clip_norm)
         self.optimizer.step()
 
     def _adapt(self) -> None:
         """Lower the learning rate where the loss has stood still for a while."""
-        wait = max(1, round(_PLATEAU_WAIT * self.settings["patience"]))
+        wait = max(1, round(_PLATEAU_WAIT * self.settings.patience))
         since = self.epoch - max(self.best_epoch, self.rate_epoch)
-        if self.settings["schedule"] == "plateau" and since >= wait:
+        if self.settings.schedule == "plateau" and since >= wait:
             lower = max(self.rate_factor * _PLATEAU_FACTOR, _PLATEAU_LEAST)
             self.rate_factor, self.rate_epoch = lower, self.epoch
 
     def _settled(self) -> bool:
         """L-BFGS: the loss no longer moves over two epochs."""
-        if self.settings["optimizer"] != "lbfgs" or len(self.loss) < 3:
+        if self.settings.optimizer != "lbfgs" or len(self.loss) < 3:
             return False
         a, b, c = self.loss[-3:]
-        small = self.settings["tolerance"] * max(abs(c), 1e-12)
+        small = self.settings.tolerance * max(abs(c), 1e-12)
         return abs(a - b) <= small and abs(b - c) <= small
 
     def _at_the_end(self) -> Status:
@@ -286,7 +284,7 @@ class Run:
         learning rate falls to nothing at the end of any schedule, so a shorter tail would
         always look settled.
         """
-        if self.settings["optimizer"] == "lbfgs" or len(self.loss) < MIN_EPOCHS:
+        if self.settings.optimizer == "lbfgs" or len(self.loss) < MIN_EPOCHS:
             return Status.NOT_CONVERGED
         tail = self.loss[len(self.loss) // 2 :]
         gained = tail[0] - min(tail)
@@ -334,24 +332,6 @@ class Run:
         self.model.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _noise(self, model: RecurrentModel, data: TrainingData) -> tuple[torch.Tensor, np.ndarray]:
-        """Variance of the residuals of every output, with its degrees of freedom."""
-        with torch.no_grad():
-            output = model(data.inputs).output
-        variance = torch.ones(output.shape[2], dtype=torch.float64)
-        dof = np.zeros(len(variance))
-        if self.objective.name == "gaussian":
-            # A linear read-out uses up one degree of freedom per weight and output.
-            squares = torch.where(data.mask, (output - data.targets) ** 2, 0.0).sum((0, 1))
-            count = data.mask.sum((0, 1)).double()
-            free = sum(p.numel() for p in self.weights) / output.shape[2]
-            dof = (count - free).numpy()
-            variance = squares / torch.where(count > free, count - free, torch.nan)
-            # An output that is never observed says nothing, and takes nothing from the others.
-            variance = torch.where(count > 0, torch.clamp(variance, min=1e-300), 1.0)
-            dof[count.numpy() == 0] = np.nan
-        return variance, dof
-
     def _losses(self, model: RecurrentModel) -> dict[str, float]:
         """Losses of the model that is returned, as it is used: without dropout and noise."""
         found = {"loss": self._value_on(self.train.to(torch.float64, "cpu"), model)}
@@ -359,70 +339,27 @@ class Run:
             found["validation_loss"] = self._value_on(self.watch.to(torch.float64, "cpu"), model)
         return found
 
-    def _is_finite(self, model: RecurrentModel, data: TrainingData) -> bool:
-        """Whether every output that counts, its error, and every weight is a finite number."""
-        with torch.no_grad():
-            away = (model(data.inputs).output - data.targets) ** 2
-        weights = all(bool(p.isfinite().all()) for p in model.parameters())
-        return weights and bool(torch.where(data.mask, away, 0.0).sum().isfinite())
-
-    def _why_no_intervals(self) -> str:
-        """Say why no interval can be formed at all; empty where one can."""
-        if not self.settings["intervals"]:
-            return "intervals=False was asked for"
-        if not self.model.physical_parameters:
-            return "the model has no physical parameter"
-        if self.passes.forcing:
-            return "teacher forcing does not maximise the likelihood of the free model"
-        if self.model.is_random:
-            return "the model is fitted with noise or dropout, not by its likelihood"
-        return ""
-
     def result(self, strict: bool, progress: bool = False) -> FitResult:
         """Freeze the run: best weights, noise, intervals, table."""
         status = self.status or Status.FAILED
         self.model.load_state_dict(self.best_weights)
         self.model.cpu()
-        why = self._why_no_intervals()
-        refined: bool | None = False
-        settled = status in (Status.OK, Status.NOT_CONVERGED) and self.watch is None
-        data = self.train.to(torch.float64)
-        level = self.settings["confidence_level"]
-        # Not for want of intervals: the estimate must not depend on whether they are asked for.
-        smooth = not (self.passes.forcing or self.model.is_random)
-        if self.model.physical_parameters and smooth and settled and self.settings["refine"]:
-            refined = go_to_maximum(self.model, data, self.objective, self.settings, progress)
-            status = Status.OK if refined else status
-        precise = copy.deepcopy(self.model).double().eval()
-        variance, dof = self._noise(precise, data)
-        if self.objective.name == "gaussian" and bool(variance.isfinite().all()):
-            shift = nuisance_shift(precise, data, variance)
-            for one in (precise, self.model) if shift else ():
-                with torch.no_grad():
-                    for name, p in one.named_parameters():
-                        p.add_(shift.get(name, torch.zeros(())).to(p.dtype))
-            if shift:
-                variance, dof = self._noise(precise, data)
-        if not self._is_finite(precise, data):
-            status = Status.DIVERGED
-        if status is Status.DIVERGED:
-            why = "the loss, the noise or an output was not finite"
-            intervals = no_intervals(precise, why, Status.DIVERGED)
-        elif why:
-            intervals = no_intervals(precise, why)
-        elif not bool(variance.isfinite().all()):
-            why = "there are no more data than weights"
-            intervals = no_intervals(precise, why, Status.TOO_SHORT)
-        else:
-            intervals = physical_intervals(
-                precise, data, self.objective, variance, level, rng=self.settings["rng"]
-            )
-        table = parameter_table(precise, intervals, variance, dof, self.objective, self.settings)
+        found = infer(
+            self.model,
+            self.train.to(torch.float64),
+            self.objective,
+            self.passes,
+            self.settings,
+            status,
+            watched=self.watch is not None,
+            progress=progress,
+        )
+        status = found.status
         if status not in (Status.OK, Status.STOPPED_EARLY):
             text = f"The fit ended with status {status}. {status.remedy}"
             if strict:
                 raise DataError(text, "A converged fit was asked for (strict=True)", status.remedy)
-            warnings.warn(text, ConvergenceWarning, stacklevel=3)
+            warnings.warn(text, ConvergenceWarning, stacklevel=4)
         n_epochs = len(self.loss)
         history = xr.Dataset(
             {
@@ -435,14 +372,14 @@ class Run:
             p.grad = None
         return FitResult(
             model=self.model.to(self.device, self.given_dtype).eval(),
-            parameters=table,
+            parameters=found.parameters,
             history=history,
             status=status,
-            settings=self.settings,
+            settings=self.settings.as_dict(),
             provenance={
                 **versions("torch", "numpy"),
                 "data": self.data_key,
-                "refined": bool(refined),
-                **self._losses(precise),
+                "refined": found.refined,
+                **self._losses(found.precise),
             },
         )

@@ -1,7 +1,5 @@
 """The physical parameters of a fitted model as a labelled table."""
 
-from typing import Any
-
 import numpy as np
 import torch
 import xarray as xr
@@ -22,7 +20,7 @@ def parameter_table(
     variance: torch.Tensor,
     dof: np.ndarray,
     objective: Objective,
-    settings: dict[str, Any],
+    confidence_level: float,
 ) -> xr.Dataset:
     """Lay the physical parameters out as a table.
 
@@ -32,7 +30,7 @@ def parameter_table(
     intervals : name -> interval of each physical parameter.
     variance : (output,), of the residuals.
     dof : (output,), their degrees of freedom.
-    objective, settings : of the fit.
+    objective, confidence_level : of the fit.
 
     Returns
     -------
@@ -106,7 +104,7 @@ def parameter_table(
             Estimate(
                 name="noise_sd",
                 value=noise,
-                ci=scale_interval(noise, dof, settings["confidence_level"]),
+                ci=scale_interval(noise, dof, confidence_level),
                 units="1",
                 long_name="standard deviation of the residuals",
                 method=method,
@@ -116,7 +114,7 @@ def parameter_table(
         )
     table = to_dataset(
         estimates,
-        confidence_level=settings["confidence_level"],
+        confidence_level=confidence_level,
         coords={k: np.array(v) for k, v in model.labels.items()},
         status=status,
         status_dims=dims,

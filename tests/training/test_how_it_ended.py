@@ -17,11 +17,11 @@ from neurornn.training.objectives import OBJECTIVES
 #: Fits are cut short here: whether they converge is not asked.
 pytestmark = pytest.mark.filterwarnings("ignore::neurornn._core.errors.ConvergenceWarning")
 
-WIN = nr.simulate.simulate_rate_trials(8, 60, 0.5, 0.01, n_inputs=2, snr=5, rng=0)
+WIN = nr.simulate.simulate_rate_trials(4, 24, 0.3, 0.01, n_inputs=2, snr=5, rng=0)
 
 
 def network(**options):
-    return nr.models.LeakyRNN(2, 6, WIN.sizes["output"], dt=0.01, tau=0.05, rng=0, **options)
+    return nr.models.LeakyRNN(2, 3, WIN.sizes["output"], dt=0.01, tau=0.05, rng=0, **options)
 
 
 def by_hand(model, windows):
@@ -111,7 +111,7 @@ def test_the_last_stretch_ends_where_nothing_more_is_learned(monkeypatch, scores
     monkeypatch.setattr(refine._Search, "run", run)
     model = network().double()
     data = as_training_data(WIN, model)
-    reached = refine.go_to_maximum(model, data, OBJECTIVES["gaussian"], {"rng": 3})
+    reached = refine.go_to_maximum(model, data, OBJECTIVES["gaussian"], 3)
     assert seen == [3 + k for k in range(rounds)]
     assert reached is (scores[rounds - 1] < 0.1)
 
@@ -147,7 +147,7 @@ def test_the_metric_from_scores_leads_to_the_same_maximum():
             patch.setattr(refine, "FEW_PARAMETERS", few)
             moved = nr.fit(model, win, optimizer="adam", max_epochs=1, refine=False).model.double()
             moved.load_state_dict(rough.model.double().state_dict())
-            assert refine.go_to_maximum(moved, data, OBJECTIVES["gaussian"], {"rng": 0})
+            assert refine.go_to_maximum(moved, data, OBJECTIVES["gaussian"], 0)
             found.append(moved.tau.detach().numpy())
     # Both end within .02 standard errors of the maximum, and an error is some per cent of a tau.
     assert found[0] == pytest.approx(found[1], rel=2e-3)
