@@ -10,6 +10,8 @@ import neurornn as nr
 from neurornn import cli
 from neurornn._core.errors import ConvergenceWarning
 from neurornn.cli import main
+from neurornn.cli.decode import SHORT
+from neurornn.cli.fit import window_models
 
 
 @pytest.fixture
@@ -107,10 +109,10 @@ def written(folder, model, **more):
 
 
 def test_every_model_of_the_package_but_those_without_windows_is_known():
-    from neurornn.training.result import MODEL_CLASSES
+    from neurornn.models.rebuild import model_classes
 
     # CalciumRNN takes a population, not windows of inputs and targets.
-    assert set(cli.WINDOW_MODELS) == set(MODEL_CLASSES) - {"CalciumRNN"} == set(NEEDS)
+    assert set(window_models()) == set(model_classes()) - {"CalciumRNN"} == set(NEEDS)
 
 
 @pytest.mark.parametrize("name", NEEDS)
@@ -195,7 +197,7 @@ def test_decode_takes_behaviour_on_its_own_clock(tmp_path, capsys):
 
 
 def test_every_decoder_has_its_name():
-    for name, settings in cli.DECODERS.values():
+    for name, settings in SHORT.values():
         assert settings.items() <= getattr(nr.decode, name)(**settings).get_params().items()
 
 
@@ -356,6 +358,9 @@ def test_the_demo_looks_at_its_places_first(tmp_path, capsys):
 
 
 def test_kinetics_replaces_its_own_results(desk, tmp_path):
+    # Two cells for a minute: what is fitted does not matter here.
+    short = nr.simulate.simulate_calcium(2, 60.0, 20.0, tau_decay=0.5, snr=10, rng=0)
+    nr.io.write_netcdf(short, tmp_path / "s.nc")
     arguments = ["--out", "k.nc", "--csv", "t.csv", "--html", "p.html", "--figures", "."]
     for _ in range(2):
         assert main(["kinetics", "s.nc", *arguments]) == 0
@@ -365,3 +370,107 @@ def test_kinetics_replaces_its_own_results(desk, tmp_path):
     assert set(desk()) == {
         "s.nc", "notes.txt", "k.nc", "t.csv", "p.html", "tau_decay.png", "traces.png",
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def many_cells(tmp_path_factory):
+    """A file of nine labelled cells, two of which cannot be fitted, and its traces."""
+    path = tmp_path_factory.mktemp("cells") / "cells.nc"
+    tau = np.linspace(0.3, 1.5, 9)[[4, 0, 7, 2, 8, 1, 5, 3, 6]]
+    recording = nr.simulate.simulate_calcium(9, 80.0, 20.0, tau_decay=tau, snr=10, rng=0)
+    labels = [f"roi {k}" for k in (31, 7, 12, 5, 44, 2, 9, 28, 16)]
+    dff = recording["dff"].assign_coords(unit=labels).copy()
+    dff[:, 3], dff[:, 6] = np.nan, 1.0
+    nr.io.write_netcdf(dff.to_dataset(name="dff"), path)
+    return str(path), nr.open(path)["dff"]
+
+
+def figures_of(monkeypatch, arguments):
+    """Run the command, and return the figures it writes by their names."""
+    figures = {}
+
+    def keep(figure, path, **_):
+        figures[Path(path).name] = figure
+        return Path(path)
+
+    monkeypatch.setattr(nr.plot, "write_figure", keep)
+    assert main(arguments) == 0
+    return figures
+
+
+def test_figures_show_each_cell_under_its_own_name(many_cells, tmp_path, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    from tests.contracts.reading import quantity
+
+    path, dff = many_cells
+    figures = figures_of(monkeypatch, ["kinetics", path, "--figures", str(tmp_path)])
+    kinetics = nr.calcium.Kinetics().fit(dff)
+    table, denoised, events = kinetics.parameters_, kinetics.denoised(), kinetics.events_
+    labels = list(dff["unit"].values)
+    # Six of nine, evenly from the first to the last.
+    axes = figures["traces.png"].axes
+    titles = [ax.get_title(loc="left") for ax in axes]
+    drawn = [title.split(": ")[0].removeprefix("unit ") for title in titles]
+    assert drawn == [labels[k] for k in (0, 2, 3, 5, 6, 8)]
+    # A minute from the first frame on.
+    shown = dff["time"].values <= float(dff["time"][0]) + 60.0
+    for ax, title, label in zip(axes, titles, drawn, strict=True):
+        k = labels.index(label)
+        low, high = table["tau_decay_ci"].values[k]
+        told = quantity(table["tau_decay"].values[k], low, high, "s")
+        assert title == f"unit {label}: tau {told}, {table['status'].values[k]}"
+        lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+        assert np.array_equal(lines["data"], dff.values[shown, k], equal_nan=True)
+        assert np.array_equal(lines["fit"], denoised.values[shown, k], equal_nan=True)
+        when = events["event_time"].values[events["event_unit"].values == k]
+        ticks = [s[0][0] for c in ax.collections for s in c.get_segments()]
+        begin = float(dff["time"][0])
+        assert ticks == when[(when >= begin) & (when <= begin + 60.0)].tolist()
+    assert {"no_data", "constant"} < set(table["status"].values)
+    ax = figures["tau_decay.png"].axes[0]
+    tau = table["tau_decay"].values
+    by_size = [labels[k] for k in np.argsort(tau) if np.isfinite(tau[k])]
+    assert [t.get_text() for t in ax.get_xticklabels()] == by_size
+    plt.close("all")
+
+
+def test_the_table_of_the_command_line_is_that_of_the_library(many_cells, tmp_path, capsys):
+    import csv
+
+    path, dff = many_cells
+    assert main(["kinetics", path, "--csv", str(tmp_path / "k.csv")]) == 0
+    kinetics = nr.calcium.Kinetics().fit(dff)
+    assert capsys.readouterr().out.startswith(kinetics.report())
+    with (tmp_path / "k.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    table = kinetics.parameters_
+    assert [row["unit"] for row in rows] == list(dff["unit"].values)
+    assert [row["status"] for row in rows] == list(table["status"].values)
+    for k, row in enumerate(rows):
+        for bound, column in enumerate(("tau_decay_ci_lower (s)", "tau_decay_ci_upper (s)")):
+            value = float(row[column] or "nan")
+            # Written with all digits.
+            assert value == table["tau_decay_ci"].values[k, bound] or np.isnan(value)
+        value = float(row["tau_decay (s)"] or "nan")
+        assert value == table["tau_decay"].values[k] or np.isnan(value)
+
+
+def test_the_truth_of_the_demo_stands_beside_its_own_cells(tmp_path, capsys, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    from tests.contracts.reading import number, read_text
+
+    figures = figures_of(monkeypatch, ["demo", "--out", str(tmp_path / "demo")])
+    recording = nr.open(nr.fetch("sample_calcium"))
+    truth = dict(
+        zip(map(str, recording["unit"].values), recording["tau_decay_true"].values, strict=True)
+    )
+    printed = read_text(capsys.readouterr().out)
+    told = dict(zip(printed.column("unit"), printed.column("truth (s)"), strict=True))
+    assert told == {unit: number(value) for unit, value in truth.items()}
+    ax = figures["tau_decay.png"].axes[0]
+    crosses = next(line for line in ax.lines if line.get_label() == "truth")
+    names = [t.get_text() for t in ax.get_xticklabels()]
+    assert dict(zip(names, crosses.get_ydata(), strict=True)) == truth
+    plt.close("all")

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "numpy_files": ["read_npy", "read_npz"],
         "nwb": ["read_nwb"],
         "nwb_writer": ["write_nwb"],
-        "open_file": ["detect_format", "open"],
+        "open_file": ["detect_format", "open", "reader_options"],
         "registry": ["fetch", "list_datasets", "read_card"],
         "saved": ["Saved", "SavedContent", "load", "read_saved", "write_saved"],
         "suite2p": ["read_suite2p"],

@@ -19,8 +19,8 @@ from neurornn.io.text_files import encoding_of
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
-#: Format -> (module, reader).
-_READERS = {
+#: Format -> (module, reader), and the first bytes or the suffix that tell it, where those do.
+_READERS: dict[str, tuple[str, ...]] = {
     "nwb": ("nwb", "read_nwb"),
     "matlab": ("matlab", "read_matlab"),
     "netcdf": ("netcdf", "read_netcdf"),
@@ -134,11 +134,10 @@ def _no_file(thing: Any) -> KindError:
 
 
 def _read(source: Path, sampling_rate: float | None, options: dict[str, Any]) -> Any:
-    module, function = _READERS[detect_format(source)]
-    reader = getattr(importlib.import_module(f"neurornn.io.{module}"), function)
+    function, reader = _reader_of(source)
     if sampling_rate is not None:
         options["sampling_rate"] = sampling_rate
-    known = list(inspect.signature(reader).parameters)[1:]
+    known = _options_of(reader)
     for option in options:
         if option not in known:
             raise NameUnknownError(
@@ -147,6 +146,35 @@ def _read(source: Path, sampling_rate: float | None, options: dict[str, Any]) ->
                 nearest(option, known),
             )
     return reader(source, **options)
+
+
+def _reader_of(source: Path) -> tuple[str, Any]:
+    """Name and function of the reader of a file."""
+    module, function = _READERS[detect_format(source)][:2]
+    return function, getattr(importlib.import_module(f"neurornn.io.{module}"), function)
+
+
+def _options_of(reader: Any) -> list[str]:
+    return list(inspect.signature(reader).parameters)[1:]
+
+
+def reader_options(path: str | os.PathLike[str]) -> list[str]:
+    """Return the options that the reader of a file has beside those of `open`.
+
+    Parameters
+    ----------
+    path : file or folder.
+    """
+    return _options_of(_reader_of(check_source(path, folder=True))[1])
+
+
+def _told_by_its_mark(source: Path, head: bytes) -> str | None:
+    """Format whose first bytes or suffix are these, where a reader says so."""
+    for name, (_, _, *marks) in _READERS.items():
+        for mark in marks:
+            if source.name.lower().endswith(mark) or head.startswith(mark.encode("latin-1")):
+                return name
+    return None
 
 
 def detect_format(path: str | os.PathLike[str]) -> str:
@@ -185,6 +213,9 @@ def detect_format(path: str | os.PathLike[str]) -> str:
                 f"One of these was needed: {SUPPORTED}",
                 "Look for the recording itself",
             )
+    told = _told_by_its_mark(source, head)
+    if told is not None:
+        return told
     if head.startswith(b"MATLAB 5.0 MAT-file") or head.startswith(b"MATLAB 7.3 MAT-file"):
         return "matlab"
     if any(head[offset:].startswith(_HDF5) for offset in (0, 512, 1024, 2048)):
