@@ -4,7 +4,7 @@ import html
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import xarray as xr
@@ -267,7 +267,13 @@ class Reported:
         return text + ")." + (" Methods: " + "; ".join(found) + "." if found else "")
 
 
-def cite(result: Reported) -> str:
+class _Cites(Protocol):
+    """Whatever says which papers it stands on."""
+
+    def _citations(self) -> list[str]: ...
+
+
+def cite(result: _Cites) -> str:
     """Return the papers behind the methods that a result used, one per line.
 
     Parameters

@@ -1,12 +1,13 @@
 """What a fit of kinetics leaves over: residual checks, and the published ranges."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy import stats
 
 from neurornn._core.confidence import CI_BOUND, normal_quantile
+from neurornn.calcium.fitted import FittedKinetics
 from neurornn.calcium.fitted_traces import (
     Array,
     FittedTrace,
@@ -18,9 +19,6 @@ from neurornn.calcium.fitted_traces import (
     weighted,
 )
 from neurornn.calcium.indicators import indicator
-
-if TYPE_CHECKING:
-    from neurornn.calcium.kinetics import Kinetics
 
 _MAX_ACF_LAGS = 100
 _MAX_WINDOWS = 40
@@ -55,7 +53,7 @@ CHECKS = {
 }
 
 
-def residual_table(kinetics: "Kinetics", trace: Any, unit: Any = None) -> xr.Dataset:
+def residual_table(kinetics: FittedKinetics, trace: Any, unit: Any = None) -> xr.Dataset:
     """Check what the fit of one cell leaves over: steady, normal, white, without structure.
 
     Parameters

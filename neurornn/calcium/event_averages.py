@@ -1,12 +1,13 @@
 """The mean event of a cell, freed of its neighbours, beside the fitted kernel."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from neurornn._core.confidence import CI_BOUND, delta_interval
+from neurornn.calcium.fitted import FittedKinetics
 from neurornn.calcium.fitted_traces import (
     Array,
     FittedTrace,
@@ -17,12 +18,9 @@ from neurornn.calcium.fitted_traces import (
     weighted,
 )
 
-if TYPE_CHECKING:
-    from neurornn.calcium.kinetics import Kinetics
-
 
 def event_average(
-    kinetics: "Kinetics",
+    kinetics: FittedKinetics,
     trace: Any,
     unit: Any = None,
     *,

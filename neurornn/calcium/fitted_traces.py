@@ -1,7 +1,7 @@
 """Traces beside what was fitted to them, and cuts around their events."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -10,11 +10,9 @@ from scipy import stats
 
 from neurornn._core.checks import check_positive
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
-from neurornn.data.series import as_series
+from neurornn.calcium.fitted import FittedKinetics
+from neurornn.calcium.trace_source import TraceSource
 from neurornn.simulate.calcium import calcium_kernel
-
-if TYPE_CHECKING:
-    from neurornn.calcium.kinetics import Kinetics
 
 Array = NDArray[np.float64]
 
@@ -105,27 +103,25 @@ class FittedTraces:
     trace : what was passed to its ``fit``.
     """
 
-    def __init__(self, kinetics: "Kinetics", trace: Any) -> None:
+    def __init__(self, kinetics: FittedKinetics, trace: Any) -> None:
         if not hasattr(kinetics, "parameters_"):
             raise KindError(
                 f"kinetics is {kinetics!r}",
                 "A fitted Kinetics was needed",
                 "Call fit before: kin = Kinetics().fit(trace)",
             )
-        traces = as_series(trace, sampling_rate=kinetics.sampling_rate_, name="trace")
-        calcium = kinetics.calcium_
-        time, labels = calcium["time"].values, calcium["unit"].values
-        check_match(traces.clock, traces.unit, time, labels)
-        self._traces, self._labels = traces, labels
-        self._calcium = calcium.transpose("time", "unit").values
-        self._baseline = kinetics.baseline_.transpose("time", "unit").values
-        self._parameters, self._events = kinetics.parameters_, kinetics.events_
+        # Only what is asked for is read and drawn: a recording may be larger than memory.
+        source = TraceSource(trace, kinetics.sampling_rate_, 1, min_frames=4, name="trace")
+        table = kinetics.segments_
+        time, labels = table["time"].values, kinetics.parameters_["unit"].values
+        check_match(source.traces.clock, source.traces.unit, time, labels)
+        self._source, self._labels, self._kinetics = source, labels, kinetics
         # Back on the clock of the frames; a fit saved by 0.1 left its events there.
         self._frame_delay = float(kinetics.events_.attrs.get("frame_delay", 0.0))
         self.dt = 1 / kinetics.sampling_rate_
         self.time = time
         self.name = str(getattr(trace, "name", None) or "trace")
-        self.units = str(calcium.attrs.get("units", "1"))
+        self.units = str(table.attrs.get("units", "1"))
 
     def position(self, unit: Any) -> int:
         """Column of a unit; the first one for None."""
@@ -149,20 +145,23 @@ class FittedTraces:
             The unit has no fit (no data, constant), or its trace is not the one that was fitted.
         """
         k = self.position(unit)
-        row = self._parameters.isel(unit=k)
-        mine = self._events["event_unit"].values == k
+        row, events = self._kinetics.parameters_.isel(unit=k), self._kinetics.events_
+        mine = events["event_unit"].values == k
+        calcium, baseline = (
+            self._kinetics.drawn(name, [k]).values[:, 0] for name in ("calcium", "baseline")
+        )
         one = FittedTrace(
             label=self._labels[k],
-            y=self._traces.values[:, k],
+            y=self._source[k].values[:, 0],
             time=self.time,
-            calcium=self._calcium[:, k],
-            baseline=self._baseline[:, k],
-            blocks=self._traces.blocks,
+            calcium=calcium,
+            baseline=baseline,
+            blocks=self._source.traces.blocks,
             dt=self.dt,
             row=row,
-            event_frame=self._events["event_frame"].values[mine],
-            event_time=self._events["event_time"].values[mine] + self._frame_delay,
-            event_size=self._events["event_size"].values[mine],
+            event_frame=events["event_frame"].values[mine],
+            event_time=events["event_time"].values[mine] + self._frame_delay,
+            event_size=events["event_size"].values[mine],
             name=self.name,
             units=self.units,
         )

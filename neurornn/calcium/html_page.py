@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,10 +19,8 @@ from neurornn._core.targets import check_target
 from neurornn._core.units import format_number, format_quantity
 from neurornn.calcium.checks import CHECKS, published_ranges, residuals_of
 from neurornn.calcium.event_averages import average_of
+from neurornn.calcium.fitted import FittedKinetics
 from neurornn.calcium.fitted_traces import FittedTrace, FittedTraces
-
-if TYPE_CHECKING:
-    from neurornn.calcium.kinetics import Kinetics
 
 #: Most cells whose pictures are drawn: a page of them stays below 5 MB.
 MAX_DRAWN = 12
@@ -44,7 +42,7 @@ vertical-align:top}
 
 
 def write_html(
-    kinetics: "Kinetics",
+    kinetics: FittedKinetics,
     trace: Any,
     path: str | os.PathLike[str],
     *,
@@ -135,7 +133,7 @@ def _asked_for(units: Sequence[Any], traces: FittedTraces) -> list[tuple[Any, st
 
 
 def _page(
-    kinetics: "Kinetics",
+    kinetics: FittedKinetics,
     traces: FittedTraces,
     chosen: list[tuple[Any, str]],
     n_asked: int,
@@ -192,7 +190,7 @@ def _page(
 _PACKAGES = ("numpy", "scipy", "xarray", "numba", "matplotlib")
 
 
-def _summary(kinetics: "Kinetics", traces: FittedTraces) -> str:
+def _summary(kinetics: FittedKinetics, traces: FittedTraces) -> str:
     parameters = kinetics.parameters_
     ok = parameters["status"].values == str(Status.OK)
     tau = parameters["tau_decay"].values[ok]
@@ -214,7 +212,7 @@ def _summary(kinetics: "Kinetics", traces: FittedTraces) -> str:
     return f"<p><b>{html.escape('; '.join(parts))}</b></p>"
 
 
-def _all_cells(kinetics: "Kinetics") -> str:
+def _all_cells(kinetics: FittedKinetics) -> str:
     from matplotlib.figure import Figure
 
     from neurornn.plot.estimates import timescales
@@ -250,7 +248,7 @@ def _legend(parameters: xr.Dataset) -> str:
     return f'<div class="wide">{table.to_html()}</div>'
 
 
-def _cell(kinetics: "Kinetics", traces: FittedTraces, label: Any, why: str) -> str:
+def _cell(kinetics: FittedKinetics, traces: FittedTraces, label: Any, why: str) -> str:
     row = kinetics.parameters_.isel(unit=traces.position(label))
     low, high = row["tau_decay_ci"].values
     tau = format_quantity(float(row["tau_decay"]), "s", low, high)

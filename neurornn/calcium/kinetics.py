@@ -388,14 +388,25 @@ class Kinetics(Estimator):
     @property
     def calcium_(self) -> xr.DataArray:
         """Denoised trace without its baseline, (time, unit), drawn from the events."""
-        return self._drawn("calcium")
+        return self.drawn("calcium")
 
     @property
     def baseline_(self) -> xr.DataArray:
         """Baseline of every cell, (time, unit), drawn from its knots."""
-        return self._drawn("baseline")
+        return self.drawn("baseline")
 
-    def _drawn(self, name: str, units: Any = None) -> xr.DataArray:
+    def drawn(self, name: str, units: Any = None) -> xr.DataArray:
+        """Draw calcium or baseline of some units only.
+
+        Parameters
+        ----------
+        name : ``"calcium"`` or ``"baseline"``.
+        units : positions of the units; all by default.
+
+        Returns
+        -------
+        DataArray (time, unit), in the unit of the trace
+        """
         check_is_fitted(self, "parameters_")
         table = self.segments_
         time = table["time"].values
@@ -541,7 +552,7 @@ class Kinetics(Estimator):
         rises = self.segments_["kernel_rise"].values
         columns = []
         for chunk in source:
-            flat = chunk.values - self._drawn(
+            flat = chunk.values - self.drawn(
                 "baseline", chunk.first_unit + np.arange(chunk.values.shape[1])
             )
             for j in range(flat.shape[1]):

@@ -38,6 +38,8 @@ class TraceSource(Sequence[Chunk]):
         its file (opened lazily), on a Dask cluster, or memory-mapped is read chunk by chunk.
     sampling_rate : Hz, or None.
     chunk_size : cells per chunk.
+    min_frames : fewest frames that are accepted.
+    name : what the data are called in messages.
     on_cluster : leave the chunks of a Dask array to the workers of a client.
     """
 
@@ -49,6 +51,7 @@ class TraceSource(Sequence[Chunk]):
         *,
         min_frames: int,
         on_cluster: bool = False,
+        name: str = "fluorescence",
     ) -> None:
         data = as_labelled(data)
         self.is_lazy = _is_lazy(data)
@@ -58,14 +61,19 @@ class TraceSource(Sequence[Chunk]):
             # The clock and the labels are checked with a stand-in of one unit.
             self._data = data.transpose("time", "unit") if isinstance(data, xr.DataArray) else data
             head = as_series(
-                _stand_in(self._data), sampling_rate=sampling_rate, min_frames=min_frames
+                _stand_in(self._data),
+                sampling_rate=sampling_rate,
+                min_frames=min_frames,
+                name=name,
             )
             labels = np.arange(self._data.shape[1])
             if isinstance(data, xr.DataArray) and "unit" in data.coords:
                 labels = data["unit"].values
             self.traces = head._replace(values=np.empty((len(head.clock), 0)), unit=labels)
         else:
-            self.traces = as_series(data, sampling_rate=sampling_rate, min_frames=min_frames)
+            self.traces = as_series(
+                data, sampling_rate=sampling_rate, min_frames=min_frames, name=name
+            )
         self._slices = chunk_slices(len(self.traces.unit), chunk_size)
 
     def __len__(self) -> int:

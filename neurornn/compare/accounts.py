@@ -21,8 +21,9 @@ from neurornn.compare.task import Task
 from neurornn.models.accounts import LinearStateSpace, Memoryless
 from neurornn.models.base import RecurrentModel
 from neurornn.models.ridge import LinearHistory
-from neurornn.training.loop import fit, fit_one
+from neurornn.training.loop import fit
 from neurornn.training.many import redrawn
+from neurornn.training.one import fit_one
 from neurornn.training.settings import FitSettings
 
 #: Accounts that go by name.

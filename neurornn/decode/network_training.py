@@ -56,7 +56,7 @@ def train_networks(
     import torch
 
     from neurornn.training.batches import as_training_data
-    from neurornn.training.loop import fit_one
+    from neurornn.training.one import fit_one
     from neurornn.training.settings import FitSettings
 
     _check(decoder)

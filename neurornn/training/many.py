@@ -24,11 +24,15 @@ from neurornn.io.saved import SavedContent
 from neurornn.models.base import RecurrentModel
 from neurornn.models.rebuild import check_rebuilds, dtype_of, rebuilt, weights_of
 from neurornn.training.batches import TrainingData, as_training_data
+from neurornn.training.one import fit_one
 from neurornn.training.result import FitResult
+from neurornn.training.settings import FitSettings
 
 Packed = dict[str, NDArray[Any]]
 #: Marks a packed fit that failed: another try may do better (memory, a lost worker).
 _FAILED = "failed"
+#: Options of `nr.fit` that a fit among many does not have, and what stands for none.
+_AT_THE_DOOR = {"n_seeds": 1, "checkpoint": None, "resume": False, "strict": False}
 
 
 def fit_many(
@@ -84,6 +88,13 @@ def fit_many(
         model, data = job[0], job[1]
         own = {**options, **(dict(job[2]) if len(job) == 3 else {})}
         watch = own.pop("validation", None)
+        for name, usual in _AT_THE_DOOR.items():
+            if own.pop(name, usual) != usual:
+                raise KindError(
+                    f"{name} came for job {k}",
+                    "Options of one fit were needed",
+                    "Pass n_jobs, client, partial and progress to fit_many itself",
+                )
         parts = {"train": as_training_data(data, model, f"data of job {k}")}
         if watch is not None:
             parts["watch"] = as_training_data(watch, model, f"validation of job {k}")
@@ -242,12 +253,12 @@ def _pack_data(parts: Mapping[str, TrainingData]) -> Packed:
 
 def _fit_packed(model: Packed, data: Packed, options: str, cls: type[RecurrentModel]) -> Packed:
     """One fit, on a worker."""
-    from neurornn.training.loop import fit
-
     ready = unpack_model(model, cls).train()
     given = json.loads(options, object_hook=unplain)
     parts = {
-        name: tuple(torch.from_numpy(np.array(data[f"{name}_{f}"])) for f in TrainingData._fields)
+        name: TrainingData(
+            *(torch.from_numpy(np.array(data[f"{name}_{f}"])) for f in TrainingData._fields)
+        )
         for name in ("train", "watch")
         if f"{name}_inputs" in data
     }
@@ -255,7 +266,7 @@ def _fit_packed(model: Packed, data: Packed, options: str, cls: type[RecurrentMo
         # The status says it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
-            result = fit(ready, parts["train"], validation=parts.get("watch"), **given)
+            result = fit_one(ready, parts["train"], parts.get("watch"), FitSettings(**given))
         except Exception as error:  # One bad job must not take the others along.
             return _failed(ready, given, error)
     return _pack_result(result)

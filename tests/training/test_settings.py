@@ -9,7 +9,7 @@ import torch
 import neurornn as nr
 from neurornn._core.errors import DataError, ThreePartError
 from neurornn.training.batches import as_training_data
-from neurornn.training.loop import fit_one
+from neurornn.training.one import fit_one
 from neurornn.training.settings import FitSettings
 
 

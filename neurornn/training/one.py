@@ -1,0 +1,100 @@
+"""What every fit comes to, from whatever room: one model, tensors, settings that were checked."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from neurornn._core.errors import DataError
+from neurornn._core.jobs import progress_bar
+from neurornn.models.base import RecurrentModel
+from neurornn.training.batches import TrainingData
+from neurornn.training.objectives import check_targets, objective_named
+from neurornn.training.passes import Passes, make_passes
+from neurornn.training.result import FitResult
+from neurornn.training.run import Run
+from neurornn.training.settings import FitSettings
+
+
+def fit_one(
+    model: RecurrentModel,
+    train: TrainingData,
+    watch: TrainingData | None,
+    settings: FitSettings,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    checkpoint_every: int = 10,
+    progress: bool | Callable[[int, int], None] = False,
+    strict: bool = False,
+) -> FitResult:
+    """Fit one model to training data: what every fit comes to, from whatever room.
+
+    Parameters
+    ----------
+    model : not changed; a copy is trained.
+    train, watch : training and validation data as tensors (`as_training_data`).
+    settings : how.
+    checkpoint, resume, checkpoint_every, progress, strict : as in `nr.fit`.
+
+    Returns
+    -------
+    FitResult
+    """
+    settings, passes = prepared(model, train, watch, settings)
+    check_resume(checkpoint, resume)
+    run = Run(model, train, watch, objective_named(settings.objective), passes, settings)
+    if checkpoint is not None:
+        run.resume(checkpoint, resume)
+    with (
+        torch.random.fork_rng(devices=[]),
+        progress_bar(settings.max_epochs, run.epoch, progress, "epochs") as tick,
+    ):
+        while run.status is None:
+            run.one_epoch()
+            if checkpoint is not None and (
+                run.status is not None or run.epoch % max(1, checkpoint_every) == 0
+            ):
+                run.save(checkpoint)
+            tick()
+    return run.result(strict, progress is True)
+
+
+def prepared(
+    model: RecurrentModel, train: TrainingData, watch: TrainingData | None, settings: FitSettings
+) -> tuple[FitSettings, Passes]:
+    """Settle what was left open for these data, and refuse what cannot be fitted."""
+    n_trials, n_steps = train.targets.shape[:2]
+    settings = settings.for_data(model, n_trials)
+    goal = objective_named(settings.objective)
+    assert settings.batch_size is not None
+    passes = make_passes(
+        model,
+        n_trials if settings.optimizer == "lbfgs" else settings.batch_size,
+        n_steps,
+        truncation=settings.truncation,
+        segment_duration=settings.segment_duration,
+        teacher_forcing=settings.teacher_forcing,
+        forcing_interval=settings.forcing_interval,
+    )
+    for name, part in (("data", train), ("validation", watch)):
+        if part is not None:
+            check_targets(goal, part.targets, part.mask, name)
+    if settings.teacher_forcing and not bool(train.mask[:, 1:].any()):
+        raise DataError(
+            "No target after the first step counts",
+            "Targets of later steps were needed: the first one finds the state",
+            "Check the mask, or leave teacher_forcing out",
+        )
+    return settings, passes
+
+
+def check_resume(checkpoint: Any, resume: bool) -> None:
+    """Refuse to go on from a checkpoint that was not named."""
+    if resume and checkpoint is None:
+        raise DataError(
+            "resume=True came without checkpoint",
+            "The folder of the checkpoint was needed",
+            'Pass checkpoint="run/"',
+        )
