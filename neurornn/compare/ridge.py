@@ -76,10 +76,10 @@ def fit_linear_history(
             list(_paths(train, held, n_lags, n_in, columns if task.feeds_itself else None))
             for columns, (train, held) in zip(groups, sums, strict=True)
         ]
-        for fits in zip(*tried, strict=True):
-            error = sum(f.error for f in fits)
+        for together in zip(*tried, strict=True):
+            error = sum(f.error for f in together)
             if best is None or error < best[0]:
-                best = (error, n_lags, list(fits))
+                best = (error, n_lags, list(together))
     assert best is not None
     _, n_lags, fits = best
     model = LinearHistory(n_in, n_out, dt=task.dt, context=n_lags * task.dt).double()

@@ -214,7 +214,8 @@ def league(
     statuses, n_weights, chosen = {}, {}, {}
     with progress_bar(len(accounts) * n_seeds, 0, progress, "fits") as tick:
         for name, account in accounts.items():
-            per_seed, codes = [], []
+            per_seed: list[Any] = []
+            codes: list[str] = []
             for seed in range(n_seeds):
                 # What is solved in closed form is the same for every seed.
                 if not per_seed or account.solve is None:

@@ -25,7 +25,9 @@ class _GRULayer(nn.GRU):
     Where it runs is decided as for the leaky equation, see `models.recurrence`.
     """
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(  # type: ignore[override]
+        self, x: Tensor, hx: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Run over time.
 
         Parameters
@@ -54,7 +56,7 @@ class _LSTMLayer(nn.LSTM):
     Where it runs is decided as for the leaky equation, see `models.recurrence`.
     """
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None, every: bool = False
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run over time.
@@ -89,7 +91,8 @@ def _arguments(layer: nn.RNNBase, x: Tensor, *starts: Tensor) -> tuple[Tensor, .
     """Arguments in the order of `GRUArrays` or `LSTMArrays`, where the layer runs one way."""
     if layer.bidirectional:
         return ()
-    weights = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    weights: list[Any] = [getattr(layer, name) for name in names]
     return (x, *(s[0] for s in starts), *weights)
 
 
@@ -173,10 +176,9 @@ class _LSTMRecurrence(torch.autograd.Function):
 
             return differentiable(run, given, ctx.needs_input_grad, [g for _, g in arrived])
         wanted, arrays = LSTMArrays(*ctx.needs_input_grad), _arrays(LSTMArrays, given)
-        found = lstm_adjoint(
-            *(None if g is None else g.numpy() for g in grads),
-            *(x.numpy() for x in (states, cells, kept)), arrays, wanted,
-        )  # fmt: skip
+        given_back: list[Any] = [None if g is None else g.numpy() for g in grads]
+        kept_arrays: list[Any] = [x.numpy() for x in (states, cells, kept)]
+        found = lstm_adjoint(*given_back, *kept_arrays, arrays, wanted)  # type: ignore[call-arg]
         return tuple(None if x is None else torch.from_numpy(x) for x in found)
 
 

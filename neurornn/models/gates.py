@@ -1,6 +1,6 @@
 """What gated networks share: layers, states that carry on, gates read in seconds."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -250,7 +250,7 @@ class GatedRNN(RecurrentModel):
             if k and drop:
                 x = self.dropout(x)
             below.append(shifted(x, -ends.first).transpose(0, 1))
-            x = run_packed(layer, x, ends.length)
+            x = run_packed(cast("nn.RNNBase", layer), x, ends.length)
             hidden.append(shifted(x, -ends.first).transpose(0, 1))
         return below, hidden, []
 

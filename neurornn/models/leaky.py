@@ -118,6 +118,10 @@ class LeakyRNN(RecurrentModel):
     torch.Size([3, 50, 1])
     """
 
+    bounds: LogBounded
+    signs: Tensor | None
+    connections: Tensor | None
+
     def __init__(
         self,
         n_input: int,
@@ -322,6 +326,7 @@ class LeakyRNN(RecurrentModel):
         """Recurrent weights ``(hidden, hidden_)``, zero where not connected; None where none."""
         if not self.recurrent:
             return None
+        weights: Tensor
         if self.rank is None:
             weights = self.recurrent_weight
         else:
@@ -338,9 +343,11 @@ class LeakyRNN(RecurrentModel):
                 "The region of each unit was needed",
                 'Build it with for example regions=["V1"] * 40 + ["PPC"] * 24',
             )
-        weights = self.weights().detach().cpu().double().numpy()
+        weights = self.weights()
+        assert weights is not None
+        values = weights.detach().cpu().double().numpy()
         mask = None if self.connections is None else self.connections.cpu().numpy() > 0
-        return block_table(weights, mask, self.regions)
+        return block_table(values, mask, self.regions)
 
     def start(self, n_trials: int) -> Tensor:
         """State before the first step, (trial, hidden), where no input is known."""

@@ -100,6 +100,11 @@ class CalciumRNN(RecurrentModel):
     observes_targets = True
     covariance_weights = ("unbounded_tau_decay", "unbounded_tau_rise", "log_shot_noise")
 
+    level: Tensor
+    spread: Tensor
+    prepared: Tensor
+    log_amplitude: nn.Parameter
+
     def __init__(
         self,
         n_units: int,
@@ -506,8 +511,9 @@ class _Observer(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         c, d, series, columns, shape = ctx.kept
         n_trials, _, n_units = shape
-        flat = [_flat(g) for g in grads]
-        grad_observed, grad_rate, found = observe_adjoint(*flat, c, d, *series, *columns[:6])
+        flat: list[Any] = [_flat(g) for g in grads]
+        given: list[Any] = [*flat, c, d, *series, *columns[:6]]
+        grad_observed, grad_rate, found = observe_adjoint(*given)
         each = torch.from_numpy(found).reshape(8, n_trials, n_units)
         return (
             _back(grad_observed, shape),

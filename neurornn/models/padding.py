@@ -29,7 +29,7 @@ def ends_of(inputs: Tensor) -> Ends | None:
     n_steps = inputs.shape[1]
     if not inputs.shape[2] or not n_steps or torch.compiler.is_compiling():
         return None
-    if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():
+    if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         # There a tensor stands for many, and each may end elsewhere.
         return None
     real = (inputs.detach() != 0).any(2)

@@ -34,7 +34,8 @@ def plain_torch() -> Iterator[None]:
 
 def kernels_run(*tensors: Tensor | None) -> bool:
     """Return True where the compiled loops stand in for plain torch."""
-    if not _kernels_on.get() or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if not _kernels_on.get() or torch.compiler.is_compiling() or tracing:
         return False
     # Inside torch.func a tensor may stand for many, or carry a tangent.
     if torch._C._are_functorch_transforms_active():
@@ -135,6 +136,7 @@ def _sizes_fit(
         return False
     n_trials, n = start.shape
     if drive is None:
+        assert inputs is not None and input_weight is not None and bias is not None
         n_steps, n_inputs = len(inputs), inputs.shape[-1]
         fits = inputs.shape == (n_steps, n_trials, n_inputs) and bias.shape == (n,)
         fits = fits and input_weight.shape == (n, n_inputs)
@@ -266,8 +268,8 @@ class _LeakyRecurrence(torch.autograd.Function):
             def run(drive: Any, inputs: Any, input_weight: Any, bias: Any, *rest: Any) -> Tensor:
                 if drive is None:
                     drive = nn.functional.linear(inputs, input_weight, bias)
-                *rest, shocks = rest
-                return _plain(drive, *rest, *ctx.names, shocks)
+                given: list[Any] = [*rest[:-1], *ctx.names, rest[-1]]
+                return _plain(drive, *given)
 
             return *differentiable(run, tensors, needed, grad), None, None
         by_drive, by_inputs, by_input_weight, by_bias, by_weights, _, _, by_shocks = needed
@@ -276,18 +278,17 @@ class _LeakyRecurrence(torch.autograd.Function):
             input_weight=by_input_weight,
             bias=by_bias,
             weights=by_weights,
-            alpha=True,
-            start=True,
+            alpha=True,  # type: ignore[arg-type]
+            start=True,  # type: ignore[arg-type]
             shocks=by_shocks,
         )
         # A mean over (trial, time) sends its gradient trials first: taken as it comes.
         turned = not grad.is_contiguous() and grad.transpose(0, 1).is_contiguous()
         grad = (grad.transpose(0, 1) if turned else grad).contiguous()
         drive, weights, alpha, *_ = _arrays(tensors)
-        g = recurrence_adjoint(
-            grad.numpy(), states.numpy(), kept.numpy(), drive, weights, alpha,
-            *ctx.names, wanted, trials_first=turned,
-        )  # fmt: skip
+        given: list[Any] = [grad.numpy(), states.numpy(), kept.numpy(), drive, weights, alpha]
+        names: list[Any] = list(ctx.names)
+        g = recurrence_adjoint(*given, *names, wanted, trials_first=turned)  # type: ignore[call-arg, misc]
         through = None
         if by_inputs:
             through = torch.from_numpy(g.drive) @ tensors[2].detach()

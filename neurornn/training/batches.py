@@ -82,10 +82,12 @@ def as_training_data(data: Any, model: RecurrentModel, name: str = "data") -> Tr
         length = min(FORECAST_WINDOW, data.sizes["time"] / sampling_rate_of(data))
         if model.observes_targets:
             # It looks one frame back by itself, and asks of each cell alone whether it was seen.
-            inputs = data.copy(data=np.nan_to_num(check_numbers(data, name, missing=True)))
-            data = windows(table, inputs=inputs, targets=data, duration=length)
+            filled = data.copy(data=np.nan_to_num(check_numbers(data, name, missing=True)))
+            data = windows(table, inputs=filled, targets=data, duration=length)
         else:
             data = windows(table, inputs=data, targets=data, duration=length, horizon=1)
+    inputs: Any
+    targets: Any
     mask: Any = None
     recorded: NDArray[np.bool_] | None = None
     if isinstance(data, xr.Dataset):

@@ -66,7 +66,7 @@ def infer(
     # Not for want of intervals: the estimate must not depend on whether they are asked for.
     smooth = not (passes.forcing or model.is_random)
     if model.physical_parameters and smooth and settled and settings.refine:
-        refined = go_to_maximum(model, train, objective, settings.rng, progress)
+        refined = go_to_maximum(model, train, objective, settings.seed, progress)
         status = Status.OK if refined else status
     precise = copy.deepcopy(model).double().eval()
     variance, dof = noise_of(precise, train, objective)
@@ -90,7 +90,7 @@ def infer(
         intervals = no_intervals(precise, why, Status.TOO_SHORT)
     else:
         intervals = physical_intervals(
-            precise, train, objective, variance, settings.confidence_level, rng=settings.rng
+            precise, train, objective, variance, settings.confidence_level, rng=settings.seed
         )
     table = parameter_table(
         precise, intervals, variance, dof, objective, settings.confidence_level

@@ -170,7 +170,8 @@ def redrawn(model: RecurrentModel, seed: int) -> RecurrentModel:
     with torch.random.fork_rng(devices=[]):
         # A user's own model may draw its weights from the global generator.
         torch.manual_seed(seed)
-        fresh = type(model)(**model.settings, **({"rng": seed} if takes_seed else {}))
+        own: dict[str, Any] = {**model.settings, **({"rng": seed} if takes_seed else {})}
+        fresh = type(model)(**own)
     fresh = fresh.to(first.device, first.dtype)
     with torch.no_grad():
         kept = {p.unbounded for p in model.physical_parameters}

@@ -278,14 +278,15 @@ def segment_gradient(
         grads = torch.autograd.grad(ends, wanted, pulls, allow_unused=True)
         for j, g in enumerate(grads[: len(weights)]):
             if g is not None:
-                sums[j] = g.double() if sums[j] is None else sums[j] + g
+                so_far = sums[j]
+                sums[j] = g.double() if so_far is None else so_far + g
         if k:
             carried = torch.zeros_like(kept[k]) if grads[-1] is None else grads[-1]
         total += part_loss.detach()
         kept[k] = state
-    for p, g in zip(weights, sums, strict=True):
-        if g is not None:
-            whole = g.to(p.dtype).contiguous()
+    for p, total_of in zip(weights, sums, strict=True):
+        if total_of is not None:
+            whole = total_of.to(p.dtype).contiguous()
             p.grad = whole if p.grad is None else p.grad + whole
     torch.set_rng_state(after)
     return total

@@ -3,11 +3,13 @@
 import contextlib
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from neurornn._core.errors import DataError
 from neurornn._core.jobs import progress_bar
@@ -78,7 +80,7 @@ def go_to_maximum(
         while len(scores) < _ROUNDS and _goes_on(scores):
             try:
                 scores.append(search.run(rng + len(scores)))
-            except (torch.linalg.LinAlgError, DataError):
+            except (LinAlgError, DataError):
                 break
     score = scores[-1] if scores else np.inf
     search.take(model)
@@ -139,7 +141,7 @@ class _Search:
             lower, failed = torch.linalg.cholesky_ex(found)
             if not int(failed):
                 return lower
-        raise torch.linalg.LinAlgError("the information is not positive")
+        raise LinAlgError("the information is not positive")
 
     def _information(self, variance: torch.Tensor, seed: int, dtype: torch.dtype) -> torch.Tensor:
         """From the Jacobian where it is quick, else from scores: it need not be exact here."""
@@ -161,7 +163,7 @@ class _Search:
         """One round; return the root mean square score at the end, in standard errors."""
         lower, base = self.metric(seed), self.values()
         n = len(base)
-        best = [np.inf, base.clone(), np.inf]
+        best: list[Any] = [np.inf, base.clone(), np.inf]
 
         def evaluate(z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             self.tick()

@@ -4,6 +4,7 @@ import copy
 import os
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ class Run:
 
     def _start_at_the_mean(self) -> None:
         """Let a fresh read-out start at the mean of the targets, where that is a better start."""
-        bias = getattr(self.model, "output_bias", None)
+        bias: Any = getattr(self.model, "output_bias", None)
         free = isinstance(bias, torch.nn.Parameter) and bias.requires_grad
         # What a model of its own targets reads out is not what is observed.
         if not free or self.model.observes_targets or bool(bias.any()):
@@ -116,13 +117,11 @@ class Run:
         physical = {p.unbounded for p in self.model.physical_parameters}
         named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
         decay = self.settings.weight_decay
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for n, p in named if n not in physical], "weight_decay": decay},
             {"params": [p for n, p in named if n in physical], "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(
-            [g for g in groups if g["params"]], lr=self.settings.learning_rate
-        )
+        return torch.optim.AdamW([g for g in groups if g["params"]], lr=self.settings.rate)
 
     def _copy_weights(self) -> dict[str, torch.Tensor]:
         return {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -157,13 +156,14 @@ class Run:
     def _watched_loss(self) -> float:
         """Validation loss, without dropout and noise, as the model would be used."""
         self.model.eval()
+        assert self.watch is not None
         found = self._value_on(self.watch)
         self.model.train()
         return found
 
     def one_epoch(self) -> None:
         """Train for one epoch, note the losses, decide whether to go on."""
-        torch.manual_seed(derived_seed(self.settings.rng, self.epoch))
+        torch.manual_seed(derived_seed(self.settings.seed, self.epoch))
         loss = self._lbfgs_epoch() if self.settings.optimizer == "lbfgs" else self._adam_epoch()
         self.epoch += 1
         if not np.isfinite(loss) or not all(bool(p.isfinite().all()) for p in self.weights):
@@ -188,7 +188,7 @@ class Run:
             self.status = self._at_the_end()
 
     def _lbfgs_epoch(self) -> float:
-        def closure() -> torch.Tensor:
+        def closure() -> Any:
             self.optimizer.zero_grad()
             return self._gradient(self.train)[0]
 
@@ -210,7 +210,7 @@ class Run:
 
     def _learning_rate(self) -> float:
         s = self.settings
-        rate = s.learning_rate * self.rate_factor
+        rate = s.rate * self.rate_factor
         if s.schedule == "cosine":
             done = self.epoch / s.max_epochs
             rate *= 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done))
@@ -223,7 +223,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         order = torch.from_numpy(
-            np.random.default_rng(derived_seed(s.rng, self.epoch, 1)).permutation(
+            np.random.default_rng(derived_seed(s.seed, self.epoch, 1)).permutation(
                 len(self.train.inputs)
             )
         )

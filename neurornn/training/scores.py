@@ -103,7 +103,7 @@ class _Equation(nn.Module):
         if m.readout == "linear":
             made["read"], made["offset"] = m.output_weight, m.output_bias
         # Weights that stand there as they are must not come out as the very same tensors.
-        return {name: x.clone() for name, x in made.items()}
+        return {name: x.clone() for name, x in made.items() if x is not None}
 
 
 def _leaky_scores(model: LeakyRNN, inputs: Tensor, pull: Tensor) -> dict[str, Tensor]:
@@ -151,7 +151,7 @@ def _leaky_scores(model: LeakyRNN, inputs: Tensor, pull: Tensor) -> dict[str, Te
             read = shown if model.form == "rate" else model._f(shown)
             found["read"] = torch.bmm(pull.transpose(1, 2), read)
             found["offset"] = pull.sum(1)
-    _, back = vjp(equation, free)
+    _, back = vjp(equation, free)  # type: ignore[misc]
     return vmap(back)({name: found[name] for name in made})[0]
 
 

@@ -137,13 +137,23 @@ class FitSettings:
                 "The same loss at every evaluation was needed by L-BFGS",
                 "Pass optimizer='adam'",
             )
-        rate = LEARNING_RATE if self.learning_rate is None else float(self.learning_rate)
         return replace(
             self,
             optimizer=optimizer,
-            learning_rate=rate,
+            learning_rate=float(self.rate),
             batch_size=min(BATCH_SIZE, n_trials) if size is None else int(size),
         )
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything that is drawn."""
+        assert isinstance(self.rng, int)
+        return self.rng
+
+    @property
+    def rate(self) -> float:
+        """Learning rate that Adam starts at."""
+        return LEARNING_RATE if self.learning_rate is None else self.learning_rate
 
     def as_dict(self) -> dict[str, Any]:
         """Return them as plain values."""
