@@ -16,13 +16,13 @@ from neurornn.training.objectives import objective_named
 def table():
     """A signal that needs memory: the input filtered with 20 steps, then squashed."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((30, 150, 1))
-    state, y = np.zeros(30), np.zeros((30, 150, 1))
-    for k in range(150):
+    x = rng.standard_normal((30, 100, 1))
+    state, y = np.zeros(30), np.zeros((30, 100, 1))
+    for k in range(100):
         state = np.exp(-1 / 20) * state + x[:, k, 0]
         y[:, k, 0] = np.tanh(state)
     y += 0.1 * rng.standard_normal(y.shape)
-    leaky = nr.models.LeakyRNN(1, 4, 1, dt=0.01, tau=0.1)
+    leaky = nr.models.LeakyRNN(1, 2, 1, dt=0.01, tau=0.1)
     return nr.compare.league(
         (x, y),
         [leaky, "linear", "memoryless", "ridge"],
@@ -355,3 +355,54 @@ def test_settings_of_the_league_are_checked(more, words):
     )
     with pytest.raises(ThreePartError, match=words):
         nr.compare.league(table["dff"], ["ridge"], **{"duration": 2.0, "n_seeds": 1, **more})
+
+
+def ended(monkeypatch, how):
+    """Let the seeds of every account end as told: name of the model -> status of each seed."""
+    from neurornn.compare import table as module
+
+    counted, really = {}, module.fitted
+
+    def told(account, task, seed, settings):
+        model, code, choice = really(account, task, seed, settings)
+        name = type(model).__name__
+        k = counted[name] = counted.get(name, -1) + 1
+        return model, how.get(name, {}).get(k, code), choice
+
+    monkeypatch.setattr(module, "fitted", told)
+    x = np.random.default_rng(0).standard_normal((12, 20, 1))
+    recipes = [nr.models.LeakyRNN(1, 1, 1, dt=DT), nr.models.VanillaRNN(1, 1, 1, dt=DT), "ridge"]
+    return nr.compare.league((x, x), recipes, horizons=(0,), n_seeds=3, max_epochs=1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_one_seed_that_did_not_end_well_is_told_whichever_it_was(seed, monkeypatch):
+    well = dict.fromkeys(range(3), "ok")
+    league = ended(monkeypatch, {"LeakyRNN": {**well, seed: "not_converged"}, "VanillaRNN": well})
+    found = dict(zip(league.status["account"].values, league.status.values, strict=True))
+    assert found == {"LeakyRNN": "not_converged", "VanillaRNN": "ok", "ridge": "ok", "mean": "ok"}
+    told = league.report()
+    assert next(line for line in told.splitlines() if line.startswith("LeakyRNN")).endswith(
+        "not_converged"
+    )
+    assert "not_converged: " in told
+
+
+def test_seeds_that_were_stopped_early_ended_well(monkeypatch):
+    early = dict.fromkeys(range(3), "stopped_early")
+    league = ended(monkeypatch, {"LeakyRNN": early, "VanillaRNN": {**early, 1: "diverged"}})
+    found = dict(zip(league.status["account"].values, league.status.values, strict=True))
+    assert found == {"LeakyRNN": "ok", "VanillaRNN": "diverged", "ridge": "ok", "mean": "ok"}
+
+
+def test_an_account_keeps_its_name_its_weights_and_its_scores(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((12, 20, 1))
+    recipes = ["memoryless", nr.models.LeakyRNN(1, 2, 1, dt=DT), "ridge"]
+    settings = {"horizons": (0, 2), "n_seeds": 1, "max_epochs": 3}
+    p = nr.compare.league((x, 0.5 * x), recipes, **settings).parameters
+    alone = [nr.compare.league((x, 0.5 * x), [r], **settings).parameters for r in recipes]
+    assert list(p["account"].values) == ["memoryless", "LeakyRNN", "ridge", "mean"]
+    for k, one in enumerate(alone):
+        for name in ("r2", "log_likelihood", "n_weights", "status"):
+            # Accounts do not know of each other: to the bit.
+            assert np.array_equal(p[name].values[k], one[name].values[0])

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +50,7 @@ def test_splice_sites_share_40mers_between_train_and_test(kind, percent):
             *(home / f"{part}.{kind}.{sign}.txt.gz" for sign in ("Positive", "Negative"))
         )
         sets.append(SequenceSet.from_sequences([f"{part}{k}" for k in range(len(texts))], texts))
-    begin = time.perf_counter()
     report = audit(sets[0], test=sets[1], kmer=40)
-    # 0.2 s on an idle core.
-    assert time.perf_counter() - begin < 2
     shared = report.parameters["test_shared_kmer"]
     # Published to a tenth of a percent.
     assert round(100 * float(shared), 1) == percent
@@ -62,9 +58,7 @@ def test_splice_sites_share_40mers_between_train_and_test(kind, percent):
 
 def test_the_species_alone_predicts_melting_temperatures():
     table = pd.read_csv(folder("sequences", "meltome", "lysate.csv.gz"))
-    begin = time.perf_counter()
     report = audit(y=table["Tm"].to_numpy(), groups={"species": table["species"].to_numpy()})
-    assert time.perf_counter() - begin < 10
     found = report.parameters.sel(group="species")
     # Random folds move both by less than 0.001; the reference was measured with one seed.
     assert float(found["label_only_spearman"]) == pytest.approx(0.679, abs=0.005)

@@ -111,7 +111,16 @@ def test_sharing_all_is_joining_the_trials():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fits = [
-            nr.fit(model, d, optimizer="adam", max_epochs=4, batch_size=2, rng=3, refine=False)
+            nr.fit(
+                model,
+                d,
+                optimizer="adam",
+                max_epochs=4,
+                batch_size=2,
+                rng=3,
+                refine=False,
+                intervals=False,
+            )
             for d in (both, plain)
         ]
     for a, b in zip(fits[0].model.parameters(), fits[1].model.parameters(), strict=True):
@@ -199,7 +208,7 @@ def test_two_days_tell_the_time_constants_better_than_one():
     errors = {"both": [], "monday": [], "tuesday": []}
     widths = {name: [] for name in errors}
     covered = []
-    for seed in range(4):
+    for seed in range(3):
         days, truths = seen_twice(seed)
         for name, data in {"both": nr.data.join_sessions(days), **days}.items():
             tau, ci = fitted(data, truths.values() if name == "both" else [truths[name]])
@@ -208,14 +217,14 @@ def test_two_days_tell_the_time_constants_better_than_one():
             if name == "both":
                 covered.append((ci[:, 0] < TAU) & (ci[:, 1] > TAU))
     rms = {name: np.sqrt(np.mean(np.square(e))) for name, e in errors.items()}
-    # Twice the data: errors fall to 0.7 of one day's. Eight of them tell their size to 25 %, and
+    # Twice the data: errors fall to 0.7 of one day's. Six of them tell their size to 30 %, and
     # those of a day are part of those of both: not above the better day's.
     assert rms["both"] < min(rms["monday"], rms["tuesday"])
     # The robust widening varies by chance over the few trials of a day.
     typical = {name: np.median(w) for name, w in widths.items()}
     assert typical["both"] < 0.9 * min(typical["monday"], typical["tuesday"])
-    # Of eight intervals of 95 %, fewer than five hold the truth once in 2,500.
-    assert np.sum(covered) >= 5
+    # Of six intervals of 95 %, fewer than four hold the truth once in 450.
+    assert np.sum(covered) >= 4
 
 
 @pytest.mark.parametrize(

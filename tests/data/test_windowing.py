@@ -103,3 +103,61 @@ def test_time_that_stands_still_or_runs_back_is_refused():
             nr.data.windows(
                 recording().assign_coords(time=stamps), inputs="x", targets="x", duration=2.0
             )
+
+
+@pytest.mark.parametrize("warmup", [0.0, DT, 0.5, 1.95])
+def test_no_frame_of_the_warm_up_is_scored_and_every_later_one_is(warmup):
+    found = cut(warmup=warmup)
+    n = round(warmup / DT)
+    assert found.attrs["warmup"] == pytest.approx(n * DT, abs=1e-12)
+    mask, start = found["mask"].values, found["start"].values
+    assert not mask[:, :n].any()
+    # From the first frame after it on; the last window of a stretch may be shorter.
+    assert mask[:-1, n:].all()
+    length = round((len(SERIES) * DT - start[-1]) / DT)
+    assert mask[-1, n:length].all() and not mask[-1, length:].any()
+
+
+def test_each_frame_after_the_first_warm_up_is_scored_in_one_window():
+    found = cut(warmup=0.5)
+    n_scored = np.zeros(len(SERIES), dtype=int)
+    for mask, start in zip(found["mask"].values, found["start"].values, strict=True):
+        first = round(start / DT)
+        rows = first + np.flatnonzero(mask.all(axis=1))
+        n_scored[rows] += 1
+    # 0.5 s are 10 frames.
+    assert not n_scored[:10].any() and (n_scored[10:] == 1).all()
+
+
+def test_a_missing_input_is_nought_and_its_frame_is_not_scored():
+    values = SERIES.copy()
+    lost = [(45, 0), (200, 1)]
+    for place in lost:
+        values[place] = np.nan
+    record = recording(SERIES)
+    record["given"] = (("time", "unit"), values, {"sampling_rate": 1 / DT})
+    found = nr.data.windows(record, inputs="given", targets="x", duration=2.0, warmup=0.0)
+    whole = cut(warmup=0.0)
+    # Windows of 40 frames without overlap: frame k stands in window k // 40.
+    assert found["mask"].shape == (10, 40, 2)
+    unscored = {(int(w), int(k)) for w, k, _ in np.argwhere(~found["mask"].values)}
+    assert unscored == {(frame // 40, frame % 40) for frame, _ in lost}
+    for frame, unit in lost:
+        # All targets of the frame, the other unit's too.
+        assert not found["mask"].values[frame // 40, frame % 40].any()
+        assert found["inputs"].values[frame // 40, frame % 40, unit] == 0.0
+    assert np.array_equal(found["targets"], whole["targets"])
+
+
+def test_a_horizon_moves_the_targets_and_not_the_mask_of_the_inputs():
+    values = SERIES.copy()
+    values[45, 0] = np.nan
+    found = cut(values, horizon=3, warmup=0.0)
+    inputs, targets, mask = (found[n].values for n in ("inputs", "targets", "mask"))
+    for w, start in enumerate(found["start"].values):
+        first = round(start / DT)
+        for k in range(min(40, len(SERIES) - 3 - first)):
+            assert np.array_equal(inputs[w, k], np.nan_to_num(values[first + k]))
+            assert np.array_equal(targets[w, k], np.nan_to_num(values[first + k + 3]))
+            expected = ~np.isnan(values[first + k + 3]) & ~np.isnan(values[first + k]).any()
+            assert np.array_equal(mask[w, k], expected)

@@ -1,0 +1,1 @@
+"""What every result promises about the numbers it tells, checked against its own arrays."""

@@ -1,0 +1,441 @@
+"""Small examples of everything that tells numbers: a new kind of result is one more line below.
+
+A function makes one. Where it takes ``level``, that is the level of its intervals; where it takes
+``slow``, the same numbers were recorded so many times slower. Several units, of which some are not
+ok or have no interval, tell more than one that is well.
+"""
+
+import inspect
+import warnings
+from functools import cache, lru_cache
+
+import numpy as np
+import xarray as xr
+
+import neurornn as nr
+
+LEVEL, OTHER_LEVEL = 0.95, 0.8
+DT = 0.05
+
+
+@lru_cache
+def _traces():
+    """Six cells at 20 Hz for a minute: four that decay, one of noise alone, one not recorded."""
+    tau = np.array([0.9, 0.4, 0.5, 0.6, 0.7, 0.3])
+    recording = nr.simulate.simulate_calcium(6, 60.0, 20.0, tau_decay=tau, snr=8, rng=1)
+    dff = recording["dff"].copy(deep=True)
+    dff[:, 2] = np.nan
+    dff[:, 3] = np.random.default_rng(0).normal(size=len(dff))
+    return dff.assign_coords(unit=["e", "a", "c", "b", "f", "d"]).assign_attrs(units="mV")
+
+
+def traces(slow=1.0):
+    dff = _traces()
+    dff = dff.assign_coords(time=slow * dff["time"])
+    given = {"sampling_rate": 20.0 / slow, "frame_delay": slow * dff.attrs["frame_delay"]}
+    return dff.assign_attrs(given)
+
+
+def kinetics(level=LEVEL, slow=1.0):
+    return nr.calcium.Kinetics(
+        tau_bounds=(0.01 * slow, 8.0 * slow), knot_spacing=30.0 * slow, confidence_level=level
+    ).fit(traces(slow))
+
+
+def held_rise(level=LEVEL, slow=1.0):
+    return nr.calcium.Kinetics(
+        tau_bounds=(0.01 * slow, 8.0 * slow), rise=0.02 * slow, penalty=3.5, knot_spacing=None,
+        confidence_level=level,
+    ).fit(traces(slow).isel(unit=[0, 2, 4]))  # fmt: skip
+
+
+def quanta(level=LEVEL):
+    return nr.calcium.estimate_quantum(kinetics(), confidence_level=level)
+
+
+def _session(values, log_sd, labels, status, slow):
+    values = slow * np.asarray(values)
+    ci = values[:, None] * np.exp(1.959964 * np.outer(log_sd, [-1, 1]))
+    return xr.Dataset(
+        {
+            "tau_decay": ("unit", values, {"units": "s"}),
+            "tau_decay_ci": (("unit", "ci_bound"), ci, {"ci_prob": 0.95}),
+            "status": ("unit", status),
+        },
+        coords={"unit": labels, "ci_bound": ["lower", "upper"]},
+    )
+
+
+def pooled(level=LEVEL, slow=1.0):
+    """Three cells, one of them in a single session."""
+    days = [
+        _session([0.5, 0.9, 0.3], [0.03, 0.1, 0.05], ["x", "y", "z"], ["ok"] * 3, slow),
+        _session([1.0, 0.54], [0.08, 0.04], ["y", "x"], ["ok", "ok"], slow),
+        _session([0.3, 0.47], [0.1, 0.02], ["z", "x"], ["too_noisy", "ok"], slow),
+    ]
+    return nr.calcium.pool_sessions(days, confidence_level=level)
+
+
+def shared(level=LEVEL, slow=1.0):
+    """Two groups of cells, and a third of one cell alone."""
+    values = [0.5, 0.55, 0.48, 2.0, 2.3, 1.9, 7.0, 1.0]
+    status = ["ok"] * 6 + ["too_noisy", "ok"]
+    labels = [f"u{k}" for k in range(8)]
+    table = _session(values, np.linspace(0.02, 0.1, 8), labels, status, slow)
+    groups = ["6f"] * 3 + ["6s"] * 4 + ["alone"]
+    return nr.calcium.share_kinetics(table, groups=groups, confidence_level=level)
+
+
+@lru_cache
+def _filtered():
+    """Three filters of a series, mixed into two outputs with noise."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((10, 120, 1))
+    parts = np.zeros((10, 120, 3))
+    for k, steps in enumerate((3.0, 8.0, 40.0)):
+        for t in range(120):
+            before = parts[:, t - 1, k] if t else 0.0
+            parts[:, t, k] = before + (1 - np.exp(-1 / steps)) * (x[:, t, 0] - before)
+    y = 4 * parts @ np.array([[1.0, 0.5], [-1.0, 0.8], [1.0, 2.0]])
+    return x, y + 0.1 * rng.standard_normal(y.shape)
+
+
+def _leaky(slow=1.0, **settings):
+    given = {
+        "tau": slow * DT * np.array([2.5, 7.0, 15.0]),
+        "tau_bounds": (slow * 0.02, slow * 1.2),
+    }
+    return nr.models.LeakyRNN(
+        1, 3, 2, nonlinearity="linear", recurrent=False, dt=slow * DT, **{**given, **settings}
+    )
+
+
+def leaky(level=LEVEL, slow=1.0):
+    """Two time constants with intervals and one at its bound."""
+    return nr.fit(_leaky(slow), _filtered(), rng=0, confidence_level=level)
+
+
+def truncated(level=LEVEL, slow=1.0):
+    x, y = _filtered()
+    return nr.fit(
+        _leaky(slow), (x[:8], y[:8]), validation=(x[8:], y[8:]), truncation=slow * 20 * DT,
+        optimizer="adam", max_epochs=3, rng=0, confidence_level=level,
+    )  # fmt: skip
+
+
+def gated(level=LEVEL, slow=1.0):
+    """No time constants; the noise of two outputs, from the best of two seeds."""
+    model = nr.models.GRU(1, 3, 2, dt=slow * DT, tau=slow * 0.2)
+    return nr.fit(
+        model, _filtered(), rng=0, n_seeds=2, max_epochs=6, refine=False, confidence_level=level
+    )
+
+
+def calcium_rnn(level=LEVEL, slow=1.0):
+    # Arrays: windows of a recording have a length in seconds.
+    dff = traces(slow).isel(unit=[0, 1], time=slice(0, 500)).values[None]
+    pair = (dff, dff)
+    bounds = {"tau_decay_bounds": (0.03 * slow, 5.0 * slow)}
+    model = nr.models.CalciumRNN(2, dt=slow * DT, tau_decay=0.4 * slow, tau_rise=None, **bounds)
+    return nr.fit(model, pair, rng=0, max_epochs=40, refine=False, confidence_level=level)
+
+
+def bootstrapped(level=LEVEL):
+    x, y = _filtered()
+    model = nr.models.LeakyRNN(1, 1, 1, nonlinearity="linear", recurrent=False, dt=DT, tau=0.2)
+    pair = (x[:4, :60], y[:4, :60, :1])
+    found = nr.fit(model, pair, rng=0, refine=False, intervals=False)
+    return nr.training.bootstrap_intervals(found, pair, n_draws=20, rng=0, confidence_level=level)
+
+
+def gradient_flow(level=LEVEL, slow=1.0):
+    """Eight trials whose saturation differs, so that their horizons do."""
+    model = nr.models.LeakyRNN(
+        1,
+        2,
+        1,
+        dt=slow * DT,
+        tau=slow * np.array([0.15, 0.4]),
+        rng=1,
+        tau_bounds=(slow * 0.02, slow),
+    )
+    x = np.linspace(0.0, 3.0, 8)[:, None, None] * _filtered()[0][:8, :50]
+    return nr.training.gradient_flow(model, x, confidence_level=level)
+
+
+def _walk(n=700):
+    rng = np.random.default_rng(3)
+    y = np.zeros((n, 2))
+    for k in range(1, n):
+        y[k] = np.array([0.9, 0.6]) * y[k - 1] + rng.standard_normal(2)
+    return y
+
+
+def league(level=LEVEL, slow=1.0):
+    """An account that did not converge among those that cannot fail."""
+    series = nr.data.from_traces(_walk(), sampling_rate=20.0 / slow)["dff"]
+    model = nr.models.LeakyRNN(
+        2, 2, 2, dt=slow * DT, tau=slow * 0.2, tau_bounds=(slow * 0.02, slow * 2)
+    )
+    return nr.compare.league(
+        series, [model, "ridge", "persistence"], horizons=(1, 4), duration=slow * 2.0, n_seeds=2,
+        max_epochs=2, confidence_level=level,
+    )  # fmt: skip
+
+
+@lru_cache
+def _spikes():
+    """Counts of ten units that say where a hand is and how fast it moves."""
+    rng = np.random.default_rng(1)
+    velocity = np.zeros((900, 2))
+    for k in range(1, 900):
+        velocity[k] = 0.95 * velocity[k - 1] + 0.31 * rng.standard_normal(2)
+    rates = np.exp(np.log(0.6) + 0.6 * velocity @ rng.standard_normal((2, 10)))
+    return rng.poisson(rates).astype(float), 10 * velocity
+
+
+def _binned(values, slow, dim, labels, **attrs):
+    time = slow * DT * (np.arange(len(values)) + 1)
+    coords = {"time": time, dim: labels}
+    return xr.DataArray(values, dims=("time", dim), coords=coords, attrs=attrs)
+
+
+def counts_and_targets(slow=1.0, labelled=False):
+    counts, velocity = _spikes()
+    given = _binned(counts, slow, "unit", [f"n{k}" for k in range(10)], bin_size=slow * DT)
+    if labelled:
+        return given, np.where(
+            velocity[:, 0] > 5, "right", np.where(velocity[:, 0] < -5, "left", "none")
+        )
+    return given, _binned(velocity, slow, "output", ["x", "y"], units="cm/s")
+
+
+def _decoder(kind, level, slow, labelled=False, **settings):
+    made = getattr(nr.decode, kind)(confidence_level=level, **settings)
+    return made.fit(*counts_and_targets(slow, labelled))
+
+
+def wiener(level=LEVEL, slow=1.0):
+    return _decoder("WienerFilter", level, slow, n_lags=3)
+
+
+def ridge(level=LEVEL, slow=1.0):
+    return _decoder("RidgeDecoder", level, slow, n_lags=3)
+
+
+def cascade(level=LEVEL, slow=1.0):
+    return _decoder("WienerCascade", level, slow, n_lags=2, degree=3)
+
+
+def kalman(level=LEVEL, slow=1.0):
+    return _decoder("KalmanFilter", level, slow, lag=1)
+
+
+def given_kalman():
+    """Matrices that somebody else made: outputs that were never scored."""
+    return nr.decode.KalmanFilter.from_matrices(
+        transition=0.9 * np.eye(2), gain=np.random.default_rng(0).normal(size=(2, 10)),
+        bin_size=DT, units="cm/s",
+    )  # fmt: skip
+
+
+def place(level=LEVEL, slow=1.0):
+    return _decoder("PlaceDecoder", level, slow, cell_size=6.0, map_width=8.0)
+
+
+def target(level=LEVEL, slow=1.0):
+    return _decoder("TargetDecoder", level, slow, labelled=True)
+
+
+_SMALL = {"n_hidden": 5, "n_seeds": 2, "max_epochs": 2, "window": 30}
+
+
+def recurrent(level=LEVEL, slow=1.0):
+    return _decoder("RecurrentDecoder", level, slow, cell="leaky", tau=slow * 0.2, **_SMALL)
+
+
+def classifier(level=LEVEL):
+    return _decoder("RecurrentClassifier", level, 1.0, labelled=True, **_SMALL)
+
+
+def stream():
+    """After some bins, one of them missing, one with a broken count, one that came twice."""
+    counts = counts_and_targets()[0].values
+    running = kalman().stream()
+    for k in range(20):
+        running.step(None if k == 7 else counts[k], index=k)
+    broken = counts[20].copy()
+    broken[3] = -1.0
+    running.step(broken, index=20)
+    running.step(counts[20], index=20)
+    running.drop_units(["n4", "n9"])
+    return running
+
+
+def plan(level=LEVEL):
+    return nr.calcium.plan(
+        tau=0.5, rate=0.3, snr=4.0, sampling_rate=15.0, relative_width=0.2, confidence_level=level
+    )
+
+
+def plan_by_events(level=LEVEL, slow=1.0):
+    """Limited by the number of events: the frames, not the baseline, set the time."""
+    return nr.calcium.plan(
+        tau=0.4 * slow, rate=0.2 / slow, snr=20.0, sampling_rate=10.0 / slow, relative_width=0.9,
+        confidence_level=level,
+    )  # fmt: skip
+
+
+def audit(level=LEVEL):
+    rng = np.random.default_rng(0)
+    animal = np.repeat(["m1", "m2", "m3", "m4"], 30)
+    x = rng.normal(size=(120, 3))
+    x[5], x[9] = x[0], x[1]
+    y = 2.0 * np.repeat([0.0, 1.0, 2.0, 3.0], 30) + x[:, 0] + rng.normal(size=120)
+    return nr.data.audit(
+        x, y, groups={"animal": animal, "coin": rng.integers(0, 2, 120)}, confidence_level=level
+    )
+
+
+def leakage(level=LEVEL):
+    x = _walk(400)
+    return nr.data.leakage_report(x, np.cumsum(x[:, 0]) / 20, window=3, confidence_level=level)
+
+
+def movement(level=LEVEL):
+    """Two outputs, the second of which never moves and has neither R2 nor interval."""
+    counts, true = counts_and_targets()
+    guess = kalman().predict(counts).values.copy()
+    guess[:, 1] = 0.0
+    return nr.decode.movement_scores(true, guess, confidence_level=level)
+
+
+def places(level=LEVEL):
+    counts, true = counts_and_targets()
+    guess = kalman().predict(counts)
+    return nr.decode.place_errors(true, guess, units="cm", confidence_level=level)
+
+
+def bits(level=LEVEL, slow=1.0):
+    took = slow * np.array([1.0, 2.0, 0.7, 1.4, np.nan, 1.1])
+    return nr.decode.fitts_bit_rate(6.0, 2.0, took, np.isfinite(took), confidence_level=level)
+
+
+def targets(level=LEVEL):
+    true = np.repeat(["left", "up", "right"], 9)
+    return nr.decode.target_scores(true, np.roll(true, 4), confidence_level=level)
+
+
+def closed_loop(level=LEVEL, slow=1.0):
+    """Twelve trials, four without success."""
+    rng = np.random.default_rng(0)
+    hit = np.arange(12) % 3 != 0
+    seconds = {"units": "s"}
+    trials = xr.Dataset(
+        {
+            "success": ("trial", hit),
+            "time_to_target": (
+                "trial",
+                slow * rng.uniform(0.5, 3, 12),
+                {**seconds, "long_name": "t"},
+            ),
+            "dial_in_time": (
+                "trial",
+                slow * rng.uniform(0.1, 1, 12),
+                {**seconds, "long_name": "d"},
+            ),
+            "path_efficiency": (
+                "trial",
+                rng.uniform(0.5, 1, 12),
+                {"units": "1", "long_name": "p"},
+            ),
+            "distance": ("trial", np.full(12, 8.0), {"units": "cm"}),
+        },
+        attrs={"target_radius": 1.5},
+    )
+    return nr.decode.closed_loop_scores(trials, confidence_level=level)
+
+
+def dropping(level=LEVEL):
+    counts, goal = counts_and_targets()
+    decoder = nr.decode.RidgeDecoder(n_lags=1, power=1.0, bin_size=DT)
+    return nr.decode.neuron_dropping(
+        decoder, counts, goal, n_units=[2, 6, 10], n_draws=4, rng=0, confidence_level=level
+    )
+
+
+def crossed(level=LEVEL):
+    from sklearn.linear_model import Ridge
+
+    x = _walk(300)
+    return nr.data.cross_score(Ridge(), x, x[:, 0], n_splits=5, window=2, confidence_level=level)
+
+
+#: Results that report themselves: name -> what makes one.
+REPORTED = {
+    "Kinetics": kinetics,
+    "Kinetics with a held rise": held_rise,
+    "leaky FitResult": leaky,
+    "truncated FitResult": truncated,
+    "gated FitResult": gated,
+    "calcium FitResult": calcium_rnn,
+    "GradientFlow": gradient_flow,
+    "League": league,
+    "WienerFilter": wiener,
+    "RidgeDecoder": ridge,
+    "WienerCascade": cascade,
+    "KalmanFilter": kalman,
+    "KalmanFilter of matrices": given_kalman,
+    "PlaceDecoder": place,
+    "TargetDecoder": target,
+    "RecurrentDecoder": recurrent,
+    "RecurrentClassifier": classifier,
+    "Plan": plan,
+    "Plan by events": plan_by_events,
+    "AuditReport": audit,
+    "leakage report": leakage,
+}
+#: Plain tables, printed by `parameters_table`: name -> what makes one.
+TABLES = {
+    "quanta": quanta,
+    "pooled sessions": pooled,
+    "shared kinetics": shared,
+    "bootstrapped": bootstrapped,
+    "movement scores": movement,
+    "place errors": places,
+    "bit rate": bits,
+    "target scores": targets,
+    "closed-loop scores": closed_loop,
+    "neuron dropping": dropping,
+    "cross scores": crossed,
+}
+#: What reports without a table of parameters.
+COUNTED = {"Stream": stream}
+RESULTS = {**REPORTED, **TABLES, **COUNTED}
+
+
+def takes(name, setting):
+    """Whether a kind of result has a level, or a clock."""
+    return setting in inspect.signature(RESULTS[name]).parameters
+
+
+@cache
+def result_of(name, **settings):
+    """One result, made once in a process. Nobody changes it."""
+    with warnings.catch_warnings():
+        # Some are to end badly; their status says it.
+        warnings.simplefilter("ignore")
+        return RESULTS[name](**settings)
+
+
+def table_of(result):
+    """Its table of parameters: values, each beside its interval; None where it has none."""
+    if isinstance(result, xr.Dataset):
+        return result
+    found = getattr(result, "parameters_", None)
+    return getattr(result, "parameters", None) if found is None else found
+
+
+def quantities(table):
+    """Names of the values that have an interval beside them."""
+    return [] if table is None else [str(n) for n in table if f"{n}_ci" in table]

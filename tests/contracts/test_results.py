@@ -1,0 +1,713 @@
+"""Every result tells what its own arrays hold, in every form and on every clock.
+
+Numbers are written a second time by `reading`, tables are laid out a second time here, and nothing
+of the package formats anything for these tests.
+"""
+
+import csv
+import importlib.metadata
+import re
+import statistics
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neurornn as nr
+from neurornn._core.errors import FileFormatError
+from neurornn._core.report import parameters_table
+from neurornn._core.status import Status
+from tests.contracts.reading import number, quantity, read_html, read_text
+from tests.contracts.results import (
+    COUNTED,
+    LEVEL,
+    OTHER_LEVEL,
+    REPORTED,
+    RESULTS,
+    TABLES,
+    counts_and_targets,
+    quantities,
+    result_of,
+    table_of,
+    takes,
+)
+
+#: What does not keep its promise yet: (contract, result) -> why. The entry goes when it does.
+KNOWN = {
+    ("head", "gated FitResult"): "training/many.py: the sd over seeds is that of a population",
+    ("csv", "TargetDecoder"): "io/delimited.py: numbers beside a column raise an error of pandas",
+    ("csv", "RecurrentClassifier"): "io/delimited.py: numbers beside a column, as above",
+    ("csv", "movement scores"): "io/delimited.py: numbers beside a column, as above",
+    ("csv", "cross scores"): "io/delimited.py: numbers beside a column, as above",
+    ("to_csv", "TargetDecoder"): "io/delimited.py: numbers beside a column, as above",
+    ("to_csv", "RecurrentClassifier"): "io/delimited.py: numbers beside a column, as above",
+    ("methods", "Plan"): "calcium/planning.py: says 'Plan was fitted', and no setting",
+    ("methods", "Plan by events"): "calcium/planning.py: as above",
+    ("claims", "TargetDecoder"): "decode/base.py: claims intervals that labels do not have",
+    ("claims", "RecurrentClassifier"): "decode/base.py: claims intervals, as above",
+    (
+        "claims",
+        "KalmanFilter of matrices",
+    ): "decode/base.py: claims intervals, and has seen no data",
+    ("attrs", "GradientFlow"): "training/gradients.py: no method and no ci_prob",
+    ("attrs", "bootstrapped"): "training/bootstrap.py: no ci_prob on the intervals",
+}
+#: Quantities that a report leaves out by intention.
+LEFT_OUT = {"Kinetics": {"baseline"}}
+#: Reports that no file keeps: they are made again in a moment.
+NO_FILE = ("Plan", "Plan by events", "AuditReport", "leakage report")
+#: Results that write no CSV of their own; `nr.io.write_csv` takes their tables.
+NO_CSV = (*NO_FILE, *(n for n in REPORTED if n.endswith("FitResult")))
+#: What is not a matter of the clock alone, and how far it then moves.
+OTHER_CLOCKS = {
+    # Knots of the baseline are 60 s apart, whatever the frames: they cost a per cent of the width.
+    "Plan by events": 0.02,
+    # Half a second at the mean rate is added to every target, whatever the bins.
+    "TargetDecoder": 0.1,
+    # Where the optimiser stops: variances to some parts in ten thousand.
+    "leaky FitResult": 1e-3,
+}
+#: Parts of a league are 1 s apart, whatever the frames: other frames are scored.
+NOT_SLOWED = ("League",)
+#: Powers of seconds in the units that are about time.
+SECONDS = {"s": 1, "Hz": -1, "1/s": -1, "bit/s": -1, "s^2": 2}
+
+
+def every(contract, names=RESULTS, *variants, needs=None):
+    """Parametrise a contract over results; what is known to fail is expected to.
+
+    Parameters
+    ----------
+    variants : settings of results beside the usual ones, for those that take them.
+    needs : a setting that a result must take.
+    """
+    marked = []
+    for name in names:
+        if needs is not None and not takes(name, needs):
+            continue
+        why = KNOWN.get((contract, name))
+        marks = () if why is None else pytest.mark.xfail(reason=why, strict=True)
+        for given in ({}, *variants):
+            if all(takes(name, setting) for setting in given):
+                label = "-".join([name, *(f"{k} {v:g}" for k, v in given.items())])
+                value = (name, given) if variants else (name,)
+                marked.append(pytest.param(*value, marks=marks, id=label))
+    return pytest.mark.parametrize("name, given" if variants else "name", marked)
+
+
+LOWER, SLOWER = {"level": OTHER_LEVEL}, {"slow": 2.0}
+WITH_TABLE = [*REPORTED, *TABLES]
+DECODERS = [n for n in REPORTED if n.split()[0].endswith(("Filter", "Decoder", "Cascade", "fier"))]
+
+
+def text_of(result):
+    if isinstance(result, xr.Dataset):
+        return parameters_table(result, "Scores").to_text()
+    return result.report()
+
+
+def page_of(result):
+    if isinstance(result, xr.Dataset):
+        return parameters_table(result, "Scores").to_html()
+    return result._repr_html_()
+
+
+def unit_of(variable):
+    return variable.attrs["units"]
+
+
+def ends(table, name):
+    """Bounds of a quantity with the bound as the last axis."""
+    return table[f"{name}_ci"].transpose(..., "ci_bound").values
+
+
+def labels_of(table, dim):
+    values = table[dim].values if dim in table.coords else np.arange(table.sizes[dim])
+    return [str(v) for v in values]
+
+
+# Layouts, told a second time. Each gives (columns, rows, notes that must stand below).
+
+
+def told(table, name, where, unit=None):
+    low, high = ends(table, name)[where]
+    return quantity(table[name].values[where], low, high, unit or "1")
+
+
+def long_rows(table, names):
+    rows = []
+    for name in names:
+        dims = table[name].dims
+        for where in np.ndindex(table[name].shape):
+            of = ", ".join(
+                f"{d} {labels_of(table, d)[k]}" for d, k in zip(dims, where, strict=True)
+            )
+            rows.append([name, of, told(table, name, where, unit_of(table[name]))])
+    return rows
+
+
+def plain_layout(result):
+    """One row a unit and a column a quantity, or a row for each entry of a table of more axes."""
+    table = table_of(result)
+    names = [n for n in quantities(table) if n not in LEFT_OUT.get(type(result).__name__, ())]
+    dims = table[names[0]].dims
+    if len(dims) > 1:
+        return ["parameter", "of", "value [interval]"], long_rows(table, names), []
+    main = [n for n in names if table[n].dims == dims]
+    with_status = "status" in table and table["status"].dims == dims
+    columns = [str(d) for d in dims]
+    columns += [n if unit_of(table[n]) == "1" else f"{n} ({unit_of(table[n])})" for n in main]
+    columns += ["status"] if with_status else []
+    rows = []
+    for k in range(table.sizes[dims[0]] if dims else 1):
+        where = (k,) if dims else ()
+        row = [labels_of(table, dims[0])[k]] if dims else []
+        row += [told(table, n, where) for n in main]
+        row += [str(table["status"].values[where])] if with_status else []
+        rows.append(row)
+    notes = [
+        f"{n}, {of}: {text}" if of else f"{n}: {text}"
+        for n, of, text in long_rows(table, [n for n in names if n not in main])
+    ]
+    return columns, rows, notes
+
+
+def league_layout(result):
+    table = result.parameters
+    columns, rows = ["account", "weights"], []
+    for h in table["horizon"].values:
+        columns += [f"R2, horizon {h}", "sd over seeds", f"log-likelihood, horizon {h}"]
+    for i, name in enumerate(table["account"].values):
+        row = [name, str(table["n_weights"].values[i])]
+        for j in range(table.sizes["horizon"]):
+            row += [
+                told(table, "r2", (i, j)),
+                number(table["r2_seed_sd"].values[i, j], 2),
+                told(table, "log_likelihood", (i, j)),
+            ]
+        rows.append([*row, table["status"].values[i]])
+    return [*columns, "status"], rows, []
+
+
+def flow_layout(result):
+    table, rows = result.parameters, []
+    unit = unit_of(table["lag"])
+    shown = [row[0] for row in read_text(result.report()).rows]
+    # Which lags are shown is the report's choice: from the first to the last, each once.
+    at = [int(np.argmin(np.abs(table["lag"].values - float(s.split()[0])))) for s in shown]
+    assert at[0] == 0 and at[-1] == table.sizes["lag"] - 1 and at == sorted(set(at))
+    for k in at:
+        norm = table["norm"].values[:, k].tolist()
+        low, middle, high = statistics.quantiles(norm, n=4, method="inclusive")
+        lag = f"{table['lag'].values[k]:.4g} {unit}"
+        rows.append([lag, *(f"{v:.3g}" for v in (middle, low, high))])
+    return ["lag", "norm (median)", "lower quartile", "upper quartile"], rows, []
+
+
+def plan_layout(result):
+    rows = [
+        [number(t), number(t * result.settings["rate"]), f"{number(100 * w)} %"]
+        for t, w in zip(result.widths["duration"].values, result.widths.values, strict=True)
+    ]
+    return ["duration (s)", "events", "width of the interval"], rows, []
+
+
+def audit_layout(result):
+    table, rows = result.parameters, []
+    for name in quantities(table):
+        for where in np.ndindex(table[name].shape):
+            of = ", ".join(
+                labels_of(table, d)[k] for d, k in zip(table[name].dims, where, strict=True)
+            )
+            whole = table[name].attrs.get("kind") == "count"
+            text = str(int(table[name].values[where])) if whole else told(table, name, where)
+            rows.append([table[name].attrs["long_name"], of, text])
+    return ["quantity", "of", "value [interval]"], rows, list(result.findings)
+
+
+def stream_layout(result):
+    rows = [[k.replace("_", " "), str(v)] for k, v in result.counters.items()]
+    verdicts = result.units.values.tolist()
+    rows += [[f"units {v}", str(verdicts.count(v))] for v in sorted(set(verdicts))]
+    return ["what", "number"], rows, []
+
+
+#: Results that say what is missing in their own words, see their layouts.
+OWN_WORDS = ("League", "GradientFlow", "Plan", "Plan by events", "AuditReport", "leakage report")
+#: Classes whose report is laid out in a way of its own.
+LAYOUTS = {
+    "League": league_layout,
+    "GradientFlow": flow_layout,
+    "Plan": plan_layout,
+    "AuditReport": audit_layout,
+    "Stream": stream_layout,
+}
+
+
+def layout_of(result):
+    return LAYOUTS.get(type(result).__name__, plain_layout)(result)
+
+
+@every("page")
+def test_the_page_holds_the_cells_of_the_text(name):
+    result = result_of(name)
+    assert read_text(text_of(result)) == read_html(page_of(result))
+
+
+@every("cells", RESULTS, LOWER, SLOWER)
+def test_every_number_that_is_printed_is_the_one_in_the_table(name, given):
+    result = result_of(name, **given)
+    columns, rows, notes = layout_of(result)
+    printed = read_text(text_of(result))
+    assert printed.columns == columns
+    assert printed.rows == rows
+    assert [line for line in notes if line not in printed.notes] == []
+
+
+@every("reasons", [n for n in WITH_TABLE if n not in OWN_WORDS])
+def test_what_is_missing_or_not_ok_is_said(name):
+    result = result_of(name)
+    table, printed = table_of(result), read_text(text_of(result))
+    for quantity_ in quantities(table):
+        reason = table[f"{quantity_}_ci"].attrs.get("reason", "")
+        missing = bool(np.isnan(ends(table, quantity_)).any())
+        hidden = quantity_ in LEFT_OUT.get(type(result).__name__, ())
+        lines = [
+            line
+            for line in printed.notes
+            if line.startswith("no interval of ") and line.endswith(f": {reason}")
+        ]
+        named = [
+            line
+            for line in lines
+            if quantity_ in line.removeprefix("no interval of ").split(": ")[0].split(", ")
+        ]
+        assert len(named) == int(missing and bool(reason) and not hidden)
+    codes = set(np.ravel(table["status"].values).tolist()) if "status" in table else set()
+    for code in codes - {"ok"}:
+        assert printed.head.count(f"{code}: {Status(code).remedy}") == 1
+
+
+# What the lines above a table say.
+
+
+def kinetics_head(result):
+    table = result.parameters_
+    ok = table["status"].values == "ok"
+    level = table["tau_decay_ci"].attrs["ci_prob"]
+    middle = statistics.median(table["tau_decay"].values[ok].tolist())
+    return [
+        f"{ok.sum()} of {len(ok)} cells ok; {result.sampling_rate_:.4g} Hz; "
+        f"intervals {100 * level:g} %",
+        f"median tau_decay of the ok cells {number(middle)} s",
+    ]
+
+
+def fit_head(result):
+    n_weights = sum(v.numel() for v in result.model.state_dict().values())
+    if type(result.model).__name__ == "CalciumRNN":
+        n_weights = sum(p.numel() for p in result.model.parameters())
+    epochs = result.history.sizes["epoch"]
+    said = f"loss {number(result.loss)}"
+    watched = result.history["validation_loss"].values
+    if np.isfinite(watched).any():
+        # The weights of the best epoch are those that are returned.
+        said += f", on the validation part {number(np.nanmin(watched))}"
+    lines = [
+        f"{type(result.model).__name__} with {n_weights} weights; {epochs} epochs of "
+        f"{result.settings['optimizer']}; {said}"
+    ]
+    if result.seeds is not None:
+        losses = result.seeds["loss"].values.tolist()
+        lines.append(
+            f"the best of {len(losses)} seeds; {result.seeds['loss'].attrs['long_name']}: mean "
+            f"{number(statistics.fmean(losses))}, sd {number(statistics.stdev(losses))}"
+        )
+    if "clock" in result.parameters:
+        tau = result.parameters["tau"].values
+        short = int((tau < 5 * result.model.dt).sum())
+        if short:
+            lines.append(
+                f"{short} of {len(tau)} time constants are shorter than 5 dt and move with the "
+                "clock: raise substeps, or record faster"
+            )
+    return lines
+
+
+def league_head(result):
+    s, level = result.settings, result.parameters["r2_ci"].attrs["ci_prob"]
+    return [
+        f"same split {s['split']}, {s['n_seeds']} seeds; test scores, {100 * level:g} % "
+        f"intervals over {s['n_blocks']} blocks and seeds",
+        f"one horizon step is {s['dt']:.4g} s; log-likelihood in nats per value above the "
+        "training mean (the row 'mean')",
+        "ridge, chosen on the validation part: "
+        + ", ".join(f"{k} {v:g}" for k, v in s["chosen"]["ridge"].items()),
+    ]
+
+
+def flow_head(result):
+    table = result.parameters
+    return [
+        f"memory horizon, the lag of 1/e: {told(table, 'horizon', (), unit_of(table['horizon']))}",
+        f"mean growth rate of the norm: {told(table, 'growth_rate', (), '1/s')}",
+    ]
+
+
+def plan_head(result):
+    s, table = result.settings, result.parameters
+    level = table["duration_ci"].attrs["ci_prob"]
+    return [
+        f"record {told(table, 'duration', (), 's')} per cell for a {100 * level:g} % interval "
+        f"{number(100 * result.relative_width)} % wide in all (about "
+        f"{number(float(table['duration']) * s['rate'])} events)",
+        f"tau {s['tau']:g} s, rise {s['tau_rise']:g} s, {s['rate']:g} Hz, SNR {s['snr']:g}, "
+        f"{s['sampling_rate']:g} frames per s",
+    ]
+
+
+def stream_head(result):
+    return [
+        f"{result.units.size} units, {len(result.output)} outputs, bins of {result.bin_size:g} s"
+    ]
+
+
+HEADS = {
+    "Kinetics": kinetics_head,
+    "FitResult": fit_head,
+    "League": league_head,
+    "GradientFlow": flow_head,
+    "Plan": plan_head,
+    "Stream": stream_head,
+}
+
+
+HEADED = [n for n in RESULTS if any(kind in n for kind in HEADS)]
+
+
+@every("head", HEADED, LOWER, SLOWER)
+def test_the_lines_above_the_table_give_its_numbers(name, given):
+    result = result_of(name, **given)
+    head = read_text(text_of(result)).head
+    assert [line for line in HEADS[type(result).__name__](result) if line not in head] == []
+
+
+@every("decoder title", DECODERS, SLOWER)
+def test_a_decoder_names_its_units_its_bins_and_what_was_chosen(name, given):
+    result = result_of(name, **given)
+    printed = read_text(result.report())
+    width = counts_and_targets(**given)[0].attrs["bin_size"]
+    assert printed.title == f"{type(result).__name__}: 10 units, bins of {width:g} s"
+    chosen = {k: f"{v:.3g}" if isinstance(v, float) else str(v) for k, v in result.chosen_.items()}
+    said = [line for line in printed.notes if line.endswith(tuple(chosen.values()))]
+    if not chosen:
+        # Matrices that somebody else made: nothing was chosen.
+        assert name == "KalmanFilter of matrices" and len(printed.notes) == 1
+        return
+    pairs = dict(re.findall(r"(\w+) ([\w.+-]+)(?:, |$)", said[0].split(": ", 1)[1]))
+    assert pairs == chosen
+
+
+# LaTeX.
+
+
+@every("latex", REPORTED)
+def test_latex_rows_are_medians_and_quartiles_over_what_is_ok(name):
+    result = result_of(name)
+    table, expected = table_of(result), []
+    for quantity_ in quantities(table):
+        values, bounds = np.ravel(table[quantity_].values), ends(table, quantity_).reshape(-1, 2)
+        keep = np.isfinite(values)
+        if "status" in table and table["status"].dims == table[quantity_].dims:
+            keep &= np.ravel(table["status"].values) == "ok"
+        values, bounds = values[keep].tolist(), bounds[keep].tolist()
+        if not values:
+            continue
+        if len(values) == 1:
+            middle, (low, high), how = values[0], bounds[0], "interval"
+        else:
+            low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+            how = f"quartiles of {len(values)}"
+        span = "--" if np.isnan(low) else f"[{number(low)}, {number(high)}]"
+        title = quantity_.replace("_", r"\_")
+        unit = unit_of(table[quantity_])
+        expected.append(rf"{title} & {number(middle)} & {span} & {unit} \\ % {how}")
+    assert result.to_latex().splitlines() == expected
+
+
+# CSV.
+
+
+@every("csv", WITH_TABLE)
+def test_a_csv_file_holds_the_table_with_all_digits(name, tmp_path):
+    table = table_of(result_of(name)).drop_dims(["parameter", "parameter_"], errors="ignore")
+    dims = {d for d in table.dims if d != "ci_bound"}
+    if len(dims) > 1:
+        with pytest.raises(FileFormatError, match="A table along one axis was needed"):
+            nr.io.write_csv(table, tmp_path / "table.csv")
+        return
+    nr.io.write_csv(table, tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seen = set()
+    for key, variable in [*table.coords.items(), *table.data_vars.items()]:
+        if key == "ci_bound":
+            continue
+        unit = variable.attrs.get("units", "1")
+        mark = "" if unit in ("1", "") else f" ({unit})"
+        columns = {f"{key}{mark}": variable}
+        if "ci_bound" in variable.dims:
+            columns = {f"{key}_{b}{mark}": variable.sel(ci_bound=b) for b in ("lower", "upper")}
+        for column, values in columns.items():
+            seen.add(column)
+            for row, value in zip(rows, np.atleast_1d(values.values).tolist(), strict=True):
+                if isinstance(value, float):
+                    read = float(row[column] or "nan")
+                    assert read == value or (np.isnan(read) and np.isnan(value))
+                else:
+                    assert row[column] == str(value)
+    assert set(rows[0]) == seen
+
+
+@every("to_csv", [n for n in REPORTED if n not in NO_CSV])
+def test_a_result_writes_its_own_table_with_all_digits(name, tmp_path):
+    result = result_of(name)
+    result.to_csv(tmp_path / "own.csv")
+    table = table_of(result).drop_dims(["parameter", "parameter_"], errors="ignore")
+    dims = {d for v in table.data_vars.values() for d in v.dims} - {"ci_bound"}
+    if len(dims) < 2:
+        nr.io.write_csv(table, tmp_path / "table.csv")
+        assert (tmp_path / "own.csv").read_bytes() == (tmp_path / "table.csv").read_bytes()
+        return
+    with (tmp_path / "own.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = []
+    for quantity_ in quantities(table):
+        for where in np.ndindex(table[quantity_].shape):
+            labels = zip(table[quantity_].dims, where, strict=True)
+            of = ", ".join(f"{d} {labels_of(table, d)[k]}" for d, k in labels)
+            numbers = (table[quantity_].values[where], *ends(table, quantity_)[where])
+            expected.append((quantity_, of, *map(float, numbers), unit_of(table[quantity_])))
+    for row, (*words, value, low, high, unit) in zip(rows, expected, strict=True):
+        assert [row["quantity"], row["of"], row["units"]] == [*words, unit]
+        read = [float(row[k] or "nan") for k in ("value", "lower", "upper")]
+        assert np.array_equal(read, [value, low, high], equal_nan=True)
+
+
+# Methods.
+
+
+def kinetics_stated(result):
+    low, high = result.tau_bounds
+    penalty = "weighed by their rate" if result.penalty is None else f"{result.penalty:g} noise"
+    baseline = "a constant baseline" if result.knot_spacing is None else "a piecewise-linear"
+    level = result.parameters_["tau_decay_ci"].attrs["ci_prob"]
+    return [f"[{low:g}, {high:g}] s", penalty, baseline, f"{100 * level:g} % intervals"]
+
+
+def fit_stated(result):
+    s, unit = result.settings, result.model.time_unit
+    how = {"lbfgs": "by L-BFGS", "adam": "by Adam"}[s["optimizer"]]
+    lines = [
+        f"A {type(result.model).__name__} (dt = {result.model.dt:g} {unit})",
+        f"{how} to a {s['objective']} likelihood",
+    ]
+    if s["truncation"]:
+        lines.append(f"gradients truncated at {s['truncation']:g} {unit}")
+    if result.seeds is not None:
+        lines.append(f"the best of {result.seeds.sizes['seed']} seeds")
+    bounded = [n for n in quantities(result.parameters) if n.startswith("tau")]
+    if any(np.isfinite(ends(result.parameters, n)).any() for n in bounded):
+        level = result.parameters[f"{bounded[0]}_ci"].attrs["ci_prob"]
+        lines.append(f"intervals of time constants ({100 * level:g} %)")
+    return lines
+
+
+def league_stated(result):
+    return ["one split [0.7, 0.15, 0.15] with 2 seeds each"]
+
+
+def flow_stated(result):
+    lag = result.parameters["lag"]
+    return [f"over lags up to {float(lag[-1]):g} {unit_of(lag)}"]
+
+
+def decoder_stated(result):
+    level = result.parameters_[f"{quantities(result.parameters_)[0]}_ci"].attrs["ci_prob"]
+    chosen = [
+        f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.chosen_.items()
+    ]
+    lines = [
+        f"A {type(result).__name__} decoded from {len(result.units_)} units in bins of "
+        f"{result.bin_size_:g} s",
+        *chosen,
+    ]
+    running = result.stream()
+    running.step(np.ones(len(result.units_)))
+    if np.isfinite(running.interval).all():
+        lines.append(f"{100 * level:g} % predictive intervals")
+    return lines
+
+
+STATED = {
+    "Kinetics": kinetics_stated,
+    "FitResult": fit_stated,
+    "League": league_stated,
+    "GradientFlow": flow_stated,
+    "AuditReport": lambda result: [result.title.lower()],
+    "Plan": lambda result: [f"{result.settings['tau']:g} s", f"{result.settings['rate']:g} Hz"],
+}
+
+
+@every("methods", REPORTED, LOWER, SLOWER)
+def test_methods_state_versions_papers_and_the_settings_that_were_used(name, given):
+    result = result_of(name, **given)
+    text = result.methods_text()
+    listed = text[text.index(" (neurornn ") + 2 :].split(")")[0]
+    used = dict(package.split(" ") for package in listed.split(", "))
+    # numpy counts for all, and each class names what else it stands on.
+    assert {"neurornn", "numpy"} <= set(used) and len(used) > 2
+    assert used == {package: importlib.metadata.version(package) for package in used}
+    for line in nr.cite(result).splitlines()[1:]:
+        assert line in text
+    # The sentence of a class that has none of its own.
+    assert not text.startswith(f"{type(result).__name__} was fitted (")
+    stated = STATED.get(type(result).__name__, decoder_stated)
+    assert [part for part in stated(result) if part not in text] == []
+
+
+@every("claims", DECODERS)
+def test_methods_claim_no_intervals_where_there_are_none(name):
+    decoder = result_of(name)
+    running = decoder.stream()
+    running.step(np.ones(10))
+    some = bool(np.isfinite(running.interval).any())
+    assert ("predictive intervals" in decoder.methods_text()) == some
+
+
+# Attributes and levels.
+
+
+@every("attrs", WITH_TABLE, LOWER)
+def test_each_quantity_carries_its_unit_its_meaning_its_method_and_its_level(name, given):
+    table = table_of(result_of(name, **given))
+    assert quantities(table)
+    for quantity_ in quantities(table):
+        value, bounds = table[quantity_], table[f"{quantity_}_ci"]
+        for attr in ("units", "long_name", "method"):
+            assert value.attrs[attr], f"{quantity_} has no {attr}"
+        assert bounds.attrs["units"] == value.attrs["units"]
+        assert (*value.dims, "ci_bound") == bounds.dims
+        if np.isnan(bounds).any():
+            assert bounds.attrs["reason"], f"{quantity_} does not say why it has no interval"
+        low, high = np.moveaxis(ends(table, quantity_), -1, 0)
+        both = np.isfinite(low) & np.isfinite(high)
+        assert (low[both] <= high[both]).all()
+        assert np.isfinite(value.values[both]).all()
+        if takes(name, "level"):
+            assert bounds.attrs["ci_prob"] == given.get("level", LEVEL)
+    assert table["ci_bound"].values.tolist() == ["lower", "upper"]
+
+
+@every("level", needs="level")
+def test_a_higher_level_widens_the_intervals_and_moves_no_value(name):
+    wide, narrow = result_of(name), result_of(name, level=OTHER_LEVEL)
+    if hasattr(wide, "stream"):
+        reaches = []
+        for decoder in (narrow, wide):
+            running = decoder.stream()
+            running.step(np.ones(10))
+            reaches.append(np.ptp(running.interval, axis=1))
+        if np.isfinite(reaches).all():
+            assert (reaches[0] < reaches[1]).all()
+        return
+    a, b = table_of(narrow), table_of(wide)
+    if name.startswith("Plan"):
+        # More certainty takes longer, unless what takes long is something else.
+        longer = float(b["duration"]) / float(a["duration"])
+        assert longer > 1.5 if name == "Plan" else longer == 1.0
+        return
+    widened = False
+    for quantity_ in quantities(a):
+        # The same computation, up to where a step of an iteration ends.
+        np.testing.assert_allclose(b[quantity_].values, a[quantity_].values, rtol=1e-9)
+        (low, high), (lower, higher) = (np.moveaxis(ends(t, quantity_), -1, 0) for t in (a, b))
+        both = np.isfinite(low + high + lower + higher)
+        slack = 1e-9 * np.abs(high - low)[both]
+        assert (lower[both] <= low[both] + slack).all()
+        assert (high[both] <= higher[both] + slack).all()
+        widened |= bool((higher - lower > (high - low) * (1 + 1e-6))[both].any())
+        # Nor does a level decide what has an interval, but where order statistics run out.
+        assert (np.isfinite(lower) <= np.isfinite(low)).all()
+    assert widened
+
+
+# Time.
+
+
+def public_arrays(result):
+    """Every labelled array that a result shows, by name."""
+    if isinstance(result, xr.Dataset):
+        return {"table": result}
+    found = {}
+    for name in dir(result):
+        if name.startswith("_") or name.endswith("__"):
+            continue
+        value = getattr(result, name, None)
+        if isinstance(value, xr.DataArray | xr.Dataset):
+            found[name] = value
+    return found
+
+
+@every("slow", [n for n in RESULTS if n not in NOT_SLOWED], needs="slow")
+def test_a_recording_that_is_twice_as_slow_gives_twice_the_time_and_half_the_rate(name):
+    usual, slow = public_arrays(result_of(name)), public_arrays(result_of(name, **SLOWER))
+    # The way there is not the same to the bit, and may take a step more.
+    usual, slow = ({k: v for k, v in x.items() if k != "history"} for x in (usual, slow))
+    assert set(usual) == set(slow) and usual
+    checked = set()
+    for key, array in usual.items():
+        other = slow[key]
+        tables = [
+            x if isinstance(x, xr.Dataset) else x.to_dataset(name="value") for x in (array, other)
+        ]
+        assert set(tables[0].variables) == set(tables[1].variables)
+        for n, variable in tables[0].variables.items():
+            values, theirs = variable.values, tables[1].variables[n].values
+            if values.dtype.kind != "f":
+                assert np.array_equal(values, theirs)
+                continue
+            unit = variable.attrs.get("units", "1")
+            power = SECONDS.get(unit, 0)
+            if n == "covariance":
+                power = 2
+            # Iterations end within 1e-9 of one another; what is trained in float32 within 1e-4.
+            np.testing.assert_allclose(
+                theirs,
+                2.0**power * values,
+                rtol=OTHER_CLOCKS.get(name, 1e-4),
+                atol=1e-9,
+                err_msg=f"{key} {n}",
+            )
+            checked.add((n, power))
+    about_time = any(power for _, power in checked)
+    # Scores of decoders and the noise of a gated network are the same on every clock.
+    assert about_time or name in DECODERS or name == "gated FitResult"
+
+
+# Files.
+
+
+@every("saved", [n for n in [*REPORTED, *COUNTED] if n not in NO_FILE])
+def test_saved_and_loaded_it_tells_the_same(name, tmp_path):
+    result = result_of(name)
+    result.save(tmp_path / "result")
+    again = nr.load(tmp_path / "result")
+    assert type(again) is type(result)
+    assert again.report() == result.report()
+    assert again._repr_html_() == result._repr_html_()
+    assert repr(again) == repr(result)
+    if table_of(result) is not None:
+        assert again.methods_text() == result.methods_text()
+        assert again.to_latex() == result.to_latex()
+        assert table_of(again).identical(table_of(result))
