@@ -91,7 +91,7 @@ def run(a: Any) -> Said:
         path.write_text(said + "\n", encoding="utf-8")
     axes = nr.plot.decoded_traces(truth, decoded, interval, t_stop=min(begin + 30.0, end))
     nr.plot.write_figure(axes[0].figure, out / "decoded.png")
-    data = {"held_out": decoder.parameters_, "last_block": scores}
+    data = {"held_out": decoder.scores_, "last_block": scores}
     return Said(f"{said}\n\nIn {out}: decoder/, report.txt, decoded.png", as_plain(data))
 
 

@@ -18,7 +18,8 @@ def as_samples(values: Any, targets: Any = None, trials: ArrayLike | None = None
     Parameters
     ----------
     values : (row,), (row, unit), or DataArray (time, unit) or (trial, time, unit)
-        A ``mask (trial, time)`` coordinate says which bins count; a gap in ``time`` is a join.
+        A coordinate ``mask`` over (trial, time) or time says which bins count; a gap in ``time``
+        is a join.
     targets : as many rows; (row,) or (row, output), or (trial, time[, output]); None for none.
     trials : (row,), label of the trial of each row; a change of label is a join.
 
@@ -48,8 +49,6 @@ def as_samples(values: Any, targets: Any = None, trials: ArrayLike | None = None
                 "One target for each bin of each trial was needed",
                 "Bring y onto the same bins with data.resample_to",
             )
-        if "mask" in values.coords:
-            mask = np.asarray(values["mask"].values, dtype=bool).ravel()
         n_rows, run = n_trials * n_time, np.repeat(np.arange(n_trials), n_time)
         features = features.reshape(n_rows, -1)
         if known is not None:
@@ -66,6 +65,8 @@ def as_samples(values: Any, targets: Any = None, trials: ArrayLike | None = None
             # A join is a gap, or a clock that was set back: another recording begins there.
             joins = find_blocks(time, float(np.median(np.diff(time))))
             run = runs_of(joins) + np.cumsum(np.diff(time, prepend=-np.inf) <= 0)
+    if isinstance(values, xr.DataArray) and "mask" in values.coords:
+        mask = np.asarray(values["mask"].values, dtype=bool).ravel()
     features = features.reshape(n_rows, -1)
     if known is not None and (len(known) != n_rows or known.ndim > 2):
         raise ShapeError(

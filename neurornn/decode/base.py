@@ -99,6 +99,7 @@ class Decoder(Estimator):
         "growth": "_growth",
         "usual": "_usual",
     }
+    _tables: ClassVar[Mapping[str, str]] = {"parameters": "scores_"}
     #: How what stands in ``chosen_`` came about.
     _settled = "chosen on held-out blocks"
     #: The targets are labels of classes.
@@ -355,7 +356,7 @@ class Decoder(Estimator):
         self._rms, self._reach, self.chosen_ = scaled, reach, learned.chosen
         how = self._held_out_how()
         units = self.target_units_ or "1"
-        self.parameters_ = to_dataset(
+        self.scores_ = to_dataset(
             [
                 Estimate(
                     name="r2", value=r2, units="1", long_name="R2 on held-out blocks", method=how,
@@ -372,6 +373,18 @@ class Decoder(Estimator):
             status_dims=("output",),
         )  # fmt: skip
 
+    def __getattr__(self, name: str) -> Any:
+        """Old name of `scores_`: what it holds are scores, not estimates of parameters."""
+        if name != "parameters_" or "scores_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        warnings.warn(
+            f"parameters_ of a {type(self).__name__} is now called scores_; the old name goes in "
+            "the release after the next.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return self.scores_
+
     # What a user calls.
 
     def stream(self, state: str | os.PathLike[str] | None = None) -> Stream:
@@ -387,7 +400,7 @@ class Decoder(Estimator):
         FileFormatError
             The state belongs to another decoder.
         """
-        check_is_fitted(self, "parameters_")
+        check_is_fitted(self, "scores_")
         self._check_unchanged()
         stream = Stream(
             make_machine(self._machine.kind, self._machine.arrays, self._machine.settings),
@@ -432,7 +445,7 @@ class Decoder(Estimator):
         ShapeError, DataError, UnitError
             Other units, another order of them, or another bin size than at the fit.
         """
-        check_is_fitted(self, "parameters_")
+        check_is_fitted(self, "scores_")
         bins = self._bins_of(counts, trials)
         out, interval = self._run(bins, return_interval)
         out[~bins.seen] = np.nan
@@ -487,7 +500,7 @@ class Decoder(Estimator):
         chosen = ", ".join(f"{k} {_short(v)}" for k, v in self.chosen_.items())
         notes = [f"{self._settled}: {chosen}"] if chosen else []
         return parameters_table(
-            self.parameters_,
+            self.scores_,
             f"{type(self).__name__}: {self.n_features_in_} units, bins of {self.bin_size_:g} s",
             notes=notes,
         )
@@ -495,14 +508,23 @@ class Decoder(Estimator):
     def _methods_sentence(self) -> str:
         chosen = ", ".join(f"{k} {_short(v)}" for k, v in self.chosen_.items())
         held = f", {self._settled}: {chosen}" if chosen else ""
-        return (
+        said = (
             f"A {type(self).__name__} decoded from {self.n_features_in_} units in bins of "
-            f"{self.bin_size_:g} s{held}; {100 * self.confidence_level:g} % predictive intervals "
-            "are conformal on held-out blocks of time"
+            f"{self.bin_size_:g} s{held}"
         )
+        if self._has_intervals():
+            said += (
+                f"; {100 * self.confidence_level:g} % predictive intervals are conformal on "
+                "held-out blocks of time"
+            )
+        return said
+
+    def _has_intervals(self) -> bool:
+        """Labels have no predictive intervals, nor do matrices that were given."""
+        return bool(np.isfinite(self._reach).any())
 
     def _papers_used(self) -> list[str]:
-        return [*self._papers, "lei_2018"]
+        return [*self._papers, *(["lei_2018"] if self._has_intervals() else [])]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -559,7 +581,7 @@ class MovementDecoder(Decoder):
         """
         from sklearn.metrics import r2_score
 
-        check_is_fitted(self, "parameters_")
+        check_is_fitted(self, "scores_")
         if targets is None:
             raise DataError(
                 "targets is None",

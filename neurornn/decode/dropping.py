@@ -69,7 +69,7 @@ def neuron_dropping(
     Within a draw the units are added in one random order, so that each larger set holds the
     smaller ones and the curve of a draw is not broken by chance. The draws share the session: the
     interval is about the choice of units, not about other sessions. With all units there is one
-    set, whose score stands in every draw.
+    set, whose score stands in every draw, and no interval.
 
     References
     ----------
@@ -118,7 +118,13 @@ def neuron_dropping(
                 fitted = clone(decoder).fit(_pick(spikes, train, units), _pick(goals, train))
                 score[k, draw] = fitted.score(_pick(spikes, test, units), _pick(goals, test))
     seed = int(rng.integers(2**31 - 1))
-    ci = [bootstrap_interval(s, confidence_level=confidence_level, rng=seed) for s in score]
+    # All units are one set: its score stands in every draw, and has no spread.
+    ci = [
+        bootstrap_interval(
+            s[:1] if size == total else s, confidence_level=confidence_level, rng=seed
+        )
+        for s, size in zip(score, sizes, strict=True)
+    ]
     how = (
         f"mean over {n_draws} draws of units; trained on {len(train)} rows, scored on the last "
         f"{len(test)}; percentile bootstrap over draws"
@@ -127,7 +133,7 @@ def neuron_dropping(
         [
             Estimate(name="score_mean", value=score.mean(axis=1), ci=ci, units="1",
                      long_name="mean score", method=how, dims=("n_units",),
-                     reason="fewer than 3 draws"),
+                     reason="fewer than 3 draws, or all units, which are one set"),
         ],
         confidence_level=confidence_level,
         coords={"n_units": sizes, "draw": np.arange(n_draws)},

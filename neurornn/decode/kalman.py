@@ -63,7 +63,7 @@ class KalmanFilter(MovementDecoder):
 
     Attributes
     ----------
-    parameters_ : Dataset over ``output``
+    scores_ : Dataset over ``output``
         ``r2`` and ``rmse`` (unit of the target) on held-out blocks; ``status``.
     chosen_ : what was chosen on held-out blocks.
     transition_, process_ : (state, state), A and W of standardised outputs (and their changes).

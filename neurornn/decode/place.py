@@ -59,7 +59,7 @@ class PlaceDecoder(MovementDecoder):
 
     Attributes
     ----------
-    parameters_ : Dataset over ``output``
+    scores_ : Dataset over ``output``
         ``r2`` and ``rmse`` (unit of the position) on held-out blocks; ``status``.
     maps_ : DataArray (unit, place), Hz, with the coordinates ``x_position``, ... of the places.
     chosen_ : what was chosen on held-out blocks.
@@ -356,7 +356,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
                 "return_interval=False was needed",
                 "Take the chances from predict_proba",
             )
-        check_is_fitted(self, "parameters_")
+        check_is_fitted(self, "scores_")
         chances, _ = self._run(self._bins_of(counts, trials), False)
         return self.classes_[chances.argmax(axis=1)]
 
@@ -367,7 +367,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
 
         NaN where no unit was recorded.
         """
-        check_is_fitted(self, "parameters_")
+        check_is_fitted(self, "scores_")
         bins = self._bins_of(counts, trials)
         chances, _ = self._run(bins, False)
         chances[~bins.seen] = np.nan
@@ -375,7 +375,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
 
     def score(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> float:
         """Return the share of bins with the right label, of those in which a unit was recorded."""
-        check_is_fitted(self, "parameters_")
+        check_is_fitted(self, "scores_")
         bins = self._bins_of(counts, trials, targets)
         chosen = self.classes_[self._run(bins, False)[0].argmax(axis=1)]
         right, seen = chosen == np.asarray(bins.targets).ravel(), bins.seen
@@ -399,7 +399,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
         self.chosen_ = learned.chosen
         how = self._held_out_how()
         why = "a score of blocks, not an estimate"
-        self.parameters_ = to_dataset(
+        self.scores_ = to_dataset(
             [
                 Estimate(
                     name="recall", value=np.array(own), units="1", method=how, reason=why,
@@ -444,7 +444,7 @@ class TargetDecoder(LabelDecoder):
     ----------
     classes_ : labels.
     rates_ : DataArray (unit, target), Hz.
-    parameters_ : ``recall`` per class, ``accuracy`` and ``log_loss`` on held-out blocks.
+    scores_ : ``recall`` per class, ``accuracy`` and ``log_loss`` on held-out blocks.
 
     References
     ----------

@@ -94,7 +94,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
 
     Attributes
     ----------
-    parameters_ : Dataset over ``output``
+    scores_ : Dataset over ``output``
         ``r2`` and ``rmse`` (unit of the target) of the mean of the networks on held-out bins.
     seed_scores_ : DataArray (seed,), R2 of every network by itself on the held-out bins.
     tau_ : DataArray (seed, hidden), s
@@ -196,7 +196,7 @@ class RecurrentClassifier(_Networks, LabelDecoder):
     """Recurrent decoder of labels: one of several targets, or none, in every bin.
 
     Parameters, but for `separate`, and attributes are those of `RecurrentDecoder`, with
-    ``recall``, ``accuracy`` and ``log_loss`` in ``parameters_`` and ``classes_`` for the labels.
+    ``recall``, ``accuracy`` and ``log_loss`` in ``scores_`` and ``classes_`` for the labels.
     Bins without intention are a class like any other, under a label of their own.
 
     References

@@ -28,6 +28,8 @@ from neurornn.decode.pairs import Pair, as_pair
 
 #: Share of the fastest true speed (its 99th percentile) from which a direction is scored.
 _MOVING = 0.1
+#: What varies by less than this share of its size has rounding errors alone.
+_ROUNDING = 1e-12
 
 
 def movement_scores(
@@ -92,10 +94,9 @@ def movement_scores(
     """
     pair = as_pair(true, predicted, units, n_blocks)
     level, seed = check_confidence_level(confidence_level), seed_of(check_rng(rng))
-    # About the mean: the sums of squares below then lose no digits.
-    centre = pair.true.mean(axis=0)
-    y, p = pair.true - centre, pair.predicted - centre
-    terms = np.stack([np.ones_like(y), y, p, y * y, p * p, y * p, (y - p) ** 2], axis=-1)
+    y, p = _about_mean(pair.true), _about_mean(pair.predicted)
+    away = (pair.true - pair.predicted) ** 2
+    terms = np.stack([np.ones_like(y), y, p, y * y, p * p, y * p, away], axis=-1)
     sums = np.array([b.sum(axis=0) for b in pair.blocks(terms)])  # (block, output, term)
 
     def scored(
@@ -117,7 +118,8 @@ def movement_scores(
     angle, angle_ci, n_moving, limit, no_angle = _angular(pair, min_speed, level, seed)
     how = f"{len(pair.true)} rows; percentile bootstrap over {len(pair.edges) - 1} blocks"
     why = "fewer than 3 blocks"
-    still = why if np.isfinite(corr).all() else "a true or a decoded output does not vary"
+    varies = "a true or a decoded output does not vary, or not in some of the blocks"
+    still = why if len(sums) < 3 else varies
     dims = ("output",)
     table = to_dataset(
         [
@@ -396,16 +398,32 @@ def _entry(k: int, statistic: Callable[[NDArray[Any]], NDArray[Any]], rows: NDAr
     return float(np.atleast_1d(statistic(rows))[k])
 
 
+def _about_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Deviations from the mean, whose squares add up without loss; 0 where all is rounding."""
+    away = values - values.mean(axis=0)
+    away[:, np.ptp(values, axis=0) <= _ROUNDING * np.abs(values).max(axis=0)] = 0.0
+    return away
+
+
+def _spread(
+    n: NDArray[np.float64], x: NDArray[np.float64], xx: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Sum of squares about the mean, from sums; 0 where no more than rounding is left of it."""
+    spread = xx - x * x / n
+    return np.where(spread > _ROUNDING * xx, spread, 0.0)
+
+
 def _r2(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     n, y, _, yy, _, _, ee = np.moveaxis(rows.sum(axis=0), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where((spread := yy - y * y / n) > 0, 1 - ee / spread, np.nan)
+        spread = _spread(n, y, yy)
+        return np.where(spread > 0, 1 - ee / spread, np.nan)
 
 
 def _correlation(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     n, y, p, yy, pp, yp, _ = np.moveaxis(rows.sum(axis=0), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = (yy - y * y / n) * (pp - p * p / n)
+        scale = _spread(n, y, yy) * _spread(n, p, pp)
         return np.where(scale > 0, (yp - y * p / n) / np.sqrt(scale), np.nan)
 
 

@@ -66,7 +66,7 @@ class WienerFilter(MovementDecoder):
 
     Attributes
     ----------
-    parameters_ : Dataset over ``output``
+    scores_ : Dataset over ``output``
         ``r2`` and ``rmse`` (unit of the target) on held-out blocks; ``status``.
     chosen_ : what was chosen on held-out blocks.
     units_, outputs_ : labels of units and outputs.

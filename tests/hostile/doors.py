@@ -193,7 +193,7 @@ def _decoder_fit(name: str) -> Callable[..., Any]:
         counts, targets = settings.pop("counts"), settings.pop("targets")
         decoder = _made(name, **settings).fit(counts, targets)
         told = np.asarray(decoder.stream().run(small().counts)) if _same(counts) else []
-        table = decoder.parameters_
+        table = decoder.scores_
         ok = bool((table["status"] == "ok").all())
         values = [_finite_or_missing(v) for v in table.data_vars.values() if v.dtype.kind == "f"]
         return [told, *values] if ok else []
