@@ -3,11 +3,11 @@
 This room never imports torch.
 """
 
-import lazy_loader
+from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = room(
     __name__,
-    submod_attrs={
+    {
         "kinetics": ["Kinetics"],
         "checks": ["published_ranges", "residual_table"],
         "event_averages": ["event_average"],

@@ -1,7 +1,5 @@
 """One league table: recurrent networks, linear and memoryless accounts on the same split."""
 
-import lazy_loader
+from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"table": ["League", "league"]}
-)
+__getattr__, __dir__, __all__ = room(__name__, {"table": ["League", "league"]})

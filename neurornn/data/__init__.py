@@ -3,11 +3,11 @@
 Recordings are `xarray.Dataset`s; this room checks, cuts, bins, splits and audits them.
 """
 
-import lazy_loader
+from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = room(
     __name__,
-    submod_attrs={
+    {
         "audit_report": ["AuditReport"],
         "auditing": ["audit"],
         "binning": ["bin_spikes"],

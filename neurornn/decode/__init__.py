@@ -1,10 +1,10 @@
 """Decoders for the rig: Wiener, Kalman, place, recurrent; streams equal to the batch; scores."""
 
-import lazy_loader
+from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = room(
     __name__,
-    submod_attrs={
+    {
         "cascade": ["WienerCascade"],
         "closed_loop": ["closed_loop_scores", "intended_velocity", "run_closed_loop"],
         "dropping": ["neuron_dropping"],

@@ -1,1 +1,8 @@
 """What a fitted model does: fixed points, attractors with names, Lyapunov spectra, regimes."""
+
+from neurornn._core.rooms import room
+
+__getattr__, __dir__, __all__ = room(
+    __name__,
+    planned=["find_fixed_points", "continue_fixed_points", "lyapunov_spectrum", "name_attractors"],
+)

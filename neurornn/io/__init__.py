@@ -1,10 +1,10 @@
 """Files in and out: one reader per format, one door for all, one format to save in."""
 
-import lazy_loader
+from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = room(
     __name__,
-    submod_attrs={
+    {
         "caiman": ["read_caiman"],
         "delimited": ["read_delimited", "write_csv"],
         "fasta": ["read_fasta"],

@@ -4,11 +4,11 @@ A model is built from physical arguments, called on ``(trial, time, input)`` and
 `nr.fit`.
 """
 
-import lazy_loader
+from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = room(
     __name__,
-    submod_attrs={
+    {
         "accounts": ["LinearStateSpace", "Memoryless", "MemorylessMLP"],
         "attention": ["CausalTransformer"],
         "base": ["ModelOutput", "RecurrentModel"],
@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "leaky": ["LeakyRNN"],
         "observation": ["CalciumRNN"],
         "ridge": ["LinearHistory"],
+        "torch_layers": ["from_torch", "to_torch"],
         "vanilla": ["VanillaRNN"],
     },
 )

@@ -1,1 +1,5 @@
 """DNA, RNA and protein: genes, splice sites, mutations and variants."""
+
+from neurornn._core.rooms import room
+
+__getattr__, __dir__, __all__ = room(__name__, planned=["BacterialGenes"])

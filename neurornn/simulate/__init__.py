@@ -4,11 +4,11 @@ Every simulator returns an `xarray.Dataset` that holds what an experimenter woul
 beside it, the truth.
 """
 
-import lazy_loader
+from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = room(
     __name__,
-    submod_attrs={
+    {
         "calcium": ["calcium_kernel", "simulate_calcium"],
         "cursor_user": ["CursorUser"],
         "rate": ["simulate_rate_network", "simulate_rate_trials"],

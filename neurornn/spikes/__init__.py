@@ -1,1 +1,7 @@
 """Spike trains: point processes, goodness of fit, population time constants, latent dynamics."""
+
+from neurornn._core.rooms import room
+
+__getattr__, __dir__, __all__ = room(
+    __name__, planned=["PointProcess", "Timescales", "time_rescaling"]
+)

@@ -1,10 +1,10 @@
 """Fitting torch models: the loop, objectives, intervals from the curvature, and the result."""
 
-import lazy_loader
+from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = room(
     __name__,
-    submod_attrs={
+    {
         "batches": ["TrainingData", "as_training_data"],
         "bootstrap": ["bootstrap_intervals"],
         "curvature": ["physical_intervals"],

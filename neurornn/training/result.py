@@ -1,18 +1,23 @@
 """What a fit returns: the model, its physical parameters with intervals, and how it went."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
+import torch
 import xarray as xr
 
+from neurornn._core.errors import DataError
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
 from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
 from neurornn.models.rebuild import check_rebuilds, dtype_of, rebuilt, weights_of
+from neurornn.training.batches import as_training_data
+from neurornn.training.objectives import objective_named
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +71,82 @@ class FitResult(Result):
         of_choice = watched if np.isfinite(watched).any() else self.history["loss"].values
         best = int(np.nanargmin(of_choice)) if np.isfinite(of_choice).any() else -1
         return float(self.history[name].values[best])
+
+    def predict(self, data: Any) -> xr.DataArray:
+        """Return what the model expects of the targets, given the inputs.
+
+        Parameters
+        ----------
+        data : as for `nr.fit`: windows, a pair ``(inputs, targets)``, lists of trials or a series;
+            or inputs alone (trial, time, input).
+
+        Returns
+        -------
+        DataArray (trial, time, output)
+            Means of the distribution that was fitted: expected counts for ``"poisson"``, chances
+            for ``"bernoulli"`` and ``"categorical"``.
+
+        Raises
+        ------
+        KindError, ShapeError, UnitError, DataError
+            Data that do not fit the model.
+        """
+        found = self._mean_on(self._inputs_of(data))
+        coords: dict[str, Any] = {"output": self.model.labels["output"]}
+        time = (np.arange(found.shape[1]) + 1) * self.model.dt
+        coords["time"] = ("time", time, {"units": self.model.time_unit})
+        return xr.DataArray(
+            found.numpy(),
+            dims=("trial", "time", "output"),
+            coords=coords,
+            name="predicted",
+            attrs={"long_name": f"mean under a {self.settings['objective']} likelihood"},
+        )
+
+    def score(self, data: Any) -> float:
+        """Return R2 on data, over all targets that count, averaged over outputs.
+
+        Parameters
+        ----------
+        data : as for `nr.fit`; never what it was fitted to, where the number is to be believed.
+
+        Raises
+        ------
+        DataError
+            No output has targets that change.
+        """
+        given = as_training_data(data, self.model)
+        guess, y, mask = self._mean_on(given.inputs), given.targets, given.mask
+        scores = []
+        for o in range(y.shape[2]):
+            true, made = y[..., o][mask[..., o]], guess[..., o][mask[..., o]]
+            size = float(((true - true.mean()) ** 2).sum()) if len(true) else 0.0
+            if size > 0:
+                scores.append(1 - float(((true - made) ** 2).sum()) / size)
+        if not scores:
+            raise DataError(
+                "No output has targets that change",
+                "Targets that count and change were needed for a score",
+                "Check the mask and the selection",
+            )
+        return float(np.mean(scores))
+
+    def _inputs_of(self, data: Any) -> torch.Tensor:
+        pair = isinstance(data, tuple | list) and len(data) in (2, 3)
+        series = isinstance(data, xr.DataArray) and "trial" not in data.dims
+        if isinstance(data, xr.Dataset) or pair or series:
+            return as_training_data(data, self.model).inputs
+        return self._precise().as_inputs(data)
+
+    def _precise(self) -> RecurrentModel:
+        """A copy in float64 on the processor; the model itself stays as it is."""
+        return copy.deepcopy(self.model).cpu().double().eval()
+
+    def _mean_on(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Mean of the targets, in float64."""
+        with torch.no_grad():
+            output = self._precise()(inputs.cpu()).output
+        return objective_named(self.settings["objective"]).mean(output)
 
     def _how_it_ended(self) -> str:
         """Say what the status means for this fit: Adam knows that the loss settled, no more."""
@@ -129,9 +210,13 @@ class FitResult(Result):
         if self.settings.get("teacher_forcing"):
             said += f" under teacher forcing ({self.settings['teacher_forcing']:g})"
         if self.settings.get("truncation"):
-            said += f", gradients truncated at {self.settings['truncation']:g} s"
-        if np.isfinite(self.history["validation_loss"].values).any():
+            said += (
+                f", gradients truncated at {self.settings['truncation']:g} {self.model.time_unit}"
+            )
+        if self.status is Status.STOPPED_EARLY:
             said += ", stopped by a validation part"
+        elif np.isfinite(self.history["validation_loss"].values).any():
+            said += ", a validation part watched"
         if self.seeds is not None:
             said += f", the best of {self.seeds.sizes['seed']} seeds"
         if self.provenance.get("refined"):
