@@ -171,6 +171,21 @@ def _heading(variable: xr.DataArray) -> str:
     return f"{variable.name} ({unit})" if unit not in ("1", "") else str(variable.name)
 
 
+def latex_row(name: str, value: float, lower: float, upper: float, unit: str, remark: str) -> str:
+    r"""One row of a LaTeX table: name, value, interval or ``--``, unit, and a comment.
+
+    Examples
+    --------
+    >>> print(latex_row("tau_decay", 0.5, 0.4, 0.7, "s", "interval"))
+    tau\_decay & 0.500 & [0.400, 0.700] & s \\ % interval
+    """
+    known = not (np.isnan(lower) or np.isnan(upper))
+    span = f"[{format_number(lower)}, {format_number(upper)}]" if known else "--"
+    for sign in "_%&#":
+        name = name.replace(sign, rf"\{sign}")
+    return rf"{name} & {format_number(value)} & {span} & {unit} \\ % {remark}"
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Versions of the packages named, and of neurornn itself."""
     found = {}
@@ -223,7 +238,7 @@ class Reported:
         for n in parameter_names(table):
             values = np.atleast_1d(table[n].values).ravel()
             bounds = table[f"{n}_ci"].values.reshape(-1, 2)
-            if "status" in table and table["status"].shape == table[n].shape:
+            if "status" in table and table["status"].dims == table[n].dims:
                 ok = np.atleast_1d(table["status"].values).ravel() == str(Status.OK)
                 values, bounds = values[ok], bounds[ok]
             finite = np.isfinite(values)
@@ -237,9 +252,7 @@ class Reported:
                 low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
                 kind = f"quartiles of {len(values)}"
             unit = str(table[n].attrs.get("units", "1"))
-            name = n.replace("_", r"\_")
-            span = "--" if np.isnan(low) else f"[{format_number(low)}, {format_number(high)}]"
-            lines.append(rf"{name} & {format_number(middle)} & {span} & {unit} \\ % {kind}")
+            lines.append(latex_row(n, middle, low, high, unit, kind))
         return "\n".join(lines)
 
     #: Keys of `papers.PAPERS`, or how a paper is cited.

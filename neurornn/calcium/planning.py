@@ -127,6 +127,17 @@ class Plan(Reported):
             notes=notes,
         )
 
+    def _methods_sentence(self) -> str:
+        s = self.settings
+        rise = f"a rise of {s['tau_rise']:g} s" if s["tau_rise"] else "an instant rise"
+        return (
+            f"The recorded time per cell was planned with neurornn for a "
+            f"{100 * self.confidence_level:g} % interval of the decay that is "
+            f"{_percent(self.relative_width)} wide in all, at a decay of {s['tau']:g} s, {rise}, "
+            f"events at {s['rate']:g} Hz, a signal-to-noise ratio of {s['snr']:g} and "
+            f"{s['sampling_rate']:g} frames per s, from the {_METHOD}"
+        )
+
 
 def plan(
     *,

@@ -33,7 +33,7 @@ def run(a: Any) -> Said:
         check_target(out / name, ours=not_a_figure)
     recording = nr.open(nr.fetch(DEMO_SAMPLE))
     truth = recording["tau_decay_true"]
-    estimator = nr.calcium.Kinetics().fit(recording["dff"])
+    estimator = nr.calcium.Kinetics(chunk_size=1, progress=True).fit(recording["dff"])
     shown = estimator.report(truth=truth)
     estimator.save(out / "kinetics.nc")
     estimator.to_csv(out / "kinetics.csv")
@@ -45,7 +45,7 @@ def run(a: Any) -> Said:
         n_input=1, n_hidden=1, n_output=1, nonlinearity="linear", dt=dt, tau=1.0
     )
     given = nr.data.windows(one, inputs="spikes", targets="dff", duration=20.0)
-    result = nr.fit(model, given, rng=0)
+    result = nr.fit(model, given, rng=0, progress=True)
     result.save(out / "rnn")
     nr.plot.write_figure(nr.plot.history(result.history).figure, out / "history.png")
     unit = one["unit"].values[0]

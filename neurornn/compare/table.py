@@ -14,7 +14,7 @@ from neurornn._core.checks import (
 )
 from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
-from neurornn._core.report import Table
+from neurornn._core.report import Table, latex_row, parameter_names
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status, remedies_of
 from neurornn._core.units import format_number, format_quantity
@@ -77,6 +77,26 @@ class League(Result):
             head.append(f"{name}, chosen on the validation part: {said}")
         told = [f"{code}: {text}" for code, text in remedies_of(table["status"]).items()]
         return Table(title="League", columns=[*columns, "status"], rows=rows, head=[*head, *told])
+
+    def to_latex(self) -> str:
+        """Return one LaTeX row per score, account and horizon: name, value, interval, unit.
+
+        The row of an account whose fits did not end well has its status in the comment.
+        """
+        table, lines = self.parameters, []
+        for score in parameter_names(table):
+            unit = str(table[score].attrs["units"])
+            for i, account in enumerate(table["account"].values):
+                status = str(table["status"].values[i])
+                remark = "interval" if status == Status.OK else f"interval; {status}"
+                for j, horizon in enumerate(table["horizon"].values):
+                    value, (low, high) = (
+                        table[score].values[i, j],
+                        table[f"{score}_ci"].values[i, j],
+                    )
+                    name = f"{score}, {account}, horizon {horizon}"
+                    lines.append(latex_row(name, value, low, high, unit, remark))
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"League of {', '.join(map(str, self.parameters['account'].values))}"

@@ -301,6 +301,7 @@ def write_csv(
     ----------
     table : Dataset of variables along one dimension, ``ci_bound`` beside it becoming the columns
         ``_ci_lower`` and ``_ci_upper``; or a DataArray (time, unit). Units stand in the header.
+        What has no dimension is repeated in every row, as by xarray's own ``to_dataframe``.
     path : written whole or not at all. A table of results of the same columns is replaced;
         traces are not, since others write those in the same form.
     overwrite : replace a file there whatever it holds.
@@ -351,12 +352,12 @@ def _frame(table: xr.Dataset | xr.DataArray) -> pd.DataFrame:
             continue
         if "ci_bound" in variable.dims:
             for k, bound in enumerate(("lower", "upper")):
-                columns[_title(f"{key}_{bound}", variable.attrs)] = np.atleast_1d(
-                    variable.isel(ci_bound=k).values
-                )
+                column = variable.isel(ci_bound=k).values
+                columns[_title(f"{key}_{bound}", variable.attrs)] = column
         else:
-            columns[_title(str(key), variable.attrs)] = np.atleast_1d(variable.values)
-    return pd.DataFrame(columns)
+            columns[_title(str(key), variable.attrs)] = variable.values
+    n_rows = data.sizes[dims[0]] if dims else 1
+    return pd.DataFrame({k: np.broadcast_to(v, n_rows) for k, v in columns.items()})
 
 
 def _title(name: str, attrs: Mapping[Any, Any]) -> str:

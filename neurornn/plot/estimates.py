@@ -25,7 +25,9 @@ def timescales(
 
     Parameters
     ----------
-    parameters : Dataset (``result.parameters``, ``kinetics.parameters_``), or the result itself.
+    parameters : Dataset (``result.parameters``, ``kinetics.parameters_``), or the result itself;
+        or what ``gate_time_constants(inputs)`` of a gated network gives, whose units are drawn at
+        their median over steps and trials, with bars over 90 % of the steps.
     name : which quantity; by default the first of ``tau_decay``, ``tau``, ``time_constant``.
     truth : one value per unit, or one for all, in the same unit; drawn as crosses.
     expected : (lower, upper), or a mapping of labels to such a range or a list of them
@@ -37,6 +39,8 @@ def timescales(
     -------
     the axes
     """
+    if isinstance(parameters, xr.DataArray):
+        parameters = _over_steps(parameters)
     if not isinstance(parameters, xr.Dataset):
         found = getattr(parameters, "parameters_", None)
         parameters = parameters.parameters if found is None else found
@@ -56,7 +60,7 @@ def timescales(
     ax = new_axes(ax, (6, 3.4))
     place = np.arange(len(order))
     ok = np.ones(len(order), dtype=bool)
-    if "status" in parameters and parameters["status"].shape == parameters[name].shape:
+    if "status" in parameters and parameters["status"].dims == parameters[name].dims:
         ok = np.atleast_1d(parameters["status"].values).ravel()[order] == str(Status.OK)
     if expected is not None:
         _draw_ranges(ax, expected)
@@ -107,6 +111,32 @@ def timescales(
     return ax
 
 
+def _over_steps(gates: xr.DataArray) -> xr.Dataset:
+    """Median of the time constants of each unit over steps, with the range of 90 % of them.
+
+    A gate that is all but 1 forgets nothing: quantiles are taken in the logarithm of finite ones.
+    """
+    steps = [d for d in gates.dims if d in ("trial", "time")]
+    if not steps or len(gates.dims) != len(steps) + 1:
+        raise NameUnknownError(
+            f"An array over {', '.join(map(str, gates.dims))} came",
+            "Time constants over (trial, time, hidden) were needed",
+            "Pass model.gate_time_constants(inputs), or the parameters of a result",
+        )
+    (unit,) = (str(d) for d in gates.dims if d not in steps)
+    spread = gates.where(np.isfinite(gates)).quantile([0.05, 0.5, 0.95], steps, skipna=True)
+    attrs = {"units": gates.attrs.get("units", "1"), "long_name": gates.attrs.get("long_name", "")}
+    bounds = spread.isel(quantile=[0, 2]).transpose(unit, "quantile").values
+    table = xr.Dataset(
+        {
+            "time_constant": (unit, spread.isel(quantile=1).values, attrs),
+            "time_constant_ci": ((unit, CI_BOUND), bounds, attrs),
+        }
+    )
+    labels = gates.coords[unit].values if unit in gates.coords else np.arange(gates.sizes[unit])
+    return table.assign_coords({unit: labels})
+
+
 def _draw_ranges(ax: Any, expected: Any) -> None:
     named = expected if isinstance(expected, Mapping) else {"expected": expected}
     for k, (label, spans) in enumerate(named.items()):
@@ -155,6 +185,6 @@ def league_scores(table: xr.Dataset, *, score: str = "r2", ax: Any = None) -> An
         ax.vlines(place[known], bounds[known, 0], bounds[known, 1], color="black", lw=1.2)
     ax.axhline(0, color="black", lw=0.6)
     ax.set_xticks(np.arange(len(accounts)), [str(a) for a in accounts])
-    ax.set(ylabel=str(table[score].attrs.get("long_name", score)))
+    ax.set(ylabel=unit_label(table[score], table[score].attrs.get("long_name", score)))
     ax.legend(frameon=False, fontsize="small")
     return ax

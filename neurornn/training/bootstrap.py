@@ -119,6 +119,7 @@ def bootstrap_intervals(
         bias = np.expm1(draws.mean(0) - centre)
         attrs = {"units": p.units, "long_name": p.long_name, "method": "parametric bootstrap"}
         table[p.name] = (estimate.dims, estimate.values, attrs)
-        table[f"{p.name}_ci"] = ((*estimate.dims, "ci_bound"), ends, attrs)
+        level_of = {"ci_kind": "confidence", "ci_prob": float(level)}
+        table[f"{p.name}_ci"] = ((*estimate.dims, "ci_bound"), ends, {**attrs, **level_of})
         table[f"{p.name}_bias"] = (estimate.dims, bias, {"units": "1", "long_name": "bias"})
     return table.assign_coords(ci_bound=["lower", "upper"])

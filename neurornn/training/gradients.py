@@ -266,11 +266,12 @@ def _summary(
         },
         coords={"lag": ("lag", lags, {"units": unit}), "ci_bound": ["lower", "upper"]},
     )
+    how = f"median over {len(norm)} trials; interval from their order"
     for name, values, units, long_name in (
         ("horizon", horizons, unit, "memory horizon, the lag of 1/e"),
         ("growth_rate", rates, f"1/{unit}", "mean growth rate of the norm"),
     ):
-        attrs = {"units": units, "long_name": long_name}
+        attrs = {"units": units, "long_name": long_name, "method": how}
         middle = float(np.median(values))
         ends = np.full(2, np.nan)
         if not np.isfinite(middle):
@@ -282,5 +283,6 @@ def _summary(
         else:
             ends = np.asarray(median_interval(values, level), dtype=float)
         table[name] = ((), middle, attrs)
-        table[f"{name}_ci"] = ("ci_bound", ends, attrs)
+        level_of = {"ci_kind": "confidence", "ci_prob": float(level)}
+        table[f"{name}_ci"] = ("ci_bound", ends, {**attrs, **level_of})
     return table

@@ -206,8 +206,10 @@ def _seed_table(results: Sequence[FitResult], reached: Sequence[float], watched:
     for name in table.data_vars:
         values = table[name].values
         if values.dtype.kind == "f":
-            table[name].attrs["mean"] = float(np.nanmean(values))
-            table[name].attrs["sd"] = float(np.nanstd(values.reshape(len(results), -1).mean(1)))
+            each = values.reshape(len(results), -1).mean(1)
+            each = each[np.isfinite(each)]
+            table[name].attrs["mean"] = float(each.mean()) if len(each) else float("nan")
+            table[name].attrs["sd"] = float(each.std(ddof=1)) if len(each) > 1 else float("nan")
     return table
 
 

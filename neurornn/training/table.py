@@ -107,7 +107,7 @@ def parameter_table(
                 ci=scale_interval(noise, dof, confidence_level),
                 units="1",
                 long_name="standard deviation of the residuals",
-                method=method,
+                method="root of the residual mean square; interval from its chi-square law",
                 dims=("output",),
                 reason="there are no more data than weights",
             )
