@@ -13,7 +13,14 @@ from neurornn._core.checks import check_count
 from neurornn._core.errors import DataError
 from neurornn.data.samples import Samples
 from neurornn.decode.base import Learned
-from neurornn.decode.wiener import LinearFit, Polynomial, RidgeDecoder, mean_r2, terms_of
+from neurornn.decode.wiener import (
+    LinearFit,
+    Polynomial,
+    RidgeDecoder,
+    linear_machine,
+    mean_r2,
+    terms_of,
+)
 
 #: Degrees of the polynomial that are tried.
 DEGREES = (1, 2, 3, 4, 5, 6, 7, 8, 9)
@@ -100,7 +107,7 @@ confidence_level
         _, degree, joint, fit, held_out = max(found, key=lambda f: f[0])
         behind = _polynomial(fit.held_out, y, _exponents(n_out, degree, joint))
         chosen = {"power": fit.power, "penalty": fit.penalty, "degree": degree, "joint": joint}
-        machine = self._machine_of(fit, behind)
+        machine = linear_machine(fit.weights, self.n_lags, behind)
         return Learned(machine, fit.preparation, held_out, np.ones_like(held_out), chosen)
 
 

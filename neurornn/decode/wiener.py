@@ -119,27 +119,11 @@ class WienerFilter(MovementDecoder):
 
     def _learn(self, bins: Samples) -> Learned:
         best = max(self._linears(bins), key=lambda f: mean_r2(bins.targets, f.held_out))
-        machine = self._machine_of(best, None)
+        machine = linear_machine(best.weights, self.n_lags)
         return Learned(
             machine, best.preparation, best.held_out, np.ones_like(best.held_out),
             {"power": best.power, "penalty": best.penalty},
         )  # fmt: skip
-
-    def _machine_of(self, fit: LinearFit, behind: "Polynomial | None") -> LinearMachine:
-        n_out = fit.weights.shape[1]
-        by_lag = fit.weights[:-1].reshape(self.n_lags, -1, n_out)[::-1]
-        none = Polynomial(
-            coefficients=np.zeros((n_out, 0)),
-            exponents=np.zeros((0, n_out), np.int64),
-            size=np.ones(n_out),
-            bounds=np.zeros((2, n_out)),
-        )
-        arrays = {
-            "weights": by_lag.transpose(0, 2, 1).reshape(-1, by_lag.shape[1]),
-            "bias": fit.weights[-1],
-            **(none if behind is None else behind)._asdict(),
-        }
-        return LinearMachine(arrays, {})
 
     def _linears(self, bins: Samples) -> list[LinearFit]:
         """Fit with every power, each with the penalty that is best on held-out blocks."""
@@ -182,6 +166,34 @@ def _fit_power(
         )
     weights = ridge_weights(total, penalties[best])
     return LinearFit(power, penalties[best], preparation, weights, guesses[best])
+
+
+def linear_machine(
+    weights: NDArray[np.float64], n_lags: int, behind: Polynomial | None = None
+) -> LinearMachine:
+    """Make the running part of a linear map of the last bins.
+
+    Parameters
+    ----------
+    weights : (history + 1, output), oldest bin first and the constant last, as `ridge_weights`
+        gives them.
+    n_lags : bins of a history.
+    behind : what the output goes through.
+    """
+    n_out = weights.shape[1]
+    by_lag = weights[:-1].reshape(n_lags, -1, n_out)[::-1]
+    none = Polynomial(
+        coefficients=np.zeros((n_out, 0)),
+        exponents=np.zeros((0, n_out), np.int64),
+        size=np.ones(n_out),
+        bounds=np.zeros((2, n_out)),
+    )
+    arrays = {
+        "weights": by_lag.transpose(0, 2, 1).reshape(-1, by_lag.shape[1]),
+        "bias": weights[-1],
+        **(none if behind is None else behind)._asdict(),
+    }
+    return LinearMachine(arrays, {})
 
 
 def mean_r2(targets: NDArray[Any] | None, guess: NDArray[np.float64]) -> float:
