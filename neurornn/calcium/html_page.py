@@ -1,8 +1,5 @@
 """One self-contained HTML page about the kinetics of a recording."""
 
-import base64
-import html
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,33 +9,20 @@ import numpy as np
 import xarray as xr
 
 from neurornn._core.errors import KindError, NameUnknownError
-from neurornn._core.files import atomic_path
-from neurornn._core.report import MAX_ROWS, Table, cite, versions
-from neurornn._core.status import Status
+from neurornn._core.report import MAX_ROWS, Table
+from neurornn._core.status import Status, remedies_of
 from neurornn._core.targets import check_target
 from neurornn._core.units import format_number, format_quantity
 from neurornn.calcium.checks import CHECKS, published_ranges, residuals_of
 from neurornn.calcium.event_averages import average_of
 from neurornn.calcium.fitted import FittedKinetics
 from neurornn.calcium.fitted_traces import FittedTrace, FittedTraces
+from neurornn.plot.pages import Page, not_a_page
 
 #: Most cells whose pictures are drawn: a page of them stays below 5 MB.
 MAX_DRAWN = 12
 #: s, and frames, of the stretch of a trace that is drawn.
 _STRETCH, _STRETCH_FRAMES = 60.0, 300
-_DPI = 100
-#: Stands in the head of every page; a file without it is not replaced.
-_GENERATOR = "neurornn"
-
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ccc}
-h3{font-size:1rem;margin:1.6rem 0 .3rem}img{max-width:100%;height:auto}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0}
-th,td{text-align:left;padding:.15rem .7rem .15rem 0;border-bottom:1px solid #eee;
-vertical-align:top}
-.failed{color:#b34700}.small{font-size:.85rem;color:#555}
-"""
 
 
 def write_html(
@@ -77,22 +61,13 @@ def write_html(
         The kinetics are not fitted, the trace is not the one that was fitted, there is no such
         unit, or another file stands there or the path cannot be written.
     """
-    check_target(path, ours=not_a_report, overwrite=overwrite)
+    check_target(path, ours=not_a_page, overwrite=overwrite)
     traces = FittedTraces(kinetics, trace)
     chosen = _choose(kinetics.parameters_) if units is None else _asked_for(units, traces)
     n_asked = len(chosen) if units is None else len(units)
     name = "Calcium kinetics" if title is None else str(title)
-    text = _page(kinetics, traces, chosen, n_asked, name)
-    with atomic_path(path, ours=not_a_report, overwrite=overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return Path(path)
-
-
-def not_a_report(path: Path) -> str | None:
-    """Say why a file may not be replaced; None where it is a report of ours."""
-    with path.open("rb") as file:
-        ours = f'content="{_GENERATOR}"'.encode() in file.read(1000)
-    return None if ours else "is a file that neurornn did not write"
+    page = _page(kinetics, traces, chosen, n_asked, name)
+    return page.write(path, overwrite=overwrite)
 
 
 def _choose(parameters: xr.Dataset) -> list[tuple[Any, str]]:
@@ -138,53 +113,35 @@ def _page(
     chosen: list[tuple[Any, str]],
     n_asked: int,
     title: str,
-) -> str:
+) -> Page:
     parameters = kinetics.parameters_
-    name = html.escape(title)
-    shown = (
-        ""
-        if parameters.sizes["unit"] <= MAX_ROWS
-        else _small(
-            f"The table shows {MAX_ROWS} of {parameters.sizes['unit']} cells; all stand in "
-            "parameters_, and in the CSV file that neurornn kinetics --csv writes."
+    n_cells = parameters.sizes["unit"]
+    page = Page(title)
+    page.text(_summary(kinetics, traces), bold=True)
+    page.heading("Decay constants")
+    _all_cells(page, kinetics)
+    page.heading("Cells")
+    page.table(kinetics._repr_html_())
+    if n_cells > MAX_ROWS:
+        page.text(
+            f"The table shows {MAX_ROWS} of {n_cells} cells; all stand in parameters_, and in the "
+            "CSV file that neurornn kinetics --csv writes.",
+            small=True,
         )
+    _legend(page, parameters)
+    page.heading("Traces, mean events and residuals")
+    more = f", the first {len(chosen)} of the {n_asked} asked for" if n_asked > len(chosen) else ""
+    page.text(
+        f"Drawn: {len(chosen)} of {n_cells} cells{more}"
+        + "".join(f"; unit {label} ({why})" for label, why in chosen)
+        + ". Events are marked below the trace. Residuals are in units of the noise s.d. of the "
+        f"cell; bands are {100 * float(kinetics.confidence_level):g} % intervals at each point.",
+        small=True,
     )
-    body = [
-        f"<h1>{name}</h1>",
-        _summary(kinetics, traces),
-        "<h2>Decay constants</h2>",
-        _all_cells(kinetics),
-        "<h2>Cells</h2>",
-        f'<div class="wide">{kinetics._repr_html_()}</div>',
-        shown,
-        _legend(parameters),
-        "<h2>Traces, mean events and residuals</h2>",
-        _small(
-            f"Drawn: {len(chosen)} of {parameters.sizes['unit']} cells"
-            + (
-                f", the first {len(chosen)} of the {n_asked} asked for"
-                if n_asked > len(chosen)
-                else ""
-            )
-            + "".join(f"; unit {label} ({why})" for label, why in chosen)
-            + ". Events are marked below the trace. Residuals are in units of the noise s.d. of "
-            "the cell; bands are "
-            f"{100 * float(kinetics.confidence_level):g} % intervals at each point."
-        ),
-        *(_cell(kinetics, traces, label, why) for label, why in chosen),
-        "<h2>Methods</h2>",
-        f"<p>{html.escape(kinetics.methods_text())}</p>",
-        _small(", ".join(f"{k} {v}" for k, v in versions(*_PACKAGES).items())),
-        "<h2>To cite</h2>",
-        "<ul>"
-        + "".join(f"<li>{html.escape(c)}</li>" for c in cite(kinetics).split("\n"))
-        + "</ul>",
-    ]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="generator" content="{_GENERATOR}"><title>{name}</title>'
-        f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
+    for label, why in chosen:
+        _cell(page, kinetics, traces, label, why)
+    page.methods(kinetics, _PACKAGES)
+    return page
 
 
 _PACKAGES = ("numpy", "scipy", "xarray", "numba", "matplotlib")
@@ -209,62 +166,66 @@ def _summary(kinetics: FittedKinetics, traces: FittedTraces) -> str:
         f"{kinetics.sampling_rate_:.4g} Hz",
         f"{format_number(duration)} s from first to last frame",
     ]
-    return f"<p><b>{html.escape('; '.join(parts))}</b></p>"
+    return "; ".join(parts)
 
 
-def _all_cells(kinetics: FittedKinetics) -> str:
+def _all_cells(page: Page, kinetics: FittedKinetics) -> None:
     from matplotlib.figure import Figure
 
     from neurornn.plot.estimates import timescales
 
     if not np.isfinite(kinetics.parameters_["tau_decay"]).any():
-        return "<p>No cell has a decay constant.</p>"
-    ranges, told, compared = None, "", ""
+        page.text("No cell has a decay constant.")
+        return
+    ranges, told, compared = None, "", None
     if kinetics.indicator_:
         try:
             ranges = published_ranges(str(kinetics.indicator_))
-            compared = f'<div class="wide">{kinetics.compare_to().to_html()}</div>'
+            compared = kinetics.compare_to()
         except NameUnknownError as error:
-            told = _small(str(error))
+            told = str(error)
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     timescales(kinetics.parameters_, expected=ranges, ax=figure.add_subplot())
-    alt = "decay constant of every cell with its interval, sorted"
-    return _image(figure, alt) + told + compared
+    page.figure(figure, "decay constant of every cell with its interval, sorted")
+    if told:
+        page.text(told, small=True)
+    if compared is not None:
+        page.table(compared)
 
 
-def _legend(parameters: xr.Dataset) -> str:
+def _legend(page: Page, parameters: xr.Dataset) -> None:
     """Count, meaning and remedy of every status that is not ok."""
-    codes, counts = np.unique(parameters["status"].values.astype(str), return_counts=True)
-    rows = [
-        [str(c), str(n), Status(c).remedy]
-        for c, n in zip(codes, counts, strict=True)
-        if c != str(Status.OK)
-    ]
+    told = remedies_of(parameters["status"])
+    counts = {code: int((parameters["status"] == code).sum()) for code in told}
+    rows = [[code, str(counts[code]), text] for code, text in told.items()]
     if not rows:
-        return "<p>Every cell is ok.</p>"
-    table = Table(
-        title="Cells that are not ok", columns=["status", "cells", "what to do"], rows=rows
-    )
-    return f'<div class="wide">{table.to_html()}</div>'
+        page.text("Every cell is ok.")
+        return
+    columns = ["status", "cells", "what to do"]
+    page.table(Table(title="Cells that are not ok", columns=columns, rows=rows))
 
 
-def _cell(kinetics: FittedKinetics, traces: FittedTraces, label: Any, why: str) -> str:
+def _cell(
+    page: Page, kinetics: FittedKinetics, traces: FittedTraces, label: Any, why: str
+) -> None:
     row = kinetics.parameters_.isel(unit=traces.position(label))
     low, high = row["tau_decay_ci"].values
     tau = format_quantity(float(row["tau_decay"]), "s", low, high)
     status = str(row["status"].item())
-    head = f"<h3>{html.escape(f'Unit {label}: tau_decay {tau}, {status}; {why}')}</h3>"
+    page.heading(f"Unit {label}: tau_decay {tau}, {status}; {why}", level=3)
     if not np.isfinite(float(row["noise_sd"])):
-        return head + f"<p>{html.escape('Nothing to draw. ' + Status(status).remedy)}</p>"
+        remedy = remedies_of(kinetics.parameters_["status"])[status]
+        page.text(f"Nothing to draw. {remedy}")
+        return
     one = traces.of(label)
     level = float(kinetics.confidence_level)
     checks = residuals_of(one, confidence_level=level)
+    page.figure(_figure(one, checks, level), f"trace and checks of unit {label}")
     failed = [c for c in checks["check"].values if not bool(checks["passed"].sel(check=c))]
-    said = "".join(
-        f"<li>{html.escape(f'{CHECKS[c][0]}: {CHECKS[c][1]}')}</li>" for c in map(str, failed)
-    )
-    said = f'<ul class="failed">{said}</ul>' if failed else _small("All residual checks passed.")
-    return head + _image(_figure(one, checks, level), f"trace and checks of unit {label}") + said
+    if failed:
+        page.listed([f"{CHECKS[c][0]}: {CHECKS[c][1]}" for c in map(str, failed)], failed=True)
+    else:
+        page.text("All residual checks passed.", small=True)
 
 
 def _figure(one: FittedTrace, checks: xr.Dataset, confidence_level: float) -> Any:
@@ -322,14 +283,3 @@ def _liveliest(one: FittedTrace) -> tuple[float, float]:
     best = np.flatnonzero(counts == counts.max())
     start = float(starts[best[len(best) // 2]])
     return start, start + length
-
-
-def _image(figure: Any, alt: str) -> str:
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=_DPI)
-    data = base64.b64encode(held.getvalue()).decode("ascii")
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
-
-
-def _small(text: str) -> str:
-    return f'<p class="small">{html.escape(text)}</p>'

@@ -101,9 +101,9 @@ def not_a_table(path: Path) -> str | None:
 def _check_places(a: Any) -> None:
     """Raise before the fit where one of the files of `neurornn kinetics` cannot be written."""
     from neurornn._core.targets import check_apart, check_container, check_target
-    from neurornn.calcium.html_page import not_a_report
     from neurornn.io.replaceable import check_save_target
     from neurornn.plot.files import not_a_figure
+    from neurornn.plot.pages import not_a_page
 
     places: list[str] = []
     if a.figures is not None:
@@ -112,7 +112,7 @@ def _check_places(a: Any) -> None:
     for path, ours in [
         *((name, not_a_figure) for name in figures),
         (a.csv, not_a_table),
-        (a.html, not_a_report),
+        (a.html, not_a_page),
     ]:
         if path is not None:
             check_target(path, ours=ours, inputs=[a.file])

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = room(
         ],
         "estimates": ["league_scores", "timescales"],
         "files": ["write_figure"],
+        "pages": ["Page"],
         "residuals": ["mean_event", "residual_checks"],
     },
 )
