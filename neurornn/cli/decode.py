@@ -32,7 +32,7 @@ def add_arguments(parser: Any) -> None:
 def decoder_classes() -> list[str]:
     """Return the decoders of movements, by the public names of the room."""
     from neurornn import decode
-    from neurornn.decode.base import MovementDecoder
+    from neurornn.decode.movement import MovementDecoder
 
     found = {name: getattr(decode, name) for name in dir(decode)}
     return [n for n, c in found.items() if isinstance(c, type) and issubclass(c, MovementDecoder)]

@@ -9,10 +9,11 @@ __getattr__, __dir__, __all__ = room(
         "closed_loop": ["closed_loop_scores", "intended_velocity", "run_closed_loop"],
         "dropping": ["neuron_dropping"],
         "kalman": ["KalmanFilter"],
-        "place": ["PlaceDecoder", "TargetDecoder"],
+        "place": ["PlaceDecoder"],
         "recurrent": ["RecurrentClassifier", "RecurrentDecoder"],
         "scores": ["fitts_bit_rate", "movement_scores", "place_errors", "target_scores"],
         "stream": ["Stream"],
+        "target": ["TargetDecoder"],
         "wiener": ["RidgeDecoder", "WienerFilter"],
     },
 )

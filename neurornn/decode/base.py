@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
@@ -16,8 +16,6 @@ from neurornn._core.confidence import Estimate, growing_halfwidth, to_dataset
 from neurornn._core.errors import (
     DataError,
     NameUnknownError,
-    ShapeError,
-    UnitError,
     UnitWarning,
     nearest,
 )
@@ -27,13 +25,12 @@ from neurornn._kernels.streaming import POWERS
 from neurornn.data.rows import is_list_of_trials, n_dims
 from neurornn.data.samples import Samples
 from neurornn.data.splitters import BlockedSplit
-from neurornn.decode.angles import refuse_angles
 from neurornn.decode.inputs import (
     as_bins,
     same_units,
     stated_widths,
 )
-from neurornn.decode.machines import Machine, make_machine
+from neurornn.decode.machines import make_machine
 from neurornn.decode.preparation import (
     WATCH_TAU,
     Preparation,
@@ -41,6 +38,7 @@ from neurornn.decode.preparation import (
     learn_preparation,
 )
 from neurornn.decode.stream import Stream, _as_arrays, _as_table, size_of
+from neurornn.decode.stretches import Learned, Stretch
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator
 
@@ -48,34 +46,6 @@ SIGNALS = ("counts", "features")
 STAND_INS = ("expected", "mean")
 #: A gap in a stream of up to so many s is stepped over; after a longer one it starts anew.
 MAX_GAP = 5.0
-
-
-class Stretch(NamedTuple):
-    """A gapless stretch: features (time, unit), counts (time, unit), targets (time, output)."""
-
-    features: NDArray[np.float64]
-    counts: NDArray[np.float64]
-    targets: NDArray[Any]
-
-
-class Learned(NamedTuple):
-    """What a decoder learned.
-
-    Attributes
-    ----------
-    machine : the running part.
-    preparation : counts to features.
-    held_out : (time, output), predictions of bins by a decoder that had not seen them; NaN where
-        there are none.
-    spread : (time, output), the machine's own idea of the sd of these predictions.
-    chosen : name -> what was chosen on held-out blocks.
-    """
-
-    machine: Machine
-    preparation: Preparation
-    held_out: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    chosen: dict[str, Any]
 
 
 class Decoder(Estimator):
@@ -562,107 +532,6 @@ class Decoder(Estimator):
         self._remember_settings()
 
 
-class MovementDecoder(Decoder):
-    """Base of decoders of numbers: velocity, position, force."""
-
-    _estimator_type = "regressor"
-
-    def _check_enough(self, bins: Samples) -> None:
-        super()._check_enough(bins)
-        refuse_angles(bins)
-
-    def score(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> float:
-        """Return R2, the mean over outputs, on bins with counts and targets that are known.
-
-        Raises
-        ------
-        UnitError
-            The targets are in another unit than those of the fit.
-        """
-        from sklearn.metrics import r2_score
-
-        check_is_fitted(self, "scores_")
-        if targets is None:
-            raise DataError(
-                "targets is None",
-                "Targets of the bins were needed for a score",
-                "Pass them, or take predict",
-            )
-        bins = self._bins_of(counts, trials, targets)
-        out, _ = self._run(bins, False)
-        assert bins.targets is not None
-        if bins.targets.shape[1] != out.shape[1]:
-            raise ShapeError(
-                f"The targets have {bins.targets.shape[1]} outputs, the decoder {out.shape[1]}",
-                "The outputs of the fit were needed, in their order",
-                "Pass (time, output) as at the fit",
-            )
-        labelled = bins.outputs_named and np.asarray(bins.output).dtype.kind in "USO"
-        if labelled and not np.array_equal(bins.output, self.outputs_):
-            raise DataError(
-                f"The outputs of the targets are {bins.output.tolist()}, those of the fit "
-                f"{np.asarray(self.outputs_).tolist()}",
-                "The outputs of the fit were needed, in their order",
-                "Select and order them alike, for example targets.sel(output=decoder.outputs_)",
-            )
-        if bins.units and self.target_units_ and bins.units != self.target_units_:
-            raise UnitError(
-                f"The targets are in {bins.units}, those of the fit in {self.target_units_}",
-                "Targets in the unit of the fit were needed",
-                "Convert them, and set attrs['units']",
-            )
-        known = np.isfinite(bins.targets).all(axis=1) & bins.seen
-        if not known.any():
-            raise DataError(
-                "No bin has a unit that was recorded and a target that is known",
-                "At least two bins with counts and targets were needed for a score",
-                "Check the targets for NaN",
-            )
-        return float(r2_score(bins.targets[known], out[known]))
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import RegressorTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "regressor"
-        tags.regressor_tags = RegressorTags()
-        return tags
-
-
-def run_machine(
-    machine: Machine, stretches: Sequence[Stretch]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Outputs and spreads of a machine over stretches, each from the start: (time, output)."""
-    n = sum(len(s.features) for s in stretches)
-    out, spread = np.empty((n, machine.n_outputs)), np.empty((n, machine.n_outputs))
-    t = 0
-    for stretch in stretches:
-        machine.reset()
-        live = np.zeros(stretch.features.shape[1], np.int64)
-        for z, c in zip(stretch.features, stretch.counts, strict=True):
-            machine.step(z, c, live, True)
-            out[t] = machine.out
-            machine.spread(spread[t])
-            t += 1
-    return out, spread
-
-
-def cut(stretches: Sequence[Stretch], rows: NDArray[Any]) -> list[Stretch]:
-    """The parts of stretches at some rows, counted over all; a hole ends a stretch."""
-    keep = np.zeros(sum(len(s.features) for s in stretches), dtype=bool)
-    keep[rows] = True
-    out, begin = [], 0
-    for s in stretches:
-        inside = keep[begin : begin + len(s.features)]
-        begin += len(s.features)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
-        out += [
-            Stretch(s.features[a:b], s.counts[a:b], s.targets[a:b])
-            for a, b in zip(edges[::2], edges[1::2], strict=True)
-        ]
-    return out
-
-
 def _alike(a: Any, b: Any) -> bool:
     """Whether two settings are the same value of the same kind; 1 and 1.0 are."""
     try:
@@ -678,3 +547,14 @@ def _is_number(value: Any) -> bool:
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def only_counts(decoder: Decoder) -> None:
+    """Refuse settings that change the counts, for a decoder whose likelihood is Poisson."""
+    if decoder.signal != "counts" or decoder.smoothing or decoder.adaptation_tau is not None:
+        raise DataError(
+            f"signal is {decoder.signal!r}, smoothing {decoder.smoothing} and adaptation_tau "
+            f"{decoder.adaptation_tau}",
+            "Counts as they are were needed: their likelihood is Poisson",
+            "Leave these settings at their defaults",
+        )

@@ -12,7 +12,7 @@ from scipy import linalg
 from neurornn._core.checks import check_count
 from neurornn._core.errors import DataError
 from neurornn.data.samples import Samples
-from neurornn.decode.base import Learned
+from neurornn.decode.stretches import Learned
 from neurornn.decode.wiener import (
     LinearFit,
     Polynomial,

@@ -11,15 +11,10 @@ from neurornn._core.checks import check_bin_size, check_count
 from neurornn._core.errors import DataError, ShapeError
 from neurornn.data.moments import Histories, Moments, fold_moments, lagged_moments
 from neurornn.data.samples import Samples
-from neurornn.decode.base import (
-    Learned,
-    MovementDecoder,
-    Stretch,
-    cut,
-    run_machine,
-)
 from neurornn.decode.machines import KalmanMachine, steady_covariance
+from neurornn.decode.movement import MovementDecoder
 from neurornn.decode.preparation import Preparation
+from neurornn.decode.stretches import Learned, Stretch, cut, run_machine
 from neurornn.decode.wiener import mean_r2
 from neurornn.io.saved import SavedContent
 

@@ -18,8 +18,8 @@ from neurornn._core.rng import derived_seed, seed_of
 from neurornn._core.targets import check_own_folder
 from neurornn._kernels.recurrent_product import widened
 from neurornn.data.samples import Samples
-from neurornn.decode.base import Learned, Stretch, cut, run_machine
 from neurornn.decode.machines import Machine, gate_blocks
+from neurornn.decode.stretches import Learned, Stretch, cut, run_machine
 
 CELLS = ("leaky", "gru", "lstm")
 #: Share of a training window that only warms the state up.

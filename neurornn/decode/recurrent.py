@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from neurornn._core.rng import RNG
 from neurornn.data.samples import Samples
-from neurornn.decode.base import Decoder, Learned, MovementDecoder
+from neurornn.decode.base import Decoder
+from neurornn.decode.labels import LabelDecoder
 from neurornn.decode.machines import ChanceMachine, Machine, NetworkMachine
+from neurornn.decode.movement import MovementDecoder
 from neurornn.decode.network_training import machine_arrays, train_networks
-from neurornn.decode.place import LabelDecoder
+from neurornn.decode.stretches import Learned
 from neurornn.decode.wiener import mean_r2
 from neurornn.io.saved import SavedContent
 

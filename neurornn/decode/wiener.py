@@ -10,9 +10,10 @@ from neurornn._core.checks import check_count
 from neurornn._core.errors import DataError
 from neurornn.data.moments import Histories, fold_moments, ridge_weights
 from neurornn.data.samples import Samples
-from neurornn.decode.base import Learned, MovementDecoder, Stretch
 from neurornn.decode.machines import LinearMachine
+from neurornn.decode.movement import MovementDecoder
 from neurornn.decode.preparation import Preparation
+from neurornn.decode.stretches import Learned, Stretch
 
 #: Penalties per bin and squared weight, of features of variance 1, that are tried.
 PENALTIES = (1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
