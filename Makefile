@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test test-all lint tutorials bench docs clean
+.PHONY: demo test test-all lint snippets tutorials bench docs clean
 
 $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,10 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell neurornn tests docs datasets tutorials/*.md README.md
+
+# What the pages print, on a processor that may round otherwise; PAGES="README.md ..." for some of them.
+snippets: $(VENV)/.test
+	$(BIN)/python docs/check_snippets.py --near $(PAGES)
 
 # The notebooks are made from the .md files; edit those.
 tutorials: $(VENV)/.test

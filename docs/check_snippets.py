@@ -3,7 +3,9 @@
 Run ``python docs/check_snippets.py`` from the project's folder. The python and bash blocks of a
 page run in order in one empty folder, python blocks in one session; a text block that follows a
 block must be exactly what that block printed. Blocks marked sh are not run. With ``--write`` the
-text blocks are brought up to date instead; pages may be named: ``--write README.md``.
+text blocks are brought up to date instead; pages may be named: ``--write README.md``. With
+``--near`` the words must be the same and numbers may differ by a third of themselves: another
+processor rounds otherwise, and a search then takes a step more.
 """
 
 import contextlib
@@ -17,6 +19,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+#: With --near, numbers may differ by so large a share, or by so much where they are small.
+SHARE, LITTLE = 0.3, 0.02
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -43,7 +48,23 @@ def run_bash(code):
     return done.stdout
 
 
-def check(page):
+def near(page, printed):
+    """Whether two texts have the same words, and numbers that are nearly the same."""
+    words, numbers = [], []
+    for text in (page, printed):
+        # Columns are as wide as their numbers.
+        text = re.sub(r"-{2,}", "--", text)
+        words.append(NUMBER.sub("#", text).split())
+        numbers.append([float(n) for n in NUMBER.findall(text)])
+    if words[0] != words[1]:
+        return False
+    return all(
+        abs(a - b) <= max(SHARE * max(abs(a), abs(b)), LITTLE)
+        for a, b in zip(*numbers, strict=True)
+    )
+
+
+def check(page, nearly=False):
     """Run the blocks of a page; returns their number, the differences, and the page as printed."""
     session, said, wrong, n_run = {}, None, [], 0
     text, renewed, done = page.read_text(encoding="utf-8"), "", 0
@@ -59,7 +80,8 @@ def check(page):
             said, n_run = run_bash(body), n_run + 1
         elif kind == "text" and said is not None:
             a, b = ([line.rstrip() for line in t.strip().splitlines()] for t in (body, said))
-            wrong += difflib.unified_diff(a, b, "page", "printed", lineterm="")
+            if not (nearly and near(body, said)):
+                wrong += difflib.unified_diff(a, b, "page", "printed", lineterm="")
             renewed += text[done : block.start(2)] + "\n".join(b) + "\n"
             said, done = None, block.end(2)
     return n_run, wrong, renewed + text[done:]
@@ -68,8 +90,8 @@ def check(page):
 def main():
     """Check every page; returns the exit status."""
     os.environ.setdefault("MPLBACKEND", "Agg")
-    write = "--write" in sys.argv
-    named = [Path(a).resolve() for a in sys.argv[1:] if a != "--write"]
+    write, nearly = "--write" in sys.argv, "--near" in sys.argv
+    named = [Path(a).resolve() for a in sys.argv[1:] if a not in ("--write", "--near")]
     pages = named or [
         ROOT / "README.md",
         *sorted((ROOT / "docs").glob("*/*.md")),
@@ -81,7 +103,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             try:
-                n_run, wrong, renewed = check(page)
+                n_run, wrong, renewed = check(page, nearly)
             finally:
                 os.chdir(start)
         print(f"{page.relative_to(ROOT)}: {n_run} blocks", *wrong, sep="\n")

@@ -4,9 +4,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+#: Files whose tests look at the same fitted decoders.
+SHARED_FITS = tuple(
+    f"tests/decode/test_{name}.py" for name in ("decoders", "hard_days", "robustness", "stream")
+)
 
 # Before anything imports matplotlib: no window is ever opened.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -49,3 +55,50 @@ def _one_thread_per_test() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests of a file to one worker, which then builds their shared fits once.
+
+    The tests of decoders share the fits of decode/conftest.py over files. xdist_group cannot say
+    this: xdist 3.8 writes the name of a group where pytest 9 no longer reads it.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneWorkerForAFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return file.rpartition("/")[0] if file.startswith(SHARED_FITS) else file
+
+    return OneWorkerForAFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let one worker compile a kernel; the others wait for it and read it from numba's cache.
+
+    Numba keeps its cache for all processes, but two that need a kernel at the same time both
+    compile it, which was a seventh of all the time that the tests took.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ or sys.platform == "win32":
+        return
+    import fcntl
+
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.dispatcher import Dispatcher
+
+    # Above the folder of this worker lies that of the whole run.
+    locks = tmp_path_factory.getbasetemp().parent / "kernels"
+    locks.mkdir(exist_ok=True)
+    compile_kernel = Dispatcher.compile
+
+    def compile_or_wait(self: Dispatcher, signature: object) -> object:
+        # Numba's own lock first: of the threads of a process one at a time waits here. Kernels
+        # that call others hold theirs meanwhile; none calls itself by way of another.
+        name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
+        with global_compiler_lock, open(locks / name, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return compile_kernel(self, signature)
+
+    Dispatcher.compile = compile_or_wait

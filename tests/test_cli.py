@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import neurornn as nr
-from neurornn import cli
 from neurornn._core.errors import ConvergenceWarning
 from neurornn.cli import main
 from neurornn.cli.decode import SHORT
@@ -360,6 +359,7 @@ def test_the_demo_looks_at_its_places_first(tmp_path, capsys):
 def test_kinetics_replaces_its_own_results(desk, tmp_path):
     # Two cells for a minute: what is fitted does not matter here.
     short = nr.simulate.simulate_calcium(2, 60.0, 20.0, tau_decay=0.5, snr=10, rng=0)
+    (tmp_path / "s.nc").unlink()
     nr.io.write_netcdf(short, tmp_path / "s.nc")
     arguments = ["--out", "k.nc", "--csv", "t.csv", "--html", "p.html", "--figures", "."]
     for _ in range(2):

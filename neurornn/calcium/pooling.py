@@ -131,7 +131,7 @@ def pool_sessions(
         status=status,
         status_dims=("unit",),
     )
-    out["n_sessions"] = ("unit", counts, {"long_name": "sessions that are ok"})
+    out["n_sessions"] = ("unit", counts, {"units": "1", "long_name": "sessions that are ok"})
     return out
 
 
@@ -253,7 +253,7 @@ def share_kinetics(
         status=table["status"].values,
         status_dims=("unit",),
     )
-    out["n_cells"] = ("group", counts, {"long_name": "cells that are ok"})
+    out["n_cells"] = ("group", counts, {"units": "1", "long_name": "cells that are ok"})
     return out
 
 

@@ -183,7 +183,8 @@ def estimate_quantum(
         np.array([f.ratio for f in found]),
         {"units": "1", "long_name": "how often n + 1 spikes occur over how often n do"},
     )
-    out["n_events"] = ("unit", np.array([len(c.size) for c in cells]))
+    attrs = {"units": "1", "long_name": "events"}
+    out["n_events"] = ("unit", np.array([len(c.size) for c in cells]), attrs)
     return out.assign_attrs(exponent=exponent, max_spikes=int(max_spikes))
 
 

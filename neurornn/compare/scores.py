@@ -172,5 +172,6 @@ def score_table(
     )  # fmt: skip
     attrs = {"units": "1", "long_name": "sd of R2 over seeds", "reason": "fewer than 2 seeds"}
     table["r2_seed_sd"] = (dims, sd, attrs)
-    table["n_weights"] = ("account", [n_weights[n] for n in names])
+    attrs = {"units": "1", "long_name": "weights that are fitted"}
+    table["n_weights"] = ("account", [n_weights[n] for n in names], attrs)
     return table

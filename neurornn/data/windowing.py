@@ -154,7 +154,11 @@ def windows(
         {
             "inputs": (("trial", "time", "input"), cut.values, dict(source.attrs)),
             "targets": (("trial", "time", "output"), cut.targets, dict(target.attrs)),
-            "mask": (("trial", "time", "output"), cut.mask),
+            "mask": (
+                ("trial", "time", "output"),
+                cut.mask,
+                {"long_name": "True where the target is scored"},
+            ),
             "start": (
                 "trial",
                 first,
@@ -165,7 +169,11 @@ def windows(
             "time": (
                 "time",
                 (np.arange(cut.mask.shape[1]) + 1) * dt,
-                {"units": "s", "convention": TIME_CONVENTION},
+                {
+                    "units": "s",
+                    "long_name": "time since the start of the window",
+                    "convention": TIME_CONVENTION,
+                },
             ),
             "input": source["feature"].values,
             "output": target["feature"].values,

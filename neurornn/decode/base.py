@@ -335,6 +335,7 @@ class Decoder(Estimator):
                 Estimate(
                     name="rmse", value=error, units=units, long_name="root mean square error",
                     method=how, dims=("output",), reason="a score of blocks, not an estimate",
+                    of_data=True,
                 ),
             ],
             confidence_level=self.confidence_level,
@@ -505,8 +506,8 @@ class Decoder(Estimator):
         return tags
 
     def _to_saved(self) -> dict[str, Any]:
-        self._check_unchanged()
         saved = super()._to_saved()
+        self._check_unchanged()
         saved["settings"] |= {
             "kind": self._machine.kind,
             "machine": self._machine.settings,

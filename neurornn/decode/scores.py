@@ -303,8 +303,8 @@ def fitts_bit_rate(
         difficulty.mean() if known else np.nan,
         {"units": "bit", "long_name": "mean index of difficulty"},
     )
-    table["n_trials"] = ((), len(hit), {"units": "1"})
-    table["n_success"] = ((), int(hit.sum()), {"units": "1"})
+    table["n_trials"] = ((), len(hit), {"units": "1", "long_name": "trials"})
+    table["n_success"] = ((), int(hit.sum()), {"units": "1", "long_name": "successful trials"})
     return table
 
 
@@ -389,7 +389,7 @@ def target_scores(true: Any, predicted: Any, *, confidence_level: float = 0.95) 
     )
     most = confusion.sum(axis=1).max() / n
     table["chance"] = ((), most, {"units": "1", "long_name": "share of the most frequent target"})
-    table["n_trials"] = ((), n, {"units": "1"})
+    table["n_trials"] = ((), n, {"units": "1", "long_name": "trials with both labels"})
     table["n_left_out"] = ((), int(missing.sum()), {"units": "1", "long_name": "without a label"})
     return table
 

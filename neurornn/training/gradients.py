@@ -262,7 +262,11 @@ def _summary(
     table = xr.Dataset(
         {
             "norm": (("trial", "lag"), norm, {"units": "1", "long_name": "norm of the product"}),
-            "smallest": (("trial", "lag"), smallest, {"units": "1"}),
+            "smallest": (
+                ("trial", "lag"),
+                smallest,
+                {"units": "1", "long_name": "least singular value"},
+            ),
         },
         coords={"lag": ("lag", lags, {"units": unit}), "ci_bound": ["lower", "upper"]},
     )

@@ -29,7 +29,7 @@ def test_an_unknown_name_offers_the_nearest():
         nr.calcium.indicator("jGCaMP8x")
     with pytest.raises(NameUnknownError, match="Known names: GCaMP3"):
         nr.calcium.indicator("Fluo-4")
-    with pytest.raises(KindError):
+    with pytest.raises(KindError, match="name is 6"):
         nr.calcium.indicator(6)
 
 

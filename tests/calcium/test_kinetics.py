@@ -186,7 +186,7 @@ def test_an_unfitted_estimator_says_so():
 
 
 def test_errors_have_three_parts():
-    with pytest.raises(ThreePartError):
+    with pytest.raises(ThreePartError, match="A whole recording came"):
         nr.calcium.Kinetics().fit(xr.Dataset())
 
 

@@ -13,11 +13,11 @@ import pytest
 import neurornn as nr
 
 #: Enough that a fast machine has not finished them before it can be interrupted.
-N_CELLS = 80
+N_CELLS = 40
 
 
 def recording():
-    return nr.simulate.simulate_calcium(N_CELLS, 300.0, 30.0, tau_decay=0.5, snr=8.0, rng=3)["dff"]
+    return nr.simulate.simulate_calcium(N_CELLS, 150.0, 30.0, tau_decay=0.5, snr=8.0, rng=3)["dff"]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_ctrl_c_costs_the_running_chunks_alone(tmp_path, traces, undisturbed):
         import neurornn as nr
         # A shell that starts jobs in the background may have them ignore Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        dff = nr.simulate.simulate_calcium(80, 300.0, 30.0, tau_decay=0.5, snr=8.0, rng=3)["dff"]
+        dff = nr.simulate.simulate_calcium(40, 150.0, 30.0, tau_decay=0.5, snr=8.0, rng=3)["dff"]
         nr.calcium.Kinetics(chunk_size=1, n_jobs=2).fit(dff, partial="p")
         """
     )

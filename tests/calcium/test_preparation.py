@@ -1,7 +1,5 @@
 """dF/F: a known baseline and scale come back; scaling, gaps, missing frames, offsets, mistakes."""
 
-import time
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -194,9 +192,9 @@ def test_bad_settings(raw, wrong, kind):
 
 
 def test_bad_data(raw):
-    with pytest.raises(KindError):
+    with pytest.raises(KindError, match="A whole recording came"):
         nr.calcium.dff(raw[1])
-    with pytest.raises(ShapeError):
+    with pytest.raises(ShapeError, match=r"shape \(2, 3, 4\)"):
         nr.calcium.dff(np.ones((2, 3, 4)), sampling_rate=RATE)
     with pytest.raises(UnitError):
         nr.calcium.dff(raw[0].values)
@@ -233,12 +231,3 @@ def test_neuropil_of_other_cells_or_frames(raw):
         nr.calcium.subtract_neuropil(counts[:-100], counts[100:])
     with pytest.raises(DataError, match="0 to 1"):
         nr.calcium.subtract_neuropil(counts, counts, coefficient=70.0)
-
-
-@pytest.mark.slow
-def test_a_session_takes_seconds(rng):
-    x = 100 + rng.standard_normal((30_000, 100))
-    began = time.perf_counter()
-    nr.calcium.dff(x, sampling_rate=RATE)
-    # Measured 1.5 s on one core; a slow machine is given ten times as long.
-    assert time.perf_counter() - began < 15

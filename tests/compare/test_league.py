@@ -281,19 +281,22 @@ def test_the_report_shows_the_spread_over_seeds(table):
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "words"),
     [
-        lambda d: nr.compare.league(d, []),
-        lambda d: nr.compare.league(d, ["liner"]),
-        lambda d: nr.compare.league("text", ["linear"]),
-        lambda d: nr.compare.league(d, ["linear"], split=(0.5, 0.5)),
-        lambda d: nr.compare.league(d, ["linear"], horizons=(0,)),
-        lambda d: nr.compare.league((np.zeros((2, 5, 1)), np.zeros((2, 5, 1))), ["linear"]),
+        (lambda d: nr.compare.league(d, []), "No recipes came"),
+        (lambda d: nr.compare.league(d, ["liner"]), "A recipe is 'liner'.*Did you mean 'linear'"),
+        (lambda d: nr.compare.league("text", ["linear"]), "data is a str"),
+        (lambda d: nr.compare.league(d, ["linear"], split=(0.5, 0.5)), "split has 2 parts"),
+        (lambda d: nr.compare.league(d, ["linear"], horizons=(0,)), "at least 1 frames"),
+        (
+            lambda d: nr.compare.league((np.zeros((2, 5, 1)), np.zeros((2, 5, 1))), ["linear"]),
+            "2 trials came for 3 parts",
+        ),
     ],
 )
-def test_bad_calls_are_refused_in_three_parts(call):
+def test_bad_calls_are_refused_in_three_parts(call, words):
     rec = nr.simulate.simulate_calcium(1, 60.0, rng=0)
-    with pytest.raises(ThreePartError):
+    with pytest.raises(ThreePartError, match=words):
         call(rec["dff"])
 
 
@@ -406,3 +409,10 @@ def test_an_account_keeps_its_name_its_weights_and_its_scores(monkeypatch):
         for name in ("r2", "log_likelihood", "n_weights", "status"):
             # Accounts do not know of each other: to the bit.
             assert np.array_equal(p[name].values[k], one[name].values[0])
+
+
+def test_any_seed_of_63_bits_is_taken():
+    with pytest.raises(ThreePartError, match="recipes"):
+        nr.compare.league(None, "ridge", rng=2**63 - 1)
+    with pytest.raises(ThreePartError, match="rng"):
+        nr.compare.league(None, "ridge", rng=2**63 + 1)

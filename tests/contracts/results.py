@@ -432,8 +432,11 @@ def table_of(result):
     """Its table of parameters: values, each beside its interval; None where it has none."""
     if isinstance(result, xr.Dataset):
         return result
-    found = getattr(result, "parameters_", None)
-    return getattr(result, "parameters", None) if found is None else found
+    for name in ("scores_", "parameters_", "parameters"):
+        found = getattr(result, name, None)
+        if found is not None:
+            return found
+    return None
 
 
 def quantities(table):

@@ -73,6 +73,7 @@ def test_time_constants_are_drawn_in_order_each_with_its_own_interval_truth_and_
             expected[kind][cells[k]] = values[k]
             expected["truth"][cells[k]] = truth[k]
         assert seen == {kind: marks for kind, marks in expected.items() if marks}
+        assert labels_on(ax.get_legend().get_texts()) == [x.get_label() for x in ax.lines]
         spans = {shown[round(s[0][0])]: (s[0][1], s[1][1]) for s in segments(ax)}
         known = [k for k in finite if np.isfinite(ci[k]).all()]
         assert spans == {cells[k]: tuple(ci[k]) for k in known}
@@ -129,7 +130,6 @@ def test_league_bars_and_their_intervals_are_those_of_account_and_horizon(score)
             assert spans[k] == tuple(own[f"{score}_ci"].sel(account=names[k]).values)
 
 
-@pytest.mark.xfail(strict=True, reason="plot/estimates.py: the axis of log-likelihood has no unit")
 def test_the_axis_of_a_score_with_a_unit_names_it():
     ax = nr.plot.league_scores(result_of("League").parameters, score="log_likelihood")
     assert "nats" in ax.get_ylabel()

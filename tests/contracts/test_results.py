@@ -33,25 +33,7 @@ from tests.contracts.results import (
 )
 
 #: What does not keep its promise yet: (contract, result) -> why. The entry goes when it does.
-KNOWN = {
-    ("head", "gated FitResult"): "training/many.py: the sd over seeds is that of a population",
-    ("csv", "TargetDecoder"): "io/delimited.py: numbers beside a column raise an error of pandas",
-    ("csv", "RecurrentClassifier"): "io/delimited.py: numbers beside a column, as above",
-    ("csv", "movement scores"): "io/delimited.py: numbers beside a column, as above",
-    ("csv", "cross scores"): "io/delimited.py: numbers beside a column, as above",
-    ("to_csv", "TargetDecoder"): "io/delimited.py: numbers beside a column, as above",
-    ("to_csv", "RecurrentClassifier"): "io/delimited.py: numbers beside a column, as above",
-    ("methods", "Plan"): "calcium/planning.py: says 'Plan was fitted', and no setting",
-    ("methods", "Plan by events"): "calcium/planning.py: as above",
-    ("claims", "TargetDecoder"): "decode/base.py: claims intervals that labels do not have",
-    ("claims", "RecurrentClassifier"): "decode/base.py: claims intervals, as above",
-    (
-        "claims",
-        "KalmanFilter of matrices",
-    ): "decode/base.py: claims intervals, and has seen no data",
-    ("attrs", "GradientFlow"): "training/gradients.py: no method and no ci_prob",
-    ("attrs", "bootstrapped"): "training/bootstrap.py: no ci_prob on the intervals",
-}
+KNOWN: dict[tuple[str, str], str] = {}
 #: Quantities that a report leaves out by intention.
 LEFT_OUT = {"Kinetics": {"baseline"}}
 #: Reports that no file keeps: they are made again in a moment.
@@ -411,7 +393,28 @@ def test_a_decoder_names_its_units_its_bins_and_what_was_chosen(name, given):
 # LaTeX.
 
 
-@every("latex", REPORTED)
+def latex(name, value, low, high, unit, remark):
+    span = "--" if np.isnan(low) or np.isnan(high) else f"[{number(low)}, {number(high)}]"
+    title = name.replace("_", r"\_")
+    return rf"{title} & {number(value)} & {span} & {unit} \\ % {remark}"
+
+
+@every("latex", ["League"])
+def test_latex_of_a_league_has_a_row_for_each_score_account_and_horizon(name):
+    result, expected = result_of(name), []
+    table = result.parameters
+    for score in quantities(table):
+        for i, account in enumerate(table["account"].values):
+            status = table["status"].values[i]
+            remark = "interval" if status == "ok" else f"interval; {status}"
+            for j, horizon in enumerate(table["horizon"].values):
+                value, span = table[score].values[i, j], ends(table, score)[i, j]
+                title = f"{score}, {account}, horizon {horizon}"
+                expected.append(latex(title, value, *span, unit_of(table[score]), remark))
+    assert result.to_latex().splitlines() == expected
+
+
+@every("latex", [n for n in REPORTED if n != "League"])
 def test_latex_rows_are_medians_and_quartiles_over_what_is_ok(name):
     result = result_of(name)
     table, expected = table_of(result), []
@@ -428,10 +431,7 @@ def test_latex_rows_are_medians_and_quartiles_over_what_is_ok(name):
         else:
             low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
             how = f"quartiles of {len(values)}"
-        span = "--" if np.isnan(low) else f"[{number(low)}, {number(high)}]"
-        title = quantity_.replace("_", r"\_")
-        unit = unit_of(table[quantity_])
-        expected.append(rf"{title} & {number(middle)} & {span} & {unit} \\ % {how}")
+        expected.append(latex(quantity_, middle, low, high, unit_of(table[quantity_]), how))
     assert result.to_latex().splitlines() == expected
 
 
@@ -460,7 +460,9 @@ def test_a_csv_file_holds_the_table_with_all_digits(name, tmp_path):
             columns = {f"{key}_{b}{mark}": variable.sel(ci_bound=b) for b in ("lower", "upper")}
         for column, values in columns.items():
             seen.add(column)
-            for row, value in zip(rows, np.atleast_1d(values.values).tolist(), strict=True):
+            # What has no dimension stands in every row.
+            told_ = values.values.tolist() if values.ndim else [values.item()] * len(rows)
+            for row, value in zip(rows, told_, strict=True):
                 if isinstance(value, float):
                     read = float(row[column] or "nan")
                     assert read == value or (np.isnan(read) and np.isnan(value))
@@ -533,7 +535,7 @@ def flow_stated(result):
 
 
 def decoder_stated(result):
-    level = result.parameters_[f"{quantities(result.parameters_)[0]}_ci"].attrs["ci_prob"]
+    level = result.scores_[f"{quantities(result.scores_)[0]}_ci"].attrs["ci_prob"]
     chosen = [
         f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.chosen_.items()
     ]
@@ -549,13 +551,27 @@ def decoder_stated(result):
     return lines
 
 
+def plan_stated(result):
+    s, level = result.settings, result.parameters["duration_ci"].attrs["ci_prob"]
+    return [
+        f"a {100 * level:g} % interval",
+        f"{number(100 * result.relative_width)} % wide",
+        f"a decay of {s['tau']:g} s",
+        f"a rise of {s['tau_rise']:g} s" if s["tau_rise"] else "an instant rise",
+        f"at {s['rate']:g} Hz",
+        f"ratio of {s['snr']:g}",
+        f"{s['sampling_rate']:g} frames per s",
+        "Cramer-Rao bound",
+    ]
+
+
 STATED = {
     "Kinetics": kinetics_stated,
     "FitResult": fit_stated,
     "League": league_stated,
     "GradientFlow": flow_stated,
     "AuditReport": lambda result: [result.title.lower()],
-    "Plan": lambda result: [f"{result.settings['tau']:g} s", f"{result.settings['rate']:g} Hz"],
+    "Plan": plan_stated,
 }
 
 
@@ -607,6 +623,15 @@ def test_each_quantity_carries_its_unit_its_meaning_its_method_and_its_level(nam
         if takes(name, "level"):
             assert bounds.attrs["ci_prob"] == given.get("level", LEVEL)
     assert table["ci_bound"].values.tolist() == ["lower", "upper"]
+
+
+@every("numbers", WITH_TABLE)
+def test_every_number_beside_them_carries_its_unit_and_its_meaning(name):
+    table = table_of(result_of(name))
+    for key, variable in table.variables.items():
+        if variable.dtype.kind in "fiu" and key not in table.dims:
+            assert variable.attrs.get("units"), f"{key} has no unit"
+            assert variable.attrs.get("long_name"), f"{key} does not say what it is"
 
 
 @every("level", needs="level")

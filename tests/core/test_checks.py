@@ -350,3 +350,35 @@ def test_a_pacemaker_of_1_hz_is_no_neuron_in_ms():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnitWarning)
         check_spike_times(steady)
+
+
+def test_rows_come_in_any_form_of_numbers_or_words():
+    from neurornn._core.checks import check_rows
+
+    assert check_rows([[1, 2], [3, 4]], "x").tolist() == [[1, 2], [3, 4]]
+    hidden = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+    found = check_rows(hidden, "x")
+    assert np.isnan(found[1]) and found[[0, 2]].tolist() == [1.0, 3.0]
+    assert check_rows(["a", "b"], "x").dtype.kind == "U"
+    assert check_rows(np.array(["a", "b"], dtype=object), "x").dtype.kind == "U"
+    assert check_rows(np.array([1, 2], dtype=np.int8), "x").dtype == np.int8
+    with pytest.raises(ShapeError, match="single value"):
+        check_rows(3.0, "x")
+
+
+def test_labels_come_through_as_what_they_are():
+    torch = pytest.importorskip("torch")
+    for given, kind in (
+        ([1, 2], "i"), ((True, False), "b"), (["a", "b"], "U"),
+        (np.array(["a", "b"], object), "O"),
+        (np.array([1.5, 2.0]), "f"), (xr.DataArray(["a", "b"]), "U"), (torch.tensor([1, 2]), "f"),
+        (np.array([1, 2.5], dtype=object), "O"), (np.array(["2020-01-01"], "datetime64[D]"), "M"),
+    ):  # fmt: skip
+        found = check_labels(given, "groups")
+        assert found.dtype.kind == kind and len(found) == len(given)
+    for absent in ([1.0, np.nan], np.array([1, None], object), np.array(["a", np.nan], object)):
+        with pytest.raises(DataError, match="1 of 2 groups are missing"):
+            check_labels(absent, "groups")
+        assert len(check_labels(absent, "groups", missing=True)) == 2
+    with pytest.raises(KindError, match="groups holds int, str"):
+        check_labels(np.array([1, "a"], dtype=object), "groups")

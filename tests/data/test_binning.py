@@ -224,3 +224,21 @@ def test_what_cannot_be_binned_is_said_in_our_words(settings, kind, words):
 def test_what_is_no_list_of_trains_is_refused(spikes):
     with pytest.raises(KindError, match="A list with one 1-D array of times"):
         bin_spikes(spikes, 0.1)
+
+
+@pytest.mark.parametrize("bad", [[np.nan, 4.0], [3.0, np.nan], [3.0, 3.0], [4.0, 3.0]])
+def test_a_trial_that_does_not_stop_after_it_starts_is_named(bad):
+    with pytest.raises(DataError, match=f"Trial 1 runs from {bad[0]:g} to {bad[1]:g} s"):
+        bin_spikes([[0.5, 1.5]], 0.1, trials=[[0.0, 1.0], bad, [1.0, 2.0]])
+
+
+def test_mostly_empty_bins_are_made_only_where_both_ends_were_given(monkeypatch):
+    monkeypatch.setattr("neurornn.data.spike_table.MANY_CELLS", 1000)
+    late = [[1.0, 60_000.0]]
+    for ends in ({}, {"t_start": 0.0}, {"t_stop": 60_000.0}):
+        with pytest.raises(DataError, match="not mostly empty bins"):
+            bin_spikes(late, 1.0, **ends)
+    assert bin_spikes(late, 1.0, t_start=0.0, t_stop=60_000.0).values.sum() == 2
+    with pytest.raises(DataError, match="not mostly empty bins"):
+        bin_spikes(late, 1.0, trials=[[0.0, 60_000.0]])
+    assert bin_spikes(late, 1.0, trials=[[0.0, 500.0]]).values.sum() == 1

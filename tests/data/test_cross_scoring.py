@@ -142,3 +142,23 @@ def test_a_splitter_of_ones_own():
     table = cross_score(LinearRegression(), X, y, split=BlockedSplit(4, gap=3))
     assert table.attrs["split"] == "BlockedSplit"
     assert table["n_train"].values.tolist() == [27, 24, 24, 27]
+
+
+@pytest.mark.parametrize("attrs", [{"bin_size": 0.04}, {"sampling_rate": 25.0}, {}])
+def test_a_decoder_without_a_width_of_bins_takes_that_of_the_recording(attrs):
+    from neurornn.decode import RidgeDecoder
+
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(2.0, (200, 4)).astype(float)
+    coords = {} if attrs else {"time": (np.arange(200) + 1) * 0.04}
+    given = xr.DataArray(counts, dims=("time", "unit"), coords=coords, attrs=attrs)
+    goal = counts @ rng.normal(size=(4, 1))
+    widths = []
+
+    class Kept(RidgeDecoder):
+        def fit(self, X, y, **more):
+            widths.append(self.bin_size)
+            return super().fit(X, y, **more)
+
+    cross_score(Kept(n_lags=1, power=1.0), given, goal, n_splits=3)
+    assert widths == pytest.approx([0.04] * len(widths)) and len(widths) > 1

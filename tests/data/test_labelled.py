@@ -246,3 +246,37 @@ def test_rates_that_were_cut_are_asked_about():
     rates = (np.arange(40) % 3) / 0.3
     with pytest.raises(DataError, match="bins=True"):
         nr.data.from_pynapple(Tsd(centres[10:], rates[10:], IntervalSet(3.1, 12.0)))
+
+
+@pytest.mark.parametrize(
+    ("title", "seconds"),
+    [
+        # A unit that is s, beside a word that says nothing of time.
+        ("offset s", 1.0), ("time stamp ms", 0.001), ("time_stamp", 1.0), ("timeUs", 1e-6),
+        ("time", 1.0),
+    ],
+)  # fmt: skip
+def test_names_of_clocks_are_understood(title, seconds):
+    from neurornn.data.index_names import seconds_of_name
+
+    assert seconds_of_name(title, False) == pytest.approx(seconds)
+
+
+def test_two_stamps_are_enough_to_see_that_another_rate_was_given():
+    given = Tsd(np.array([0.1, 0.2]), np.array([1.0, 2.0]), IntervalSet(0.1, 0.2))
+    # The same to 2 %.
+    assert nr.data.from_traces(given, sampling_rate=10.1)["dff"].size == 2
+    with pytest.raises(UnitError, match="are those of 10 Hz"):
+        nr.data.from_traces(given, sampling_rate=10.3)
+
+
+def test_a_sample_belongs_to_the_range_that_holds_it():
+    from neurornn.data.labelled import sampled_stretches
+
+    time = np.array([1.0, 1.1, 1.2, 3.0, 3.1])
+    found = sampled_stretches(time, 0.1, np.array([[1.0, 1.2], [2.0, 2.5], [3.0, 3.1]]))
+    assert found == pytest.approx(np.array([[0.9, 1.2], [2.9, 3.1]]))
+    # Where one touches the next, a step is counted once.
+    found = sampled_stretches(time[:3], 0.1, np.array([[1.0, 1.1], [1.15, 1.2]]))
+    assert found == pytest.approx(np.array([[0.9, 1.1], [1.1, 1.2]]))
+    assert sampled_stretches(time[:3], 0.1, np.array([[0.5, 1.5], [2.0, 9.0]])) is None

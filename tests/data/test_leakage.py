@@ -100,3 +100,17 @@ def test_training_ends_a_window_and_a_gap_before_the_last_block():
     # 6 rows of gap and 3 of overlap lie between.
     assert Watcher.asked.min() == 170
     assert Watcher.fitted.max() == 170 - 6 - 4
+
+
+@pytest.mark.parametrize(("gap", "fits"), [(6, True), (7, False)])
+def test_two_training_rows_are_enough_and_one_is_not(gap, fits):
+    from neurornn.data.leakage import _last_block
+
+    x = np.arange(10.0)[:, None]
+    # 8 rows before the last block of 2; the gap leaves 2 or 1 of them.
+    ask = (LinearRegression(), x, x[:, 0], None, 1, gap, 0.2)
+    if fits:
+        assert _last_block(*ask) == (pytest.approx(1.0), 2)
+    else:
+        with pytest.raises(SplitError, match="1 training and 2 test rows"):
+            _last_block(*ask)

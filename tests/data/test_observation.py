@@ -198,3 +198,9 @@ def test_added_spikes_are_known_only_where_they_were_observed():
         [[1, 0, 0, np.nan], [np.nan, 1, 0, 0]],
         equal_nan=True,
     )
+
+
+def test_spikes_at_one_instant_are_no_reason_to_think_of_another_clock():
+    # Their span is 0: no interval between them says what a long silence is.
+    assert start_of_clock(np.array([5.0, 5.0]))[0] == 0.0
+    assert start_of_clock(np.array([5.0]))[0] == 0.0

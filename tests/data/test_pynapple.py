@@ -381,6 +381,15 @@ def nap(request, monkeypatch):
     return _Stand
 
 
+def test_units_go_by_their_labels_where_these_rise_and_by_number_elsewhere(nap):
+    trains = [[1.0], [2.0], [3.0], [4.0]]
+    for labels, keys in (([1, 4, 6, 9], [1, 4, 6, 9]), ([1, 4, 2, 9], [0, 1, 2, 3])):
+        rec = nr.data.from_spikes(trains, unit=labels, t_stop=5.0)
+        group = nr.data.to_pynapple(rec)
+        assert list(group) == keys
+        assert [float(group[k].t[0]) for k in keys] == [1.0, 2.0, 3.0, 4.0]
+
+
 @pytest.mark.parametrize("labels", [[3, 7], [7, 3], ["b", "a"]])
 def test_there_and_back(nap, rng, labels):
     trains = {u: np.round(rng.uniform(0, 30, 200), 6) for u in labels}

@@ -77,3 +77,30 @@ def test_a_sample_on_the_stamp_counts_however_far_its_neighbours_are():
     out = resample_to([1.0, 2.0, 3.0], [0.0, 5.0, 10.0], [4.9, 5.0, 5.1], max_gap=1.0)
     assert np.isnan(out.values[[0, 2]]).all()
     assert out.values[1] == 2.0
+
+
+def test_a_single_sample_stands_at_its_own_time_alone():
+    out = resample_to(np.array([3.0]), np.array([1.5]), np.array([1.0, 1.5, 2.0]))
+    assert out.values[1] == 3.0 and np.isnan(out.values[[0, 2]]).all()
+
+
+def test_a_pause_is_longer_than_what_rounding_makes_of_a_frame():
+    # Frames 0.1 s apart, on an hour's clock: each step is off by some parts in 1e13 of it.
+    clock = 3600 + np.arange(40) * 0.1
+    out = resample_to(clock, clock, clock[:-1] + 0.05)
+    assert np.isfinite(out.values).all()
+
+
+def test_the_rate_of_a_recording_is_stated_or_that_of_its_clock():
+    from neurornn._core.errors import UnitError
+    from neurornn.data.recording import sampling_rate_of
+
+    one = xr.DataArray([1.0], dims="time", coords={"time": [0.1]}, name="x")
+    with pytest.raises(UnitError):
+        sampling_rate_of(one)
+    two = xr.DataArray([1.0, 2.0], dims="time", coords={"time": [0.1, 0.3]}, name="x")
+    assert sampling_rate_of(two) == pytest.approx(5.0)
+    assert sampling_rate_of(one.assign_attrs(bin_size=0.5)) == 2.0
+    assert sampling_rate_of(one.assign_attrs(sampling_rate=1e6)) == 1e6
+    with pytest.raises(UnitError, match=r"x has a rate of 1\.1e\+06 Hz"):
+        sampling_rate_of(one.assign_attrs(sampling_rate=1.1e6))

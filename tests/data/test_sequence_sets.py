@@ -172,3 +172,10 @@ def test_coding_runs_through_narrow_arrays_and_calls_nothing_for_a_letter():
         tracemalloc.stop()
     # A look-up through indices of 8 bytes is six times as slow as one through the letters.
     assert len(events) < 1000 and peak < 4 * len(letters)
+
+
+def test_sequences_that_lie_side_by_side_are_not_copied():
+    together = make("ACGT", "GG", "TTA")
+    assert np.shares_memory(together.flat(), together.buffer)
+    assert bytes(together.flat()) == b"ACGTGGTTA"
+    assert bytes(together[[2, 0]].flat()) == b"TTAACGT"

@@ -200,7 +200,7 @@ def fitted(data, truths):
         model.output_weight.copy_(torch.tensor(np.vstack(out)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        result = nr.fit(model, data, max_epochs=60)
+        result = nr.fit(model, data, max_epochs=30)
     return result.parameters["tau"].values, result.parameters["tau_ci"].values
 
 

@@ -209,3 +209,12 @@ def test_jittered_frames_are_in_one_part_only():
     for share in np.linspace(0.2, 0.8, 40):
         stamps = [p["time"].values for p in split_blocks(rec, (share, 1 - share), gap=0.0)]
         assert not set(stamps[0]) & set(stamps[1])
+
+
+def test_trials_that_touch_are_in_order_and_those_that_overlap_by_a_frame_are_not():
+    rec = from_traces(np.arange(200.0)[:, None], sampling_rate=10.0)
+    touching = set_intervals(rec, [0, 5, 10, 15], [5, 10, 15, 20])
+    parts = split_trials(touching, (0.5, 0.5), rng=0)
+    assert sorted(v for p in parts for v in p["dff"].values.ravel()) == list(range(200))
+    with pytest.raises(SplitError, match="overlap"):
+        split_trials(set_intervals(rec, [0, 4.9, 10, 15], [5, 10, 15, 20]), (0.5, 0.5), rng=0)

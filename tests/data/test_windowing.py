@@ -161,3 +161,21 @@ def test_a_horizon_moves_the_targets_and_not_the_mask_of_the_inputs():
             assert np.array_equal(targets[w, k], np.nan_to_num(values[first + k + 3]))
             expected = ~np.isnan(values[first + k + 3]) & ~np.isnan(values[first + k]).any()
             assert np.array_equal(mask[w, k], expected)
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], None])
+def test_inputs_and_targets_keep_the_labels_of_their_units(labels):
+    given = recording() if labels is None else recording().assign_coords(unit=labels)
+    found = nr.data.windows(given, inputs="x", targets="x", duration=2.0)
+    for dim in ("input", "output"):
+        assert found[dim].values.tolist() == (labels or ["0", "1"])
+
+
+def test_spikes_for_targets_are_counted_in_bins():
+    trains = [np.arange(0.02, 10, 0.1), np.arange(0.03, 10, 0.2)]
+    given = nr.data.from_spikes(trains, t_stop=10.0)
+    found = nr.data.windows(
+        given, inputs=recording()["x"], targets="spikes", duration=1.0, bin_size=0.1, warmup=0.0
+    )
+    counts = found["targets"].values
+    assert counts[..., 0].mean() == 1.0 and counts[..., 1].mean() == 0.5

@@ -75,18 +75,30 @@ def test_the_last_block_is_held_out_and_sets_grow():
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "words"),
     [
-        lambda x, y: nr.decode.neuron_dropping(object(), x, y),
-        lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y[:-1]),
-        lambda x, y: nr.decode.neuron_dropping(Ridge(), x[:, 0], y),
-        lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_units=[6]),
-        lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_units=[0, 2]),
-        lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_units=[1.5]),
-        lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_draws=0),
-        lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, gap=1000),
+        (lambda x, y: nr.decode.neuron_dropping(object(), x, y), "decoder is a object"),
+        (lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y[:-1]), "targets \\(199,\\)"),
+        (
+            lambda x, y: nr.decode.neuron_dropping(Ridge(), x[:, 0], y),
+            "counts has shape \\(200,\\)",
+        ),
+        (lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_units=[6]), "n_units is \\[6\\]"),
+        (
+            lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_units=[0, 2]),
+            "n_units is \\[0, 2\\]",
+        ),
+        (
+            lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_units=[1.5]),
+            "n_units is \\[1\\.5\\]",
+        ),
+        (lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_draws=0), "n_draws is 0"),
+        (
+            lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, gap=1000),
+            "1000 purged on each side",
+        ),
     ],
 )
-def test_bad_calls_are_refused_in_three_parts(call):
-    with pytest.raises(ThreePartError):
+def test_bad_calls_are_refused_in_three_parts(call, words):
+    with pytest.raises(ThreePartError, match=words):
         call(np.zeros((200, 5)), np.zeros(200))

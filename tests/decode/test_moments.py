@@ -104,7 +104,7 @@ def test_intervals_of_networks_hold_in_short_sessions_too():
         x = smooth(draw, 2500)
         counts = draw.poisson(np.exp(x @ tuning)).astype(float)
         decoder = nr.decode.RecurrentDecoder(
-            "leaky", bin_size=BIN_SIZE, n_hidden=12, n_seeds=2, max_epochs=25, window=30,
+            "leaky", bin_size=BIN_SIZE, n_hidden=8, n_seeds=1, max_epochs=15, window=30,
             validation_fraction=0.2, rng=seed,
         ).fit(counts[:1000], x[:1000])  # fmt: skip
         _, interval = decoder.predict(counts[1000:], return_interval=True)

@@ -15,7 +15,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path):
     velocity = rng.normal(size=(400, 2))
     counts = rng.poisson(np.exp(0.5 * velocity @ rng.normal(size=(2, 15))))
     settings = {
-        "bin_size": 0.05, "n_hidden": 8, "n_seeds": 2, "max_epochs": 30, "window": 20,
+        "bin_size": 0.05, "n_hidden": 8, "n_seeds": 2, "max_epochs": 12, "window": 20,
         "separate": True, "rng": 3,
     }  # fmt: skip
     whole = nr.decode.RecurrentDecoder("gru", **settings).fit(counts, velocity)
@@ -24,7 +24,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path):
     def stop(done, total):
         seen.append((done, total))
         # In the second of four networks, past a checkpoint (every tenth epoch).
-        if done == 47:
+        if done == 23:
             raise Stopped
 
     folder = tmp_path / "kept"
@@ -32,7 +32,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path):
         nr.decode.RecurrentDecoder("gru", checkpoint=folder, progress=stop, **settings).fit(
             counts, velocity
         )
-    assert seen[-1] == (47, 120)
+    assert seen[-1] == (23, 48)
     again = nr.decode.RecurrentDecoder("gru", checkpoint=folder, **settings).fit(counts, velocity)
     assert (again.predict(counts) == whole.predict(counts)).all()
     assert (again.seed_scores_ == whole.seed_scores_).all()

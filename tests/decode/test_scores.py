@@ -200,28 +200,61 @@ LABELLED = xr.DataArray(
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "words"),
     [
-        lambda: nr.decode.movement_scores(np.zeros((9, 2)), np.zeros((8, 2))),
-        lambda: nr.decode.movement_scores(np.zeros((9, 2)), np.zeros((9, 3))),
-        lambda: nr.decode.movement_scores(np.zeros((9, 2, 2)), np.zeros((9, 2, 2))),
-        lambda: nr.decode.movement_scores(np.full((9, 2), np.nan), np.zeros((9, 2))),
-        lambda: nr.decode.movement_scores(["a", "b"], ["a", "b"]),
-        lambda: nr.decode.movement_scores(LABELLED, shifted(LABELLED, 0.02)),
-        lambda: nr.decode.movement_scores(LABELLED, LABELLED, min_speed=-1.0),
-        lambda: nr.decode.movement_scores(LABELLED, LABELLED, n_blocks=0),
-        lambda: nr.decode.place_errors(np.zeros(3), np.zeros(4)),
-        lambda: nr.decode.fitts_bit_rate(7.0, 2.0, [1.0, 2.0], [True]),
-        lambda: nr.decode.fitts_bit_rate(7.0, 2.0, [np.nan], [True]),
-        lambda: nr.decode.fitts_bit_rate(7.0, 0.0, [1.0], [True]),
-        lambda: nr.decode.fitts_bit_rate(7.0, 2.0, [1.0], [0.5]),
-        lambda: nr.decode.target_scores([0, 1], [0]),
-        lambda: nr.decode.target_scores([0, 1], ["a", "b"]),
-        lambda: nr.decode.target_scores([np.nan], [1.0]),
+        (
+            lambda: nr.decode.movement_scores(np.zeros((9, 2)), np.zeros((8, 2))),
+            "predicted \\(8, 2\\)",
+        ),
+        (
+            lambda: nr.decode.movement_scores(np.zeros((9, 2)), np.zeros((9, 3))),
+            "predicted \\(9, 3\\)",
+        ),
+        (
+            lambda: nr.decode.movement_scores(np.zeros((9, 2, 2)), np.zeros((9, 2, 2))),
+            "true has shape \\(9, 2, 2\\)",
+        ),
+        (
+            lambda: nr.decode.movement_scores(np.full((9, 2), np.nan), np.zeros((9, 2))),
+            "0 of 9 rows are without NaN",
+        ),
+        (
+            lambda: nr.decode.movement_scores(["a", "b"], ["a", "b"]),
+            "true is a list that is not an array of real numbers",
+        ),
+        (
+            lambda: nr.decode.movement_scores(LABELLED, shifted(LABELLED, 0.02)),
+            "differ by up to 0.02 s",
+        ),
+        (lambda: nr.decode.movement_scores(LABELLED, LABELLED, min_speed=-1.0), "min_speed is -1"),
+        (lambda: nr.decode.movement_scores(LABELLED, LABELLED, n_blocks=0), "n_blocks is 0"),
+        (lambda: nr.decode.place_errors(np.zeros(3), np.zeros(4)), "predicted \\(4, 1\\)"),
+        (
+            lambda: nr.decode.fitts_bit_rate(7.0, 2.0, [1.0, 2.0], [True]),
+            "time_to_target has shape \\(2,\\)",
+        ),
+        (
+            lambda: nr.decode.fitts_bit_rate(7.0, 2.0, [np.nan], [True]),
+            "time_to_target of a successful trial is nan",
+        ),
+        (
+            lambda: nr.decode.fitts_bit_rate(7.0, 0.0, [1.0], [True]),
+            "width of a successful trial is 0",
+        ),
+        (
+            lambda: nr.decode.fitts_bit_rate(7.0, 2.0, [1.0], [0.5]),
+            "success has shape .* type float64",
+        ),
+        (
+            lambda: nr.decode.target_scores([0, 1], [0]),
+            "true has shape \\(2,\\) and predicted \\(1,\\)",
+        ),
+        (lambda: nr.decode.target_scores([0, 1], ["a", "b"]), "true holds int64 and predicted"),
+        (lambda: nr.decode.target_scores([np.nan], [1.0]), "1 trials came, all without a label"),
     ],
 )
-def test_bad_calls_are_refused_in_three_parts(call):
-    with pytest.raises(ThreePartError):
+def test_bad_calls_are_refused_in_three_parts(call, words):
+    with pytest.raises(ThreePartError, match=words):
         call()
 
 

@@ -135,7 +135,13 @@ def test_a_long_run_does_not_drift_from_the_batch(bench_of, name):
 # Saved and restored.
 
 
-def test_saved_in_the_middle_and_restored(bench, tmp_path):
+# Of every kind of machine and of what a preparation may keep beside it.
+@pytest.mark.parametrize(
+    "name",
+    ["ridge", "smooth ridge", "cascade", "kalman lags", "place", "target", "leaky", "gru", "lstm"],
+)
+def test_saved_in_the_middle_and_restored(bench_of, name, tmp_path):
+    bench = bench_of(name)
     # A folder for some and one file for the others.
     file = "mid" if bench.name in ("ridge", "place", "lstm") else "mid.nc"
     rows = bench.data.fresh_counts[:300].copy()
@@ -160,7 +166,10 @@ def test_saved_in_the_middle_and_restored(bench, tmp_path):
         assert np.array_equal(other.interval, stream.interval, equal_nan=True)
         assert (other.units == stream.units).all()
         assert other.report() == stream.report()
-    # And the decoder itself saved and loaded takes the state up.
+    # And the decoder itself saved and loaded takes the state up; what it keeps is asked for in
+    # test_decoders.py, here one of each kind of machine is enough.
+    if bench.name not in ("ridge", "kalman lags", "place", "lstm"):
+        return
     bench.decoder.save(tmp_path / "decoder")
     loaded = nr.load(tmp_path / "decoder").stream(state=tmp_path / file)
     assert np.array_equal(by_hand(loaded, rows[150:]), expected)
@@ -261,7 +270,7 @@ def test_a_step_writes_into_the_buffer(bench):
     "name", ["smooth ridge", "cascade", "kalman", "place", "target", "leaky", "gru", "lstm",
              "classifier"],
 )  # fmt: skip
-def test_twenty_thousand_steps_leave_no_memory_behind(bench_of, name):
+def test_five_thousand_steps_leave_no_memory_behind(bench_of, name):
     bench = bench_of(name)
     rows = bench.data.fresh_counts[:500].copy()
     rows[100:130, 3] = np.nan
@@ -272,17 +281,17 @@ def test_twenty_thousand_steps_leave_no_memory_behind(bench_of, name):
         for t in range(n_steps):
             stream.step(rows[t % 500], buffer, index=None if t % 2 else stream._next + 1)
 
-    run(1000)
+    run(500)
     tracemalloc.start()
     try:
-        run(1000)
+        run(500)
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        run(20_000)
+        run(5_000)
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # A number that is kept grows by no more than its digits; one float a step would be 480 kB.
+    # A number that is kept grows by no more than its digits; one float a step would be 120 kB.
     assert after - before < 512
     # Within a step no array of a size with the units is made, but for one verdict that changes.
     assert peak - before < 100_000

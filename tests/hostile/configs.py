@@ -34,7 +34,7 @@ KEYS = {
     "fit": {
         "max_epochs": "1", "rng": "0", "learning_rate": "0.01", "optimizer": "adam",
         "batch_size": "2", "patience": "3", "tolerance": "1.0e-8", "n_seeds": "1",
-        "confidence_level": "0.9", "clip_norm": "1.0", "schedule": "cosine",
+        "confidence_level": "0.9", "clip_norm": "1.0", "schedule": "cosine", "refine": "false",
     },
     "out": {"": "fitted"},
 }  # fmt: skip
@@ -42,7 +42,7 @@ KEYS = {
 BASE = {
     "data": ("file",), "windows": ("inputs", "targets", "duration"),
     "model": ("name", "n_hidden", "nonlinearity", "tau"),
-    "fit": ("max_epochs", "rng", "optimizer"),
+    "fit": ("max_epochs", "rng", "optimizer", "refine"),
 }  # fmt: skip
 
 WHOLE = {

@@ -31,8 +31,8 @@ def quick_cases():
 
 
 def test_a_sample_of_hostile_arrays_and_numbers():
-    # 4 % of 11,000 cases take less than half a minute.
-    found = sampled(quick_cases(), 0.04)
+    # 3 % of 11,000 cases take some seconds; the whole run has them all.
+    found = sampled(quick_cases(), 0.03)
     assert len(found) > 200
     assert failures(found, run_case) == []
 

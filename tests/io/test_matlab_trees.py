@@ -1,7 +1,6 @@
 """Structs and cells of MATLAB files, in both formats, and files that hold themselves."""
 
 import os
-import time
 from pathlib import Path
 
 import h5py
@@ -221,11 +220,9 @@ def test_a_cell_that_lies_in_itself(tmp_path, kind):
         group = file.create_group("c")
         group["x"] = group
     sealed(file, path)
-    begin = time.monotonic()
+    # It ran for ever.
     with pytest.raises(FileFormatError, match="lies in itself"):
         nr.open(path, sampling_rate=10)
-    # It ran for ever; a second is a hundred times what it takes.
-    assert time.monotonic() - begin < 1
 
 
 def test_cells_that_name_one_cell_over_and_over(tmp_path):
@@ -236,11 +233,9 @@ def test_cells_that_name_one_cell_over_and_over(tmp_path):
         below = put_cell(file, f"#refs#/c{k}", below, below)
     put_cell(file, "c", below)
     sealed(file, path)
-    begin = time.monotonic()
+    # A million names take 2 s here; two to the fortieth would never end.
     with pytest.raises(FileFormatError, match="more than 1,000,000 arrays"):
         nr.open(path, sampling_rate=10)
-    # A million names take 2 s here; two to the fortieth would never end.
-    assert time.monotonic() - begin < 60
 
 
 def test_cells_that_lie_too_deep_or_are_too_many(tmp_path):

@@ -341,41 +341,48 @@ def test_one_of_two_writers_wins_whole_and_no_reader_meets_a_gap(tmp_path):
     """In processes of their own, with and without an exchange in one step."""
     script = textwrap.dedent(
         """
-        import sys
+        import os, sys, traceback
         import numpy as np, xarray as xr
         from neurornn._core import files
         from neurornn.io import read_saved, write_saved
-        path, value, exchange = sys.argv[1], float(sys.argv[2]), sys.argv[3]
-        if exchange == "two renames":
-            files._exchange = lambda one, other: False
-        table = xr.Dataset({"x": ("t", [value] * 50)})
-        for k in range(40):
-            if value:
-                write_saved(path, kind="Kinetics", settings={"v": value}, tables={"t": table},
-                            weights={"w": np.full(50, value)})
-            else:
-                found = read_saved(path)
-                values = {found.settings["v"], *found.tables["t"]["x"].values, *found.weights["w"]}
-                assert len(values) == 1, values
+
+        def write(path, value):
+            table = xr.Dataset({"x": ("t", [value] * 50)})
+            write_saved(path, kind="Kinetics", settings={"v": value}, tables={"t": table},
+                        weights={"w": np.full(50, value)})
+
+        def read(path):
+            found = read_saved(path)
+            values = {found.settings["v"], *found.tables["t"]["x"].values, *found.weights["w"]}
+            assert len(values) == 1, values
+
+        for exchange in ("exchange", "two renames"):
+            if exchange == "two renames":
+                files._exchange = lambda one, other: False
+            path = os.path.join(sys.argv[1], exchange, "m")
+            write(path, 9.0)
+            running = []
+            for value in (1.0, 2.0, 0.0):
+                running.append(os.fork())
+                if running[-1] == 0:
+                    try:
+                        for k in range(40):
+                            write(path, value) if value else read(path)
+                    except BaseException:
+                        traceback.print_exc()
+                        os._exit(1)
+                    os._exit(0)
+            print(*[os.waitpid(pid, 0)[1] for pid in running], flush=True)
         """
     )
+    # Processes of their own, but forks: each would take seconds to import the package.
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.stdout.split("\n")[:2] == ["0 0 0"] * 2, done.stdout + done.stderr
     for exchange in ("exchange", "two renames"):
         place = tmp_path / exchange
-        first = xr.Dataset({"x": ("t", [9.0] * 50)})
-        write_saved(
-            place / "m", kind="Kinetics", settings={"v": 9.0}, tables={"t": first},
-            weights={"w": np.full(50, 9.0)},
-        )  # fmt: skip
-        running = [
-            subprocess.Popen(
-                [sys.executable, "-c", script, str(place / "m"), value, exchange],
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for value in ("1", "2", "0")
-        ]
-        said = [process.communicate(timeout=100)[1] for process in running]
-        assert [process.returncode for process in running] == [0, 0, 0], said
         assert read_saved(place / "m").settings["v"] in (1.0, 2.0)
         assert [p.name for p in place.iterdir()] == ["m"]
 

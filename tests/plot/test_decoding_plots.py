@@ -167,3 +167,27 @@ def test_pictures_are_drawn_into_the_axes_given(draw):
 def test_bad_calls_are_refused_in_three_parts(call):
     with pytest.raises(ThreePartError):
         call()
+
+
+def test_a_target_at_the_centre_alone_is_grey_and_has_a_size():
+    centre = paths().assign(target=(("time", "axis"), np.zeros((5, 2))))
+    del centre.attrs["target_radius"]
+    ax = nr.plot.cursor_paths(centre)
+    (circle,) = [p for p in ax.patches if isinstance(p, Circle)]
+    # A twentieth of the reach, and of 1 where there is none.
+    assert circle.radius == 0.05
+    assert {line.get_color() for line in ax.lines} == {nr.plot.style.DATA}
+
+
+def test_a_single_row_is_drawn():
+    (panel,) = nr.plot.decoded_traces(np.array([2.0]), np.array([3.0]))
+    assert [line.get_ydata().tolist() for line in panel.lines] == [[2.0], [3.0]]
+    assert panel.get_xlim() == (0.0, 1.0) and panel.get_xlabel() == "row"
+
+
+def test_new_axes_are_open_to_the_right_and_above():
+    ax = nr.plot.dropping_curve(dropping())
+    shown = {side: spine.get_visible() for side, spine in ax.spines.items()}
+    assert shown == {"left": True, "bottom": True, "top": False, "right": False}
+    assert ax.get_xscale() == "log" and (ax.get_xlabel(), ax.get_ylabel()) == ("units", "R2")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["80 % of the draws", "mean"]

@@ -241,3 +241,22 @@ def test_history_draws_both_losses():
     assert list(lines["training"].get_ydata()) == loss
     assert list(lines["validation"].get_ydata()) == watched
     assert (list(lines["best"].get_xdata()), list(lines["best"].get_ydata())) == ([2], [1.5])
+
+
+def test_a_trace_without_a_name_is_that_of_the_first_unit():
+    values = np.arange(30.0).reshape(10, 3)
+    coords = {"time": (np.arange(10) + 1) * 0.1, "unit": ["p", "q", "r"]}
+    ax = nr.plot.trace(xr.DataArray(values, dims=("time", "unit"), coords=coords))
+    assert ax.get_title(loc="left") == "unit p"
+    assert np.array_equal(ax.lines[0].get_ydata(), values[:, 0])
+    alone = nr.plot.trace(xr.DataArray(values[:, 1], dims="time", coords={"time": coords["time"]}))
+    assert np.array_equal(alone.lines[0].get_ydata(), values[:, 1])
+
+
+def test_a_course_of_losses_is_logarithmic_where_all_are_above_0():
+    for least, scale in ((0.1, "log"), (-0.1, "linear"), (0.0, "linear")):
+        loss = ("epoch", np.array([3.0, 1.0, least]))
+        ax = nr.plot.history(xr.Dataset({"loss": loss}, coords={"epoch": [0, 1, 2]}))
+        assert ax.get_yscale() == scale
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+        assert [t.get_text() for t in ax.get_legend().get_texts()] == ["training"]

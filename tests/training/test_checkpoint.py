@@ -91,11 +91,11 @@ def test_scratch_of_a_writer_killed_after_its_last_checkpoint_is_cleared(tmp_pat
 
 
 def test_a_fit_that_failed_is_tried_again(tmp_path, monkeypatch):
-    from neurornn.training import fit_many, loop
+    from neurornn.training import fit_many, one
 
     jobs = [(nr.models.Memoryless(16, 2, dt=0.01), WIN)]
     options = {"optimizer": "adam", "max_epochs": 2, "partial": tmp_path / "p"}
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "make_passes", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
+        patch.setattr(one, "make_passes", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
         assert str(fit_many(jobs, **options)[0].status) == "failed"
     assert str(fit_many(jobs, **options)[0].status) == "not_converged"

@@ -1,11 +1,9 @@
 """The engine: recovery, intervals, masks, stopping, exact resume, saving, bad input."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +20,9 @@ from neurornn._core.errors import (
 )
 from neurornn.training.curvature import physical_intervals
 from neurornn.training.objectives import OBJECTIVES
+from tests.training import killed
+
+ROOT = Path(__file__).parents[2]
 
 
 def driven(n_trials=8, n_steps=120, tau=(0.05, 0.3), seed=0, noise=0.05):
@@ -248,70 +249,25 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
         quiet_fit(pair(), driven(seed=9), max_epochs=2, checkpoint=tmp_path, resume=True)
 
 
-KILLED = """
-import sys, warnings, time
-import numpy as np
-import torch; torch.set_num_threads(1)
-import neurornn as nr
-warnings.simplefilter("ignore")
-what, folder = sys.argv[1:3]
-if what.startswith("fit"):
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((16, 60, 2)); y = np.cumsum(x, 1)[..., :1] * 0.1
-    model = nr.models.LeakyRNN(2, 8, 1, dt=0.01, tau=0.1, dropout=0.2, rng=0)
-    def slow(epoch, total):
-        print(epoch, flush=True); time.sleep(0.02)
-    # Every part of the state counts: Adam's moments, the warm-up, the masks of dropout, and the
-    # plateau, which is met several times: three epochs without a better loss lower the rate.
-    result = nr.fit(model, (x, y), rng=1, optimizer="adam", max_epochs=25, batch_size=4,
-                    schedule="plateau", patience=10, warmup=4,
-                    truncation=0.2 if "truncation" in what else None,
-                    checkpoint=folder, resume=True, checkpoint_every=1, progress=slow)
-    bits = np.concatenate([p.detach().numpy().ravel() for p in result.model.parameters()])
-    bits = np.concatenate([bits, result.history["loss"].values])
-else:
-    rec = nr.simulate.simulate_calcium(12, 40.0, 30.0, rate=1.0, rng=0)
-    def slow(done, total):
-        print(done, flush=True); time.sleep(0.02)
-    kin = nr.calcium.Kinetics(chunk_size=1, progress=slow).fit(rec["dff"], partial=folder)
-    bits = kin.parameters_["tau_decay_ci"].values.ravel()
-print("END", bits.astype(np.float64).tobytes().hex(), flush=True)
-"""
-
-
-def run_killed(what, folder, kills, rng):
-    """Kill -9 the process `kills` times at random moments after some progress, then let it end."""
-    for _ in range(kills):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, what, str(folder)], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(int(rng.integers(1, 6))):
-            if process.stdout.readline().startswith("END"):
-                break
-        time.sleep(float(rng.uniform(0, 0.03)))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, what, str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
-
-
-@pytest.mark.parametrize("what", ["fit", "fit with truncation", "kinetics"])
 @pytest.mark.parametrize(
     "n_runs", [2, pytest.param(20, marks=pytest.mark.slow)], ids=["twice", "20 times"]
 )
-def test_kill_9_and_run_again(tmp_path, what, n_runs):
-    whole = run_killed(what, tmp_path / "whole", 0, None)
-    for k in range(n_runs):
-        rng = np.random.default_rng(k)
-        again = run_killed(what, tmp_path / f"run{k}", int(rng.integers(1, 3)), rng)
-        assert again == whole, f"run {k} ended with other bits"
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a Unix matter")
+def test_kill_9_and_run_again(tmp_path, n_runs):
+    whole = {what: killed.bits(what, tmp_path / "whole" / what) for what in killed.KINDS}
+    command = [sys.executable, "-m", "tests.training.killed", tmp_path, n_runs, *killed.KINDS]
+    done = subprocess.run(
+        [str(part) for part in command], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == list(np.repeat(killed.KINDS, n_runs))
+    # No run was over before it was killed.
+    assert all(int(row[1]) > 0 for row in rows)
+    for what, _, again in rows:
+        # The last run of each kind is taken up here, by another interpreter.
+        again = again or killed.bits(what, tmp_path / what / f"run{n_runs - 1}")
+        assert again == whole[what], f"{what} ended with other bits"
 
 
 def test_saved_and_loaded_is_the_same(tmp_path):
@@ -334,7 +290,8 @@ def test_windows_of_another_clock_are_refused():
 
 def test_a_series_is_fitted_to_its_own_next_frame():
     rec = nr.simulate.simulate_calcium(2, 40.0, 30.0, rng=0)
-    result = quiet_fit(nr.models.LeakyRNN(2, 2, 2, dt=1 / 30, tau=0.5), rec["dff"], max_epochs=2)
+    model = nr.models.LeakyRNN(2, 2, 2, dt=1 / 30, tau=0.5)
+    result = quiet_fit(model, rec["dff"], max_epochs=2, intervals=False)
     assert float(result.history["loss"][-1]) < float(result.history["loss"][0])
 
 

@@ -100,17 +100,13 @@ def test_an_lstm_that_remembers_has_the_longer_horizon():
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("make", "n_steps", "more", "words"),
     [
-        lambda: nr.training.gradient_flow(nr.models.Memoryless(1, 1, dt=0.1), np.zeros((1, 9, 1))),
-        lambda: nr.training.gradient_flow(
-            nr.models.VanillaRNN(1, 2, 1, dt=0.1), np.zeros((1, 2, 1))
-        ),
-        lambda: nr.training.gradient_flow(
-            nr.models.VanillaRNN(1, 2, 1, dt=0.1), np.zeros((1, 9, 1)), max_lag=-1
-        ),
+        (lambda: nr.models.Memoryless(1, 1, dt=0.1), 9, {}, "Memoryless has no state"),
+        (lambda: nr.models.VanillaRNN(1, 2, 1, dt=0.1), 2, {}, "The trials have 2 steps"),
+        (lambda: nr.models.VanillaRNN(1, 2, 1, dt=0.1), 9, {"max_lag": -1}, "max_lag is -1"),
     ],
 )
-def test_what_has_no_gradient_through_time_is_refused(call):
-    with pytest.raises(ThreePartError):
-        call()
+def test_what_has_no_gradient_through_time_is_refused(make, n_steps, more, words):
+    with pytest.raises(ThreePartError, match=words):
+        nr.training.gradient_flow(make(), np.zeros((1, n_steps, 1)), **more)

@@ -36,6 +36,11 @@ def same_weights(a, b):
     )
 
 
+@pytest.fixture(scope="module")
+def plain():
+    return quiet(pair(), WIN, max_epochs=3, rng=0)
+
+
 @pytest.mark.parametrize(
     "turn",
     [
@@ -47,11 +52,10 @@ def same_weights(a, b):
     ],
     ids=["numpy", "axes turned", "torch", "units", "lists"],
 )
-def test_the_form_of_the_data_does_not_matter(turn):
-    whole = quiet(pair(), WIN, max_epochs=3, rng=0)
+def test_the_form_of_the_data_does_not_matter(turn, plain):
     again = quiet(pair(), turn(WIN["inputs"], WIN["targets"]), max_epochs=3, rng=0)
-    assert same_weights(again, whole)
-    assert again.parameters.identical(whole.parameters)
+    assert same_weights(again, plain)
+    assert again.parameters.identical(plain.parameters)
 
 
 def test_a_truncation_longer_than_the_trials_is_none():
