@@ -38,7 +38,7 @@ from neurornn.data.binning import bin_spikes
 from neurornn.data.recording import TIME_CONVENTION, set_intervals
 from neurornn.data.samples import Samples
 from neurornn.io.saved import SavedContent
-from neurornn.io.shell import Estimator
+from neurornn.io.shell import Estimator, keep_names
 
 _METHOD = "segmentation into events, sizes and baseline eliminated, profile likelihood"
 _NO_RISE = "the rise is not resolved: it leaves no trace between the frames"
@@ -384,6 +384,7 @@ class Kinetics(Estimator):
         self.indicator_ = attrs.get("indicator")
         self._trace = source
         self.n_features_in_ = len(traces.unit)
+        keep_names(self, traces.unit)
 
     @property
     def calcium_(self) -> xr.DataArray:
@@ -666,6 +667,7 @@ class Kinetics(Estimator):
         # A fit keeps a reference to its trace, a file does not.
         self._trace = None
         self.n_features_in_ = self.parameters_.sizes["unit"]
+        keep_names(self, self.parameters_["unit"].values)
 
 
 def _rate_bounds(

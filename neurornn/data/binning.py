@@ -121,6 +121,12 @@ def bin_spikes(
             low = -np.inf if t_start is None else t_start
             high = np.inf if t_stop is None else t_stop
             edges = [e[(e >= low - EDGE_SLACK) & (e <= high + EDGE_SLACK)] for e in edges]
+            if all(len(e) < 2 for e in edges):
+                raise DataError(
+                    f"No whole frame of time lies between {low:g} and {high:g} s",
+                    "At least one was needed",
+                    "Check t_start and t_stop",
+                )
         return _count(table, edges, width, closed)
     if bin_size is None:
         raise UnitError(

@@ -40,7 +40,7 @@ from neurornn.decode.preparation import (
 from neurornn.decode.stream import Stream, _as_arrays, _as_table, size_of
 from neurornn.decode.stretches import Learned, Stretch
 from neurornn.io.saved import SavedContent
-from neurornn.io.shell import Estimator
+from neurornn.io.shell import Estimator, keep_names
 
 SIGNALS = ("counts", "features")
 STAND_INS = ("expected", "mean")
@@ -223,6 +223,7 @@ class Decoder(Estimator):
     def _begin(self, bins: Samples, one: bool) -> None:
         self.n_features_in_ = bins.values.shape[1]
         self.units_, self.outputs_ = bins.unit, bins.output
+        keep_names(self, bins.unit if bins.units_named else None)
         self.target_units_ = bins.units
         self._one_output = one
         self._remember_settings()
@@ -530,6 +531,8 @@ class Decoder(Estimator):
         self._machine = make_machine(s["kind"], _as_arrays(tables["machine"]), s["machine"])
         self._preparation = Preparation(_as_arrays(tables["preparation"]), s["preparation"])
         self.n_features_in_ = len(self.units_)
+        # Labels of text came with the data; others may be mere positions.
+        keep_names(self, self.units_)
         self._remember_settings()
 
 

@@ -142,6 +142,15 @@ class Estimator(Reported, Saved, BaseEstimator):
         """Make again what is not kept in a file."""
 
 
+def keep_names(estimator: Any, labels: Any) -> None:
+    """Set ``feature_names_in_`` as scikit-learn does: where all labels are text, and else not."""
+    names = [] if labels is None else np.asarray(labels).tolist()
+    if names and all(isinstance(n, str) for n in names):
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    elif hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+
+
 def _has_defaults(cls: type[BaseEstimator]) -> bool:
     """Whether a class can be made without an argument."""
     import inspect
