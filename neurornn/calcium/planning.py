@@ -59,6 +59,7 @@ class Plan(Reported):
         ``duration`` (s), whose ``_ci`` is the error of the average over simulated trains.
     status : how far the bound can be reached: ok, too_noisy, decay_not_resolved.
     settings : what was asked: tau, tau_rise (s), rate (Hz), snr, sampling_rate (Hz).
+    information : what a second of recording tells about log tau_decay.
     """
 
     duration: float

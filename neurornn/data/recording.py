@@ -180,6 +180,7 @@ def from_spikes(
         at 0, as that of a rig that was on for an hour, or Unix time: with at least two spikes, a
         silence before the first that is worth more than a hundred mean intervals between spikes
         of all units, and longer than a tenth of the time from the first spike to the last.
+    attrs : more attributes of the recording.
 
     Returns
     -------

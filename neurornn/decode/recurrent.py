@@ -199,7 +199,8 @@ class RecurrentClassifier(_Networks, LabelDecoder):
 
     Parameters, but for `separate`, and attributes are those of `RecurrentDecoder`, with
     ``recall``, ``accuracy`` and ``log_loss`` in ``scores_`` and ``classes_`` for the labels.
-    Bins without intention are a class like any other, under a label of their own.
+    Bins without intention are a class like any other, under a label of their own. `n_folds` is
+    there because all decoders have it; the held-out bins are those of `validation_fraction`.
 
     References
     ----------

@@ -466,6 +466,10 @@ class Stream(Saved):
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Go on from a state that ``save`` has written.
 
+        Parameters
+        ----------
+        path : of the file or folder.
+
         Raises
         ------
         FileFormatError

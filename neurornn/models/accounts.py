@@ -20,6 +20,9 @@ class Memoryless(RecurrentModel):
     n_input, n_output : sizes.
     dt : s, length of a step.
     time_unit : ``"s"`` or ``"bp"``.
+    n_hidden : 0; it is there so that all models are built alike.
+    rng : int, Generator or None
+        For the initial weights.
 
     Notes
     -----

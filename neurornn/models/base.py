@@ -125,18 +125,46 @@ class RecurrentModel(nn.Module):
         return getattr(self, parameter.bounds)(self.get_parameter(parameter.unbounded))
 
     def prepare(self, inputs: Tensor) -> None:
-        """Take start values from the data of a first fit; most models need none."""
+        """Take start values from the data of a first fit; most models need none.
+
+        Parameters
+        ----------
+        inputs : (trial, time, input)
+        """
 
     def recolour(self, innovations: Tensor, inputs: Tensor) -> Tensor:
-        """Return the series (number, trial, time, output) that `whiten` turns into these."""
+        """Return the series that `whiten` turns into these innovations.
+
+        Parameters
+        ----------
+        innovations : (number, trial, time, output)
+        inputs : (trial, time, input), of the trials that the innovations are of.
+        """
         raise TypeError(f"{type(self).__name__} does not observe its targets")
 
     def whiten(self, series: Tensor, inputs: Tensor) -> Tensor:
-        """Take from series (number, trial, time, output) what their own past lets expect."""
+        """Take from series what their own past lets expect.
+
+        Parameters
+        ----------
+        series : (number, trial, time, output)
+        inputs : (trial, time, input), of the same trials.
+        """
         raise TypeError(f"{type(self).__name__} does not observe its targets")
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Run over time: (trial, time, input) and (trial, hidden) to all states and the last."""
+        """Run over time.
+
+        Parameters
+        ----------
+        inputs : (trial, time, input)
+        state : (trial, state), before the first step.
+
+        Returns
+        -------
+        states : (trial, time, state)
+        last : (trial, state)
+        """
         raise TypeError(f"{type(self).__name__} does not define scan")
 
     def read(self, states: Tensor, inputs: Tensor) -> Tensor:
@@ -161,7 +189,12 @@ class RecurrentModel(nn.Module):
         return torch.linalg.pinv(weight)
 
     def start(self, n_trials: int) -> Tensor:
-        """State before the first step, (trial, hidden)."""
+        """State before the first step, (trial, hidden).
+
+        Parameters
+        ----------
+        n_trials : number of trials.
+        """
         return next(self.parameters()).new_zeros(n_trials, self.n_hidden)
 
     def start_from(self, inputs: Tensor) -> Tensor:
@@ -248,6 +281,10 @@ class RecurrentModel(nn.Module):
 
     def with_dt(self, dt: float) -> Self:
         """Return the same model on another clock; physical parameters keep their values.
+
+        Parameters
+        ----------
+        dt : length of a step of the new one, in `time_unit`.
 
         Raises
         ------

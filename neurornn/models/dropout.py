@@ -56,7 +56,7 @@ class SequenceDropout(nn.Dropout):
         super().__init__(check_number(p, "dropout", least=0.0, below=1.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop features of (trial, time, feature)."""
+        """Drop features of x (trial, time, feature)."""
         if x.ndim != 3:
             raise ShapeError(
                 f"The features have shape {tuple(x.shape)}",
@@ -95,7 +95,7 @@ class UnitDropout(SequenceDropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop features of (trial, time, feature)."""
+        """Drop features of x (trial, time, feature)."""
         if not self.training or self.p == 0 or x.ndim != 3:
             return super().forward(x)
         share = self.p * torch.rand(len(x), 1, dtype=x.dtype, device=x.device)

@@ -45,6 +45,7 @@ class CalciumRNN(RecurrentModel):
     learn_tau_decay, learn_tau_rise : learn it, or hold it fixed.
     tau : s, of the latent units, to start from.
     tau_bounds : (lower, upper), s, of the latent units; by default dt/10 and 10000·dt.
+    time_unit : ``"s"``.
     rng : int, Generator or None
         For the initial weights.
 

@@ -22,6 +22,7 @@ class LinearHistory(FiniteContext):
     Other Parameters
     ----------------
     time_unit : ``"s"`` or ``"bp"``.
+    rng : ignored: the weights start at 0.
 
     Attributes
     ----------

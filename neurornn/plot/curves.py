@@ -79,7 +79,8 @@ def trace(
         height = 0.14 * span * np.clip(size[keep] / biggest, 0.15, 1)
         base = bottom - 0.2 * span
         ax.vlines(when[keep], base, base + height, color=EVENT, lw=1.2, label="events")
-    ax.set(xlabel="time (s)", ylabel=unit_label(data, data.name or "signal"), xlim=(low, high))
+    ax.set(xlabel="time (s)", ylabel=unit_label(data, data.name or "signal"))
+    ax.set_xlim(low, high if high > low else low + 1)
     ax.set_title(f"unit {label}" if title is None else title, loc="left")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize="small")
     return ax

@@ -55,35 +55,69 @@ class Page:
         self._parts: list[str] = []
 
     def heading(self, text: str, *, level: int = 2) -> None:
-        """Add a heading."""
+        """Add a heading.
+
+        Parameters
+        ----------
+        text : of the heading. level : 1 to 6, as in HTML.
+        """
         self._parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
 
     def text(self, text: str, *, bold: bool = False, small: bool = False) -> None:
-        """Add a paragraph; small for what explains a picture or a table."""
+        """Add a paragraph.
+
+        Parameters
+        ----------
+        text : of the paragraph.
+        bold, small : how it is set; small for what explains a picture or a table.
+        """
         said = html.escape(text)
         kind = ' class="small"' if small else ""
         self._parts.append(f"<p{kind}>{f'<b>{said}</b>' if bold else said}</p>")
 
     def table(self, table: Table | str) -> None:
-        """Add a table, or its HTML; a wide one scrolls by itself."""
+        """Add a table; a wide one scrolls by itself.
+
+        Parameters
+        ----------
+        table : `Table`, or its HTML.
+        """
         text = table if isinstance(table, str) else table.to_html()
         self._parts.append(f'<div class="wide">{text}</div>')
 
     def listed(self, items: Sequence[str], *, failed: bool = False) -> None:
-        """Add a list; in the colour of a warning for what failed."""
+        """Add a list.
+
+        Parameters
+        ----------
+        items : text of each.
+        failed : in the colour of a warning.
+        """
         kind = ' class="failed"' if failed else ""
         rows = "".join(f"<li>{html.escape(item)}</li>" for item in items)
         self._parts.append(f"<ul{kind}>{rows}</ul>")
 
     def figure(self, figure: Any, alt: str) -> None:
-        """Add a matplotlib figure, with what it shows in words."""
+        """Add a matplotlib figure.
+
+        Parameters
+        ----------
+        figure : is drawn into the page as PNG.
+        alt : what it shows, in words.
+        """
         held = io.BytesIO()
         figure.savefig(held, format="png", dpi=_DPI)
         data = base64.b64encode(held.getvalue()).decode("ascii")
         self._parts.append(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">')
 
     def methods(self, result: Told, packages: Sequence[str]) -> None:
-        """Add the methods, the versions of some packages, and the papers to cite."""
+        """Add the methods, the versions of some packages, and the papers to cite.
+
+        Parameters
+        ----------
+        result : any estimator or result.
+        packages : whose versions are stated.
+        """
         self.heading("Methods")
         self.text(result.methods_text())
         self.text(", ".join(f"{k} {v}" for k, v in versions(*packages).items()), small=True)

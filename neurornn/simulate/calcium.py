@@ -85,6 +85,8 @@ def simulate_calcium(
     on_frames : every spike falls on the end of a frame, as in a discrete-time model.
     spike_times : one array per unit, s
         Use these instead of drawing them.
+    indicator : kept in the attrs of the trace.
+    rng : int, Generator or None
 
     Returns
     -------

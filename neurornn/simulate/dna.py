@@ -26,6 +26,7 @@ def simulate_dna_memory(
     length_constant : bp, distance over which a base's effect falls to 1/e.
     base_effects : effect of A, C, G and T.
     noise_sd : sd of the noise on the signal.
+    rng : int, Generator or None
 
     Returns
     -------

@@ -45,6 +45,7 @@ def simulate_rate_network(
     n_inputs : independent Ornstein-Uhlenbeck inputs of unit variance.
     input_time : s, their correlation time.
     noise_sd : sd of the observation noise.
+    rng : int, Generator or None
 
     Returns
     -------
