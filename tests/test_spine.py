@@ -57,6 +57,12 @@ def test_calcium(folder):
     r2 = table.parameters["r2"]
     assert float(r2.sel(account="LeakyRNN", horizon=1)) > float(r2.sel(account="mean", horizon=1))
 
+    # What every room stands on: samples without a join crossed, scores, tables for a file.
+    assert nr.data.series.as_series(recording["dff"]).blocks.tolist() == [[0, 5400]]
+    assert result.score(windows) > 0.8
+    assert result.predict(windows).dims == ("trial", "time", "output")
+    kinetics.to_csv(folder / "kinetics.csv")
+    assert "tau_decay (s)" in (folder / "kinetics.csv").read_text().splitlines()[0]
     result.save(folder / "fit")
     kinetics.save(folder / "kinetics.nc")
     table.save(folder / "league")
