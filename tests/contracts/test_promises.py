@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 
 import neurornn as nr
 from neurornn._core.confidence import Estimate, to_dataset
@@ -138,3 +139,44 @@ def test_a_plan_simulates_enough_trains_and_no_more_frames_than_it_can(monkeypat
     # At least 8, at most 200.
     assert trains(5.0, 10.0) == 8
     assert trains(0.01, 10.0) == 200
+
+
+def test_an_interval_of_one_time_constant_is_enough_for_its_method_to_be_told():
+    from dataclasses import replace
+
+    model = nr.models.CalciumRNN(2, dt=0.05, tau_decay=0.5, tau_rise=0.06)
+    one = result_of("calcium FitResult")
+    known, unknown = ([0.4, 0.6], [np.nan, np.nan])
+    for decay, rise, told in ((known, unknown, True), (unknown, unknown, False)):
+        table = to_dataset(
+            [
+                Estimate(name=n, value=0.5, ci=ci, units="s", long_name=n, method="made up")
+                for n, ci in (("tau_decay", decay), ("tau_rise", rise))
+            ],
+            confidence_level=0.95,
+        )
+        said = replace(one, model=model, parameters=table).methods_text()
+        assert ("Fisher information" in said) == told
+
+
+def test_nothing_is_told_before_a_fit():
+    from sklearn.exceptions import NotFittedError
+
+    for made in (nr.calcium.Kinetics(), nr.decode.RidgeDecoder(bin_size=0.05)):
+        for ask in (made.report, made.to_latex):
+            with pytest.raises(NotFittedError):
+                ask()
+
+
+def test_names_of_features_are_kept_where_all_are_words():
+    from neurornn.io.shell import keep_names
+
+    kept = nr.calcium.Kinetics()
+    keep_names(kept, None)
+    assert not hasattr(kept, "feature_names_in_")
+    keep_names(kept, np.array(["a", "b"]))
+    assert kept.feature_names_in_.tolist() == ["a", "b"]
+    for other in (None, [1, 2], ["a", 2], []):
+        kept.feature_names_in_ = np.array(["a"], dtype=object)
+        keep_names(kept, other)
+        assert not hasattr(kept, "feature_names_in_")

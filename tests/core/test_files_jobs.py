@@ -246,3 +246,17 @@ def test_derived_seeds_do_not_depend_on_what_ran_before():
     assert derived_seed(5, 3, 1) == derived_seed(5, 3, 1) != derived_seed(5, 1, 3)
     assert seed_of(7) == 7
     assert generator(3).integers(100) == generator(3).integers(100)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a call of Linux")
+def test_two_folders_are_exchanged_in_one_step(tmp_path):
+    from neurornn._core.files import _exchange
+
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if not _exchange(tmp_path / "one", tmp_path / "other"):
+        pytest.skip("this file system cannot")
+    assert (tmp_path / "one/other").exists() and (tmp_path / "other/one").exists()
+    with pytest.raises(OSError):
+        _exchange(tmp_path / "one", tmp_path / "nothing")

@@ -23,6 +23,7 @@ from neurornn._core.confidence import (
     binomial_interval,
     bootstrap_interval,
     conformal_halfwidth,
+    delta_interval,
     growing_halfwidth,
     median_interval,
     profile_interval,
@@ -166,3 +167,23 @@ def test_a_seed_may_have_64_bits():
     assert check_rng(2**64 - 1) == 2**64 - 1 and check_rng(0) == 0
     with pytest.raises(DataError):
         check_rng(2**64)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_profile_is_as_exact_on_every_scale(scale):
+    found = profile_interval(lambda x: (x / scale) ** 2, 0.0, step=scale)
+    # Both ends to a thousandth of a standard error.
+    assert np.array(found) / scale == pytest.approx([-1.959964, 1.959964], abs=1e-3)
+
+
+def test_errors_may_come_as_lists():
+    assert delta_interval([2.0, 4.0], [0.5, 1.0]).shape == (2, 2)
+    assert delta_interval([2, 4], [1, 1], log=True)[0, 0] == pytest.approx(
+        2 * np.exp(-1.959964 / 2)
+    )
+
+
+def test_three_errors_are_enough_for_a_line_and_two_are_not():
+    sizes = np.array([0.0, 1.0, 2.0])
+    assert growing_halfwidth([1.0, 2.0, 3.0], sizes)[0] == pytest.approx(1.0)
+    assert growing_halfwidth([1.0, 2.0], sizes[:2])[0] == 0.0

@@ -242,3 +242,11 @@ def test_the_system_exchanges_folders_in_one_step(lab):
     assert os.listdir(lab / "a") == ["b"]
     with pytest.raises(FileNotFoundError):
         files._exchange(lab / "a", lab / "nowhere")
+
+
+def test_a_folder_is_told_by_three_of_its_names():
+    from neurornn._core.targets import shortened
+
+    assert shortened(["a", "b", "c"]) == "a, b, c"
+    assert shortened(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert shortened([]) == ""

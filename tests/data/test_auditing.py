@@ -183,3 +183,17 @@ def test_shuffling_rows_does_not_change_the_counts(rng):
 def test_mistakes_say_what_to_do(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_shares_in_the_findings_are_those_of_the_table(rng):
+    train, test = sequences(60, rng), sequences(20, rng)
+    test[0], test[1] = train[7], test[1][:20] + train[8][10:60] + test[1][70:]
+    report = audit(train, test=test, kmer=40)
+    share = float(report.parameters["test_shared_kmer"])
+    assert share == 2 / 20
+    said = [f for f in report.findings if "share at least one 40-mer with training" in f]
+    assert said and said[0].startswith("1 of 20 test rows are copies") and "2 (10.0 %)" in said[0]
+    alike = audit([*train, train[3], train[4][:70] + test[5][70:]], kmer=40)
+    linked = float(alike.parameters["shared_kmer"])
+    assert any(f"4 of 62 sequences ({100 * linked:.1f} %)" in f for f in alike.findings)
+    assert linked == 4 / 62

@@ -65,3 +65,11 @@ def test_every_row_must_be_held_out_once():
     X, y = np.zeros((4, 1)), np.zeros(4)
     with pytest.raises(DataError, match="2 rows"):
         out_of_fold(linear_model("regression"), X, y, [(np.array([0, 1]), np.array([2, 3]))])
+
+
+def test_up_to_twenty_whole_numbers_are_classes_and_more_are_an_amount():
+    assert task_of(np.arange(20).repeat(3)) == "classification"
+    assert task_of(np.arange(21)) == "regression"
+    assert task_of(np.arange(21), "classification") == "classification"
+    assert task_of(np.array([0.0, 1.0])) == task_of(np.zeros((4, 2), int)) == "regression"
+    assert task_of(np.array(["a"] * 30 + ["b"])) == "classification"

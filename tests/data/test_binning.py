@@ -242,3 +242,29 @@ def test_mostly_empty_bins_are_made_only_where_both_ends_were_given(monkeypatch)
     with pytest.raises(DataError, match="not mostly empty bins"):
         bin_spikes(late, 1.0, trials=[[0.0, 60_000.0]])
     assert bin_spikes(late, 1.0, trials=[[0.0, 500.0]]).values.sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("ends", "stamps"),
+    [
+        ({"t_start": 0.3}, [0.4, 0.5, 0.6]),
+        ({"t_stop": 0.4}, [0.2, 0.3, 0.4]),
+        ({"t_start": 0.2, "t_stop": 0.3}, [0.3]),
+        ({}, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+    ],
+)
+def test_frames_between_two_ends_are_the_bins_that_lie_there_whole(ends, stamps):
+    time = np.arange(1, 7) / 10
+    spikes = [[0.05, 0.15, 0.25, 0.35, 0.45, 0.55], [0.55]]
+    counts = bin_spikes(spikes, time=time, **ends)
+    if "t_stop" in ends and "t_start" not in ends:
+        # The first frame begins a step before its stamp, whatever was asked.
+        stamps = [0.1, *stamps]
+    assert counts["time"].values == pytest.approx(stamps)
+    assert counts.values[:, 0].tolist() == [1] * len(stamps)
+    assert counts.attrs["spikes_outside"] == 7 - counts.values.sum()
+
+
+def test_one_edge_is_no_bin():
+    with pytest.raises(DataError, match=r"No whole frame of time lies between 0\.2 and 0\.25 s"):
+        bin_spikes([[0.05]], time=np.arange(1, 7) / 10, t_start=0.2, t_stop=0.25)

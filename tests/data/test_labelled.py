@@ -280,3 +280,53 @@ def test_a_sample_belongs_to_the_range_that_holds_it():
     found = sampled_stretches(time[:3], 0.1, np.array([[1.0, 1.1], [1.15, 1.2]]))
     assert found == pytest.approx(np.array([[0.9, 1.1], [1.1, 1.2]]))
     assert sampled_stretches(time[:3], 0.1, np.array([[0.5, 1.5], [2.0, 9.0]])) is None
+
+
+def test_a_dict_is_one_list_of_all_spikes_only_where_it_names_times_and_units():
+    for names in (("times", "b"), ("a", "unit"), ("a", "b")):
+        made = nr.data.from_spikes({name: [0.5, 1.0] for name in names}, t_stop=2.0)
+        assert sorted(made["unit"].values) == sorted(names)
+    with pytest.raises(KindError, match="one list of all spikes, and the unit of each"):
+        nr.data.from_spikes({"times": [0.5, 1.0], "unit": [0, 1]}, t_stop=2.0)
+
+
+def test_the_step_of_stamps_is_that_of_all_of_them_gaps_aside():
+    from neurornn.data.centres import step_of
+
+    assert step_of(np.array([1.0])) is None
+    assert step_of(np.array([1.0, 1.2])) == pytest.approx(0.2)
+    assert step_of(np.array([1.0, 1.2, 1.4, 5.0, 5.2])) == pytest.approx(0.2)
+    assert step_of(np.array([1.0, 1.2, 1.45, 1.6])) is None
+    assert step_of(np.array([1.0, 1.0, 1.0])) is None
+
+
+@pytest.mark.parametrize(
+    ("support", "cut"),
+    [
+        # From the first sample to the last, or from one step before it.
+        ([0.1, 0.5], False),
+        ([0.0, 0.5], False),
+        # Half a step on either side is what a bin leaves of itself.
+        ([0.05, 0.5], True),
+        ([0.1, 0.55], True),
+        ([0.1, 0.53], False),
+        # Nothing was sampled there.
+        ([2.0, 3.0], False),
+    ],
+)
+def test_a_support_that_ends_within_a_bin_was_cut(support, cut):
+    from neurornn.data.centres import _is_cut
+
+    assert _is_cut(np.arange(1, 6) / 10, np.array([support]), 0.1) == cut
+    assert _is_cut(np.arange(1, 6) / 10, np.array([[7.0, 8.0], support]), 0.1) == cut
+
+
+def test_names_of_columns_are_words_and_numbers_stay_numbers():
+    index = pd.Index(np.arange(1, 11) / 10, name="time")
+    table = pd.DataFrame(np.ones((10, 2)), index=index, columns=pd.Index(["a", "b"], dtype=object))
+    assert as_labelled(table)["unit"].dtype.kind == "U"
+    table.columns = [4, 7]
+    assert as_labelled(table)["unit"].values.tolist() == [4, 7]
+    table.columns = pd.MultiIndex.from_tuples([("x", 1), ("x", 2)])
+    with pytest.raises(KindError, match="several levels"):
+        as_labelled(table)

@@ -179,3 +179,4 @@ def test_sequences_that_lie_side_by_side_are_not_copied():
     assert np.shares_memory(together.flat(), together.buffer)
     assert bytes(together.flat()) == b"ACGTGGTTA"
     assert bytes(together[[2, 0]].flat()) == b"TTAACGT"
+    assert bytes(together[1:].flat()) == b"GGTTA" and bytes(together[:2].flat()) == b"ACGTGG"

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurornn._core.errors import KindError, ShapeError, SplitError
+from neurornn._core.errors import DataError, KindError, ShapeError, SplitError
 from neurornn.data import (
     SequenceSet,
     bin_spikes,
@@ -218,3 +218,26 @@ def test_trials_that_touch_are_in_order_and_those_that_overlap_by_a_frame_are_no
     assert sorted(v for p in parts for v in p["dff"].values.ravel()) == list(range(200))
     with pytest.raises(SplitError, match="overlap"):
         split_trials(set_intervals(rec, [0, 4.9, 10, 15], [5, 10, 15, 20]), (0.5, 0.5), rng=0)
+
+
+def test_a_recording_is_restricted_to_ranges_in_order_on_all_its_clocks():
+    rec = from_traces(np.arange(20.0)[:, None], sampling_rate=10.0)
+    both = restrict(rec, [0.0, 1.0], [0.5, 1.5])
+    # (start, stop]: the frame that ends at the start is out, that at the stop is in.
+    assert both["dff"].values.ravel().tolist() == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]
+    assert both["start"].values.tolist() == [0.0, 1.0]
+    assert restrict(rec, [0.0, 0.5], [0.5, 1.0])["dff"].size == 10
+    for start, stop in (([0.0, 0.4], [0.5, 1.5]), ([1.0, 0.0], [1.5, 0.5])):
+        with pytest.raises(DataError, match="2 starts and 2 stops came, which overlap"):
+            restrict(rec, start, stop)
+    cut = restrict(set_intervals(rec, [0.0, 1.0], [0.8, 2.0]), 0.5, 1.5)
+    assert cut["start"].values.tolist() == [0.5, 1.0] and cut["stop"].values.tolist() == [0.8, 1.5]
+
+
+def test_groups_of_labelled_rows_keep_their_labels():
+    rows = xr.DataArray(np.arange(6), dims="row", coords={"row": list("abcdef")})
+    parts = split_groups(rows, ["m", "m", "n", "n", "o", "o"], (0.5, 0.5), rng=0)
+    assert sorted(label for p in parts for label in p["row"].values) == list("abcdef")
+    for part in parts:
+        assert [list("abcdef")[k] for k in part.values] == part["row"].values.tolist()
+        assert len(part) in (2, 4)

@@ -179,3 +179,22 @@ def test_spikes_for_targets_are_counted_in_bins():
     )
     counts = found["targets"].values
     assert counts[..., 0].mean() == 1.0 and counts[..., 1].mean() == 0.5
+
+
+def test_behaviour_on_a_clock_of_its_own_comes_onto_the_frames():
+    when = np.arange(0, 2500) / 100
+    wheel = xr.Dataset(
+        {"speed": ("wheel", 3 * when), "wheel_time": ("wheel", when, {"units": "s"})}
+    )
+    both = recording().merge(wheel)
+    found = nr.data.windows(both, inputs="speed", targets="x", duration=2.0, warmup=0.0)
+    stamps = found["start"].values[:, None] + found["time"].values
+    # A line is kept by linear interpolation.
+    np.testing.assert_allclose(found["inputs"].values[..., 0], 3 * stamps, atol=1e-9)
+    with pytest.raises(KindError, match="speed is on its own clock"):
+        nr.data.windows(both, inputs="x", targets="speed", duration=2.0)
+
+
+def test_a_recording_without_a_frame_has_no_stretch():
+    empty = recording().isel(time=slice(0, 0))
+    assert nr.data.support(empty).shape == (0, 2)

@@ -191,3 +191,10 @@ def test_new_axes_are_open_to_the_right_and_above():
     assert shown == {"left": True, "bottom": True, "top": False, "right": False}
     assert ax.get_xscale() == "log" and (ax.get_xlabel(), ax.get_ylabel()) == ("units", "R2")
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["80 % of the draws", "mean"]
+
+
+def test_outputs_stand_one_below_the_other_on_one_clock():
+    axes = nr.plot.decoded_traces(velocity(), velocity())
+    boxes = [ax.get_position() for ax in axes]
+    assert boxes[0].y0 > boxes[1].y1 and boxes[0].x0 == pytest.approx(boxes[1].x0, abs=0.05)
+    assert axes[0].get_shared_x_axes().joined(axes[0], axes[1])

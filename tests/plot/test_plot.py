@@ -260,3 +260,29 @@ def test_a_course_of_losses_is_logarithmic_where_all_are_above_0():
         assert ax.get_yscale() == scale
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
         assert [t.get_text() for t in ax.get_legend().get_texts()] == ["training"]
+
+
+def test_a_fit_of_other_frames_is_refused_and_a_single_frame_is_drawn():
+    data = xr.DataArray(np.arange(5.0), dims="time", coords={"time": np.arange(1, 6) / 10})
+    for other in (data[:4], data.assign_coords(time=np.arange(2, 7) / 10)):
+        with pytest.raises(ThreePartError, match=f"fit has {len(other)} frames and data 5"):
+            nr.plot.trace(data, fit=other)
+    assert nr.plot.trace(data[:1], fit=data[:1]).lines[1].get_ydata().tolist() == [0.0]
+
+
+def test_events_stand_below_the_trace_as_high_as_they_are_large():
+    values = np.array([0.0, 4.0, 1.0, 2.0, 0.0])
+    data = xr.DataArray(values, dims="time", coords={"time": np.arange(1, 6) / 10})
+    events = xr.Dataset(
+        {
+            "event_time": ("event", [0.15, 0.25, 0.35]),
+            "event_size": ("event", [2.0, 1.0, 0.01]),
+            "event_unit": ("event", [0, 0, 0]),
+        }
+    )
+    ax = nr.plot.trace(data, events=events)
+    spans = [(s[0][0], s[0][1], s[1][1] - s[0][1]) for s in ax.collections[0].get_segments()]
+    # A fifth of the range below it; the largest 0.14 of the range, none below 0.15 of that.
+    expected = [(0.15, -0.8, 0.56), (0.25, -0.8, 0.28), (0.35, -0.8, 0.084)]
+    assert np.array(spans) == pytest.approx(np.array(expected))
+    assert ax.get_xlim() == (0.1, 0.5)

@@ -157,3 +157,40 @@ def test_labels_of_many_units_do_not_overlap():
     ax = nr.plot.timescales(population(12, [f"cell_{k}" for k in range(12)]))
     assert {t.get_rotation() for t in ax.get_xticklabels()} == {90}
     assert {t.get_rotation() for t in nr.plot.timescales(population(5)).get_xticklabels()} == {0}
+
+
+def test_panels_of_a_new_figure_do_not_lie_on_one_another(checks):
+    taken = []
+    for ax in nr.plot.residual_checks(checks):
+        spec = ax.get_subplotspec()
+        taken += [(r, c) for r in spec.rowspan for c in spec.colspan]
+    assert sorted(taken) == [(r, c) for r in range(2) for c in range(3)]
+
+
+def test_panels_hold_their_bands_ranges_and_legends(checks):
+    over_time, quantiles, correlation, _, fitted = nr.plot.residual_checks(checks)
+    mean, sd = checks["running_mean"].values, checks["running_sd"].values
+    lines = [line.get_ydata() for line in over_time.lines]
+    assert np.array_equal(lines[0], checks["residual"], equal_nan=True)
+    assert np.array_equal(lines[2], mean - sd) and np.array_equal(lines[3], mean + sd)
+    assert over_time.get_ylim() == (-5, 5)
+    assert over_time.get_xlim() == (checks["time"].values[0], checks["time"].values[-1])
+    for ax, texts in (
+        (over_time, ["running mean", "± running sd"]),
+        (correlation, ["white noise"]),
+    ):
+        assert [t.get_text() for t in ax.get_legend().get_texts()] == texts
+    band = quantiles.collections[0].get_paths()[0].vertices[:, 1]
+    ends = checks["normal_quantile_ci"].values
+    assert (band.min(), band.max()) == (pytest.approx(ends.min()), pytest.approx(ends.max()))
+    limit = checks["white_limit"].values
+    band = correlation.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (pytest.approx(-limit.max()), pytest.approx(limit.max()))
+    bars = correlation.collections[1].get_segments()
+    assert [b[1][1] for b in bars] == checks["autocorrelation"].values.tolist()
+    assert correlation.get_xlim()[0] == 0
+    spans = [(s[0][1], s[1][1]) for s in fitted.collections[0].get_segments()]
+    ends = checks["fitted_residual_ci"].transpose(..., "ci_bound").values
+    assert np.array_equal(
+        np.array(spans)[np.isfinite(ends).all(1)], ends[np.isfinite(ends).all(1)]
+    )
