@@ -35,7 +35,7 @@ WORDS = {
 }  # fmt: skip
 #: Calls to which the order of two arguments is the same.
 EITHER_WAY = {
-    "min", "max", "minimum", "maximum", "array_equal", "logical_and", "logical_or",
+    "min", "max", "minimum", "maximum", "array_equal", "logical_and", "logical_or", "suppress",
 }  # fmt: skip
 #: A dict with one of these holds attributes of a table.
 ATTRS = {"units", "long_name", "method", "reason", "ci_prob"}

@@ -100,6 +100,26 @@ class Estimator(Reported, Saved, BaseEstimator):
         """
         _write_table(self._parameters_dataset(), path, overwrite)
 
+    def report(self) -> str:
+        """Return the table of parameters with intervals and remedies as text.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        check_is_fitted(self, self._main_table())
+        return super().report()
+
+    def methods_text(self) -> str:
+        """Return a sentence for the methods section, with versions and the papers to cite.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        check_is_fitted(self, self._main_table())
+        return super().methods_text()
+
     def _main_table(self) -> str:
         return next(iter(self._tables.values()))
 

@@ -8,6 +8,7 @@ import pytest
 import neurornn as nr
 from neurornn._core.confidence import Estimate, to_dataset
 from neurornn._core.report import Reported
+from neurornn._core.status import Status
 from tests.contracts.results import result_of
 
 X = np.random.default_rng(0).standard_normal((6, 60, 1))
@@ -163,7 +164,7 @@ def test_nothing_is_told_before_a_fit():
     from sklearn.exceptions import NotFittedError
 
     for made in (nr.calcium.Kinetics(), nr.decode.RidgeDecoder(bin_size=0.05)):
-        for ask in (made.report, made.to_latex):
+        for ask in (made.report, made.to_latex, made.methods_text):
             with pytest.raises(NotFittedError):
                 ask()
 
@@ -176,7 +177,32 @@ def test_names_of_features_are_kept_where_all_are_words():
     assert not hasattr(kept, "feature_names_in_")
     keep_names(kept, np.array(["a", "b"]))
     assert kept.feature_names_in_.tolist() == ["a", "b"]
-    for other in (None, [1, 2], ["a", 2], []):
+    for other in (None, [1, 2], np.array(["a", 2], dtype=object), []):
         kept.feature_names_in_ = np.array(["a"], dtype=object)
         keep_names(kept, other)
         assert not hasattr(kept, "feature_names_in_")
+
+
+def test_each_time_constant_of_a_fit_has_a_status_of_its_own():
+    from tests.contracts.results import traces
+
+    dff = traces().isel(unit=[0, 1], time=slice(0, 300)).values[None]
+    model = nr.models.CalciumRNN(2, dt=0.05, tau_decay=0.4, tau_rise=0.06)
+    with warnings.catch_warnings():
+        # Two epochs are no fit.
+        warnings.simplefilter("ignore")
+        table = nr.fit(model, (dff, dff), rng=0, max_epochs=2, refine=False).parameters
+    for name in ("status", "tau_rise_status"):
+        assert table[name].dims == table["tau_decay"].dims and table[name].attrs["long_name"]
+        assert {str(v) for v in np.ravel(table[name])} <= {str(s) for s in Status}
+
+
+def test_what_a_fit_of_traces_keeps_beside_its_table_has_units():
+    kinetics = result_of("Kinetics")
+    for kept in (kinetics.segments_, kinetics.events_):
+        for name, variable in kept.variables.items():
+            if variable.dtype.kind == "f":
+                unit = "s" if name in ("kernel_rise", "time") or "time" in str(name) else None
+                assert variable.attrs.get("units") == (unit or variable.attrs["units"]), name
+    sizes = {kinetics.segments_[n].attrs["units"] for n in ("decaying", "rising", "knot_height")}
+    assert sizes == {"mV"}

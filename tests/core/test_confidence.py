@@ -135,3 +135,50 @@ def test_a_table_prints_as_a_table():
         "1     0.6",
     ]
     assert table._repr_html_() == table.to_html()
+
+
+def test_random_effects_are_the_published_formulas():
+    from scipy import optimize
+
+    x = np.array([1.0, 1.4, 0.7, 2.2, 1.1, 1.9])
+    v = np.array([0.02, 0.05, 0.01, 0.04, 0.09, 0.03])
+    for level in (0.95, 0.8):
+        found = cf.random_effects(x, v, level)
+
+        def q_of(b2):
+            weights = 1 / (v + b2)
+            return np.sum(weights * (x - np.average(x, weights=weights)) ** 2)
+
+        # Paule and Mandel: Q is what it is expected to be; Viechtbauer: the quantiles of its law.
+        tail = (1 - level) / 2
+        b2, low, high = (
+            optimize.brentq(lambda b, q=q: q_of(b) - q, 0, 100)
+            for q in (5, stats.chi2.ppf(1 - tail, 5), stats.chi2.ppf(tail, 5))
+        )
+        assert found.between_sd == pytest.approx(np.sqrt(b2), rel=1e-6)
+        assert found.between_sd_ci == pytest.approx((np.sqrt(low), np.sqrt(high)), rel=1e-6)
+        w = 1 / (v + b2)
+        mean = np.average(x, weights=w)
+        # Hartung and Knapp, never narrower than with known variances.
+        scale = max(np.sum(w * (x - mean) ** 2) / 5, 1)
+        reach = stats.t.ppf(1 - tail, 5) * np.sqrt(scale / w.sum())
+        assert found.mean == pytest.approx(mean, rel=1e-6)
+        assert found.ci == pytest.approx((mean - reach, mean + reach), rel=1e-6)
+        # Morris: each is drawn to the mean by the share of its error.
+        share = v / (v + b2)
+        assert found.shrunk == pytest.approx((1 - share) * x + share * mean, rel=1e-6)
+        usual = np.average(v + b2, weights=w)
+        doubt = 2 / 3 * share**2 * usual * w * (x - mean) ** 2
+        variance = (1 - share) * v + share**2 * scale / w.sum() + doubt
+        assert found.shrunk_sd == pytest.approx(np.sqrt(variance), rel=1e-6)
+
+
+def test_estimates_that_agree_have_nothing_between_them():
+    found = cf.random_effects([1.0, 1.01, 0.99], [0.1, 0.2, 0.1])
+    assert found.between_sd == 0.0 and found.between_sd_ci[0] == 0.0
+    assert found.shrunk == pytest.approx(np.full(3, found.mean))
+    one = cf.random_effects([2.0], [0.04])
+    assert (one.mean, one.shrunk.tolist(), one.shrunk_sd.tolist()) == (2.0, [2.0], [0.2])
+    assert np.isnan([*one.ci, one.between_sd, *one.between_sd_ci]).all()
+    none = cf.random_effects([], [])
+    assert np.isnan(none.mean) and not len(none.shrunk)

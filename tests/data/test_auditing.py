@@ -197,3 +197,18 @@ def test_shares_in_the_findings_are_those_of_the_table(rng):
     linked = float(alike.parameters["shared_kmer"])
     assert any(f"4 of 62 sequences ({100 * linked:.1f} %)" in f for f in alike.findings)
     assert linked == 4 / 62
+
+
+def test_lengths_that_are_all_the_same_are_not_looked_at(rng):
+    y = rng.normal(size=40)
+    same = audit(sequences(40, rng), y).parameters
+    assert not any("length" in str(v) for v in [*same.coords.get("label", []), *same])
+
+
+def test_as_many_classes_as_half_the_rows_are_enough_and_more_are_too_many(rng):
+    from neurornn._core.errors import DataError
+
+    X = rng.normal(size=(12, 2))
+    audit(X, np.array(list("aabbccddeeff")))
+    with pytest.raises(DataError, match="7 different classes in 12 rows"):
+        audit(X, np.array(list("aabbccddeefg")))

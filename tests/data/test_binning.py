@@ -268,3 +268,13 @@ def test_frames_between_two_ends_are_the_bins_that_lie_there_whole(ends, stamps)
 def test_one_edge_is_no_bin():
     with pytest.raises(DataError, match=r"No whole frame of time lies between 0\.2 and 0\.25 s"):
         bin_spikes([[0.05]], time=np.arange(1, 7) / 10, t_start=0.2, t_stop=0.25)
+
+
+def test_a_short_trial_ends_where_it_ends_though_others_are_longer():
+    spikes = from_spikes([[0.05, 0.45, 0.75, 1.05, 1.95]], t_start=0.0, t_stop=2.0)
+    counts = bin_spikes(spikes, 0.1, trials=[[0.0, 0.5], [1.0, 2.0]], ragged=True)
+    assert counts["mask"].values.sum(axis=1).tolist() == [5, 10]
+    kept = np.where(counts["mask"].values, counts.values[..., 0], 0)
+    # The spike at 0.75 s lies in no trial.
+    assert np.argwhere(kept).tolist() == [[0, 0], [0, 4], [1, 0], [1, 9]]
+    assert kept.sum() == np.nansum(counts.values)

@@ -231,3 +231,42 @@ def test_two_penalties_minimise_what_they_penalise():
             expected = np.linalg.solve(h.T @ h + np.diag(size), h.T @ y[:, o])
             # A correction by a factor of 40 between the penalties costs two digits at most.
             np.testing.assert_allclose(weights[:, o], expected, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 5, 1), (2, 5, 3)])
+def test_targets_of_trials_become_rows_with_their_bins(shape):
+    x = xr.DataArray(np.arange(30.0).reshape(2, 5, 3), dims=("trial", "time", "unit"))
+    y = np.arange(np.prod(shape), dtype=float).reshape(shape)
+    rows = as_samples(x, y)
+    assert np.array_equal(rows.values, x.values.reshape(10, 3))
+    assert np.array_equal(np.reshape(rows.targets, (10, -1)), y.reshape(10, -1))
+    assert rows.run.tolist() == [0] * 5 + [1] * 5
+    with pytest.raises(ShapeError, match=r"\(trial, time\) \(2, 5\)"):
+        as_samples(x, y[:, :4])
+
+
+def test_a_clock_that_is_set_back_is_a_join_from_the_third_row_on():
+    def runs(*time):
+        x = np.ones((len(time), 1))
+        made = xr.DataArray(x, dims=("time", "unit"), coords={"time": list(time)})
+        return np.unique(as_samples(made, None).run, return_inverse=True)[1].tolist()
+
+    assert runs(0.1, 0.2, 0.3, 0.1) == [0, 0, 0, 1]
+    # The step of three stamps that go forth and back is not known.
+    assert runs(0.1, 0.2, 0.1)[2] != 0
+    assert runs(0.1, 0.2, 0.3, 0.4, 0.9, 1.0) == [0, 0, 0, 0, 1, 1]
+    assert runs(0.1, 0.2, 0.3) == [0, 0, 0] and runs(0.1, 5.0) == [0, 0]
+
+
+def test_a_window_may_be_as_long_as_the_recording_and_no_longer():
+    from neurornn.data.samples import check_window
+
+    assert check_window(5, 5) == 5 and check_window(1, 5) == 1 and check_window(1, 0) == 1
+    for window in (0, 6):
+        with pytest.raises(SplitError, match=f"window is {window} of 5 rows"):
+            check_window(window, 5)
+
+
+def test_traces_without_a_measured_frame_are_refused():
+    with pytest.raises(DataError, match="NaN in every frame of every unit"):
+        as_series(np.full((200, 2), np.nan), sampling_rate=20.0)

@@ -198,3 +198,24 @@ def test_outputs_stand_one_below_the_other_on_one_clock():
     boxes = [ax.get_position() for ax in axes]
     assert boxes[0].y0 > boxes[1].y1 and boxes[0].x0 == pytest.approx(boxes[1].x0, abs=0.05)
     assert axes[0].get_shared_x_axes().joined(axes[0], axes[1])
+
+
+def test_bounds_come_with_their_axes_in_any_order_and_everything_is_in_the_legend():
+    true = velocity()
+    bounds = xr.concat([true - 0.1, true + 0.3], "ci_bound")
+    assert bounds.dims == ("ci_bound", "time", "axis")
+    for given in (
+        bounds,
+        bounds.transpose("axis", "ci_bound", "time"),
+        bounds.values.T.swapaxes(0, 1),
+    ):
+        axes = nr.plot.decoded_traces(true, true, given)
+        for k, ax in enumerate(axes):
+            band = ax.collections[0].get_paths()[0].vertices[:, 1]
+            values = true.values[:, k]
+            assert (band.min(), band.max()) == pytest.approx(
+                (values.min() - 0.1, values.max() + 0.3)
+            )
+        legend = axes[0].get_legend().get_texts()
+        assert [t.get_text() for t in legend] == ["interval", "true", "decoded"]
+        plt.close("all")
