@@ -323,7 +323,7 @@ def select_units(recording: xr.Dataset, units: ArrayLike) -> xr.Dataset:
     NameUnknownError
         A label that is not there.
     """
-    if "unit" not in recording.coords:
+    if "unit" not in recording.coords or "unit" not in recording.dims:
         raise ShapeError(
             f"The recording has axes {', '.join(map(str, recording.sizes))}",
             "Labels on the axis unit were needed",

@@ -77,6 +77,7 @@ def test_history_marks_the_best_epoch():
         lambda: nr.plot.timescales(table(), name="tu"),
         lambda: nr.plot.trace(nr.simulate.simulate_calcium(1, 10.0, rng=0)["dff"], unit=9),
         lambda: nr.plot.trace(nr.simulate.simulate_calcium(1, 10.0, rng=0)["tau_decay_true"]),
+        lambda: nr.plot.trace(np.zeros(10)),
     ],
 )
 def test_bad_calls_are_refused_in_three_parts(call):
@@ -286,3 +287,13 @@ def test_events_stand_below_the_trace_as_high_as_they_are_large():
     expected = [(0.15, -0.8, 0.56), (0.25, -0.8, 0.28), (0.35, -0.8, 0.084)]
     assert np.array(spans) == pytest.approx(np.array(expected))
     assert ax.get_xlim() == (0.1, 0.5)
+
+
+def test_a_trace_without_a_clock_is_drawn_over_the_number_of_the_frame():
+    ax = nr.plot.trace(xr.DataArray(np.arange(4.0) + 2, dims="time", name="dff"))
+    assert ax.lines[0].get_xydata().tolist() == [[0, 2], [1, 3], [2, 4], [3, 5]]
+
+
+def test_the_axis_of_time_constants_is_that_of_the_units():
+    assert nr.plot.timescales(table()).get_xlabel() == "hidden"
+    assert nr.plot.timescales(table(31)).get_xlabel() == "hidden, sorted"
