@@ -394,7 +394,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--places", nargs="+", default=list(PLACES), help="names, or files")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--budget", type=float, default=60.0, help="s for each change")
+    parser.add_argument("--budget", type=float, default=120.0, help="s for each change")
     parser.add_argument("--fresh", action="store_true", help="record the tests anew")
     parser.add_argument("--frozen", action="store_true", help="package and tests as recorded")
     parser.add_argument(
