@@ -28,7 +28,8 @@ def test_every_option_is_one_of_a_reader_or_of_open():
     for module, function, *_ in _READERS.values():
         reader = getattr(__import__(f"neurornn.io.{module}", fromlist=[function]), function)
         known |= set(inspect.signature(reader).parameters)
-    assert set(OPENING) <= known
+    # Mappings have no form on a command line, but for rows; a path comes by itself.
+    assert set(OPENING) == known - {"path", "options", "chunks", "reader_options"}
 
 
 def test_commands_that_open_a_file_have_them_all():
@@ -109,6 +110,48 @@ def test_a_decoder_goes_by_the_name_of_its_class_too(tmp_path, capsys):
 def test_fetch_prints_where_a_data_set_lies(capsys):
     assert main(["fetch", "sample_calcium"]) == 0
     assert nr.open(capsys.readouterr().out.strip())["dff"].sizes["unit"] == 6
+
+
+def test_rows_of_a_table_are_chosen_by_column_and_value(tmp_path, capsys):
+    lines = [f"{k / 20},{2 - k % 2},{k % 7}" for k in range(400)]
+    (tmp_path / "led.csv").write_text("\n".join(["time,LedState,cell_1", *lines]))
+    assert main(["info", str(tmp_path / "led.csv"), "--rows", "LedState=2"]) == 0
+    said = capsys.readouterr().out
+    # Every second frame, of one cell: the column that chose is no cell.
+    assert "time 200" in said and "unit 1" in said
+    assert main(["info", str(tmp_path / "led.csv"), "--rows", "LedState"]) == 1
+    assert "Pass for example --rows LedState=2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (["--gap-tolerance", "0.002"], {"gap_tolerance": 0.002}),
+        (["--plane", "1"], {"plane": 1}),
+        (["--plane", "combined"], {"plane": "combined"}),
+        (["--axes", "unit, time"], {"axes": ["unit", "time"]}),
+        (["--series", "a,b"], {"series": ["a", "b"]}),
+        (["--stream", "one"], {"stream": "one"}),
+        (["--only-cells", "false"], {"only_cells": False}),
+        (["--max-size", "1e6"], {"max_size": 1e6}),
+        ([], {}),
+    ],
+)
+def test_options_reach_open_as_python_would_pass_them(given, passed, monkeypatch):
+    found = []
+    recording = nr.simulate.simulate_calcium(1, 30.0, 20.0, rng=0)
+    monkeypatch.setattr(nr, "open", lambda path, **options: found.append(options) or recording)
+    assert main(["info", "r.nc", *given]) == 0
+    assert found == [passed]
+
+
+def test_a_pause_is_told_in_the_unit_that_readers_take():
+    import re
+
+    from neurornn.io.vendor import read_vendor
+
+    stated = re.search(r"gap_tolerance : (\w+)", inspect.getdoc(read_vendor))[1]
+    assert OPENING["gap_tolerance"][1].startswith(f"{stated};")
 
 
 class _Arguments:

@@ -2,7 +2,7 @@
 
 import html
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -149,17 +149,23 @@ def _wide_rows(
 
 def _long_rows(parameters: xr.Dataset, names: list[str]) -> tuple[list[str], list[list[str]]]:
     rows = []
-    for n in names:
-        values, bounds = parameters[n], parameters[f"{n}_ci"]
-        unit = str(values.attrs.get("units", "1"))
-        for where in np.ndindex(values.shape):
-            label = ", ".join(
-                f"{d} {_label(parameters, d, i)}" for d, i in zip(values.dims, where, strict=True)
-            )
-            low, high = bounds.values[where]
-            text = format_quantity(float(values.values[where]), unit, low, high)
-            rows.append([n, label, text])
+    for n, label, where in entries(parameters, names):
+        unit = str(parameters[n].attrs.get("units", "1"))
+        low, high = parameters[f"{n}_ci"].values[where]
+        text = format_quantity(float(parameters[n].values[where]), unit, low, high)
+        rows.append([n, label, text])
     return ["parameter", "of", "value [interval]"], rows
+
+
+def entries(
+    parameters: xr.Dataset, names: Iterable[str]
+) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Every value of some quantities: its quantity, the labels of its axes, its position."""
+    for n in names:
+        dims = parameters[n].dims
+        for where in np.ndindex(parameters[n].shape):
+            of = (f"{d} {_label(parameters, d, i)}" for d, i in zip(dims, where, strict=True))
+            yield n, ", ".join(of), where
 
 
 def _label(table: xr.Dataset, dim: Any, k: int) -> Any:

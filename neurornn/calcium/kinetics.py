@@ -283,7 +283,7 @@ class Kinetics(Estimator):
         column = columns.__getitem__
 
         attrs = dict(source.attrs) if isinstance(source, xr.DataArray) else {}
-        units = str(attrs.get("units", "1"))
+        units = str(attrs.get("units") or "1")
         coords: dict[Any, Any] = {"unit": ("unit", traces.unit)}
         dims = ("unit",)
         level = float(self.confidence_level)

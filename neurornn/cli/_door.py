@@ -3,28 +3,38 @@
 import re
 from typing import Any
 
-#: Options of `nr.open`: name -> type, what it is.
+#: Options of `nr.open`: name -> type, what it is. Those that hold a mapping are Python's alone
+#: (``chunks``, ``reader_options``), but for ``rows``.
 OPENING = {
     "sampling_rate": (float, "Hz, where the file states none"),
     "variable": (str, "name of the traces in the file (MATLAB, npz, HDF5, CaImAn)"),
-    "series": (str, "name of the series of traces (NWB)"),
-    "plane": (str, "number of the plane, or all (Suite2p)"),
+    "series": (str, "name of the series of traces, units, or all; several with commas (NWB)"),
+    "plane": (str, "number of the plane, or combined (Suite2p)"),
     "neuropil": (float, "coefficient of the neuropil that is taken off (Suite2p)"),
-    "only_cells": (bool, "leave out what is no cell (Suite2p, CSV)"),
+    "only_cells": (bool, "leave out what is no cell (Suite2p, CaImAn, CSV)"),
     "override_rate": (bool, "take --sampling-rate against the file (Suite2p, CaImAn)"),
     "axes": (str, "order of the axes, for example unit,time (MATLAB, npz, HDF5)"),
     "time_unit": (str, "unit of the times, for example ms (CSV)"),
+    "header": (bool, "whether the first line holds names (CSV)"),
     "unit_column": (str, "name of the column with the units (CSV)"),
+    "rows": (str, "read only rows with this value, for example LedState=2 (CSV)"),
     "unit_variable": (str, "name of the labels of units (MATLAB, npz, HDF5)"),
-    "rows": (str, "what a row is, for example cells (CSV)"),
-    "segment": (int, "number of the segment (vendor formats)"),
-    "block": (int, "number of the block (vendor formats)"),
-    "stream": (str, "name of the stream (vendor formats)"),
-    "gap_tolerance": (float, "ms, of pauses that are none (vendor formats)"),
+    "day": (int, "number of the day, from 1 (nested cells of MATLAB)"),
+    "epoch": (int, "number of the epoch, from 1 (nested cells of MATLAB)"),
+    "group": (str, "name of the group (netCDF)"),
+    "segment": (int, "number of the segment, from 0 (vendor formats)"),
+    "block": (int, "number of the block, from 0 (vendor formats)"),
+    "stream": (str, "name of the stream, or none; several with commas (vendor formats)"),
+    "gap_tolerance": (float, "s; longer pauses between records are gaps (vendor formats)"),
+    "noise": (bool, "read what the system calls noise too (vendor formats)"),
+    "alphabet": (str, "of the sequences (FASTA)"),
+    "name": (str, "what the traces are called"),
     "indicator": (str, "for example jGCaMP8s"),
     "max_size": (float, "bytes that the recording may take in memory"),
     "follow_links": (bool, "follow links out of the file"),
 }
+#: Of these several may be named, with commas between.
+_LISTS = ("axes", "series", "stream")
 
 
 def add_option(parser: Any, name: str, kind: Any, said: str, default: Any = None) -> None:
@@ -53,9 +63,33 @@ def opened(a: Any) -> Any:
         del given["variable"]
     if "plane" in given and given["plane"].isdigit():
         given["plane"] = int(given["plane"])
-    if "axes" in given:
-        given["axes"] = tuple(part.strip() for part in given["axes"].split(","))
+    if "rows" in given:
+        given["rows"] = _rows_of(given["rows"])
+    for name in _LISTS:
+        parts = [part.strip() for part in given.get(name, "").split(",")]
+        if len(parts) > 1:
+            given[name] = parts
     return nr.open(a.file, **given)
+
+
+def _rows_of(said: str) -> dict[str, float]:
+    """Column and value of ``COLUMN=VALUE``, several with commas between."""
+    from neurornn._core.errors import DataError
+
+    found = {}
+    for part in said.split(","):
+        column, _, value = part.rpartition("=")
+        try:
+            found[column.strip()] = float(value)
+        except ValueError:
+            column = ""
+        if not column.strip():
+            raise DataError(
+                f"rows is {said!r}",
+                "The name of a column and a number were needed, COLUMN=VALUE",
+                "Pass for example --rows LedState=2",
+            )
+    return found
 
 
 def in_words_of_the_door(message: str, arguments: Any) -> str:

@@ -61,10 +61,10 @@ def as_samples(values: Any, targets: Any = None, trials: ArrayLike | None = None
         )
     elif dims[:1] == ("time",) and "time" in values.coords:
         time = check_numbers(values["time"].values, "time", missing=False)
+        # A join is a gap, or a clock that was set back: another recording begins there.
         if n_rows > 2:
-            # A join is a gap, or a clock that was set back: another recording begins there.
-            joins = find_blocks(time, float(np.median(np.diff(time))))
-            run = runs_of(joins) + np.cumsum(np.diff(time, prepend=-np.inf) <= 0)
+            run = runs_of(find_blocks(time, float(np.median(np.diff(time)))))
+        run = run + np.cumsum(np.diff(time, prepend=-np.inf) <= 0)
     if isinstance(values, xr.DataArray) and "mask" in values.coords:
         mask = np.asarray(values["mask"].values, dtype=bool).ravel()
     features = features.reshape(n_rows, -1)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.confidence import CI_BOUND
 from neurornn._core.quantities import Quantity
-from neurornn._core.report import Reported, parameter_names
+from neurornn._core.report import Reported, entries, parameter_names
 from neurornn.io.saved import Saved, SavedContent
 
 
@@ -199,17 +199,19 @@ def tidy(table: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset over ``row``: ``quantity``, ``of`` (labels of the axes), ``value``, ``lower``,
-    ``upper``, ``units``.
+    ``upper``, ``units``, and ``status``, empty where a quantity has none.
     """
-    rows = []
-    for name in parameter_names(table):
-        values, bounds = table[name], table[f"{name}_ci"].values
-        for where in np.ndindex(values.shape):
-            of = ", ".join(
-                f"{d} {values[d].values[i] if d in values.coords else i}"
-                for d, i in zip(values.dims, where, strict=True)
-            )
-            rows.append((name, of, values.values[where], *bounds[where], values.attrs["units"]))
-    columns = ("quantity", "of", "value", "lower", "upper", "units")
-    found = zip(columns, zip(*rows, strict=True), strict=True)
-    return xr.Dataset({name: ("row", np.array(column)) for name, column in found})
+    columns: dict[str, list[Any]] = {
+        k: [] for k in ("quantity", "of", "value", "lower", "upper", "units", "status")
+    }
+    for name, of, where in entries(table, parameter_names(table)):
+        values = table[name]
+        judged = "status" in table and table["status"].dims == values.dims
+        row = (
+            name, of, values.values[where], *table[f"{name}_ci"].values[where],
+            values.attrs.get("units", "1"),
+            str(table["status"].values[where]) if judged else "",
+        )  # fmt: skip
+        for column, value in zip(columns.values(), row, strict=True):
+            column.append(value)
+    return xr.Dataset({k: ("row", np.array(v)) for k, v in columns.items()})

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from neurornn._core.checks import check_count, check_numbers, check_positive
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitWarning, nearest
+from neurornn._core.units import check_unit
 
 NONLINEARITIES = {
     "tanh": torch.tanh,
@@ -85,7 +86,8 @@ class RecurrentModel(nn.Module):
             )
         self.n_input, self.n_hidden, self.n_output = int(n_input), int(n_hidden), int(n_output)
         self.dt = check_positive(dt, "dt", time_unit)
-        self.time_unit = time_unit
+        # Before anything is fitted: a table would refuse it afterwards.
+        self.time_unit = check_unit(time_unit, "time_unit")
         if time_unit == "s" and self.dt > _LONG_STEP:
             _suspect_milliseconds(f"dt is {self.dt:g} s", self.dt)
 

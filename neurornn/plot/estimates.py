@@ -118,7 +118,7 @@ def _over_steps(gates: xr.DataArray) -> xr.Dataset:
     """
     steps = [d for d in gates.dims if d in ("trial", "time")]
     if not steps or len(gates.dims) != len(steps) + 1:
-        raise NameUnknownError(
+        raise ShapeError(
             f"An array over {', '.join(map(str, gates.dims))} came",
             "Time constants over (trial, time, hidden) were needed",
             "Pass model.gate_time_constants(inputs), or the parameters of a result",

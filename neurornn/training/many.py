@@ -32,7 +32,9 @@ Packed = dict[str, NDArray[Any]]
 #: Marks a packed fit that failed: another try may do better (memory, a lost worker).
 _FAILED = "failed"
 #: Options of `nr.fit` that a fit among many does not have, and what stands for none.
-_AT_THE_DOOR = {"n_seeds": 1, "checkpoint": None, "resume": False, "strict": False}
+_AT_THE_DOOR = {
+    "n_seeds": 1, "checkpoint": None, "checkpoint_every": 10, "resume": False, "strict": False,
+}  # fmt: skip
 
 
 def fit_many(
@@ -92,8 +94,9 @@ def fit_many(
             if own.pop(name, usual) != usual:
                 raise KindError(
                     f"{name} came for job {k}",
-                    "Options of one fit were needed",
-                    "Pass n_jobs, client, partial and progress to fit_many itself",
+                    "Options of a single fit were needed",
+                    "Leave it out: fit_many keeps what is finished in partial=, says how each "
+                    "fit ended in its status, and takes a job for each seed",
                 )
         parts = {"train": as_training_data(data, model, f"data of job {k}")}
         if watch is not None:

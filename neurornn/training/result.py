@@ -8,11 +8,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 import xarray as xr
+from sklearn.metrics import r2_score
 
 from neurornn._core.errors import DataError
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
+from neurornn.data.rows import is_list_of_trials
 from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
 from neurornn.models.rebuild import check_rebuilds, dtype_of, rebuilt, weights_of
@@ -84,14 +86,18 @@ class FitResult(Result):
         -------
         DataArray (trial, time, output)
             Means of the distribution that was fitted: expected counts for ``"poisson"``, chances
-            for ``"bernoulli"`` and ``"categorical"``.
+            for ``"bernoulli"`` and ``"categorical"``. NaN where a trial of a list, or a window,
+            was over before the longest.
 
         Raises
         ------
         KindError, ShapeError, UnitError, DataError
             Data that do not fit the model.
         """
-        found = self._mean_on(self._inputs_of(data))
+        inputs, over = self._inputs_of(data)
+        found = self._mean_on(inputs)
+        # A trial that was over before the others predicts nothing.
+        found[over] = torch.nan
         coords: dict[str, Any] = {"output": self.model.labels["output"]}
         time = (np.arange(found.shape[1]) + 1) * self.model.dt
         coords["time"] = ("time", time, {"units": self.model.time_unit})
@@ -119,10 +125,10 @@ class FitResult(Result):
         guess, y, mask = self._mean_on(given.inputs), given.targets, given.mask
         scores = []
         for o in range(y.shape[2]):
-            true, made = y[..., o][mask[..., o]], guess[..., o][mask[..., o]]
-            size = float(((true - true.mean()) ** 2).sum()) if len(true) else 0.0
-            if size > 0:
-                scores.append(1 - float(((true - made) ** 2).sum()) / size)
+            true, made = (part[..., o][mask[..., o]].numpy() for part in (y, guess))
+            # An output that does not change has no R2.
+            if len(true) > 1 and np.ptp(true) > 0:
+                scores.append(r2_score(true, made))
         if not scores:
             raise DataError(
                 "No output has targets that change",
@@ -131,12 +137,24 @@ class FitResult(Result):
             )
         return float(np.mean(scores))
 
-    def _inputs_of(self, data: Any) -> torch.Tensor:
+    def _inputs_of(self, data: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs (trial, time, input), and where a trial was over, (trial, time)."""
         pair = isinstance(data, tuple | list) and len(data) in (2, 3)
         series = isinstance(data, xr.DataArray) and "trial" not in data.dims
-        if isinstance(data, xr.Dataset) or pair or series:
-            return as_training_data(data, self.model).inputs
-        return self._precise().as_inputs(data)
+        if not (isinstance(data, xr.Dataset) or pair or series):
+            inputs = self._precise().as_inputs(data)
+            return inputs, torch.zeros(inputs.shape[:2], dtype=torch.bool)
+        given = as_training_data(data, self.model)
+        lists = [part for part in data[:2] if is_list_of_trials(part)] if pair else []
+        if lists:
+            ends = torch.tensor([len(trial) for trial in lists[-1]])
+        elif pair:
+            ends = torch.full((len(given.inputs),), given.inputs.shape[1])
+        else:
+            # Windows are filled up with zeros that do not count.
+            active = given.mask.any(2) | (torch.nan_to_num(given.inputs) != 0).any(2)
+            ends = (active * (torch.arange(active.shape[1]) + 1)).amax(1)
+        return given.inputs, torch.arange(given.inputs.shape[1]) >= ends[:, None]
 
     def _precise(self) -> RecurrentModel:
         """A copy in float64 on the processor; the model itself stays as it is."""

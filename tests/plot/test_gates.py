@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 
 import neurornn as nr
-from neurornn._core.errors import NameUnknownError
+from neurornn._core.errors import ShapeError
 
 
 @pytest.fixture(autouse=True)
@@ -39,5 +39,5 @@ def test_gates_that_never_forget_leave_the_others_their_quantiles():
 
 
 def test_an_array_without_steps_is_refused():
-    with pytest.raises(NameUnknownError, match="An array over unit came"):
+    with pytest.raises(ShapeError, match="An array over unit came"):
         nr.plot.timescales(xr.DataArray([1.0], dims="unit"))

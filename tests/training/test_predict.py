@@ -80,6 +80,30 @@ def test_a_series_is_predicted_in_the_windows_it_is_fitted_in():
     assert np.isfinite(result.score(dff))
 
 
+def test_a_trial_that_was_over_predicts_nothing_where_it_was(fitted):
+    x, y = made(3, seed=5)
+    lists = ([x[0], x[1, :25], x[2, :31]], [y[0], y[1, :25], y[2, :31]])
+    whole, found = fitted.predict((x, y)).values, fitted.predict(lists).values
+    for k, end in enumerate((40, 25, 31)):
+        # What comes later in a trial does not reach back.
+        np.testing.assert_allclose(found[k, :end], whole[k, :end], rtol=1e-12)
+        assert np.isnan(found[k, end:]).all()
+    true = np.concatenate([y[k, :end] for k, end in enumerate((40, 25, 31))])
+    made_of_it = np.concatenate([found[k, :end] for k, end in enumerate((40, 25, 31))])
+    assert fitted.score(lists) == pytest.approx(r2_score(true, made_of_it))
+
+
+def test_the_end_of_a_shorter_window_is_no_prediction():
+    rec = nr.simulate.simulate_calcium(1, 50.0, 20.0, rng=0)
+    win = nr.data.windows(rec, inputs="dff", targets="dff", duration=20.0, warmup=0.0, horizon=1)
+    assert win.sizes["trial"] == 3
+    result = nr.fit(nr.models.VanillaRNN(1, 2, 1, dt=0.05), win, max_epochs=2, rng=0)
+    found = result.predict(win).values[..., 0]
+    # 1000 frames, of which 999 have a next one: two windows of 400 and one of 199.
+    assert np.isfinite(found).sum(axis=1).tolist() == [400, 400, 199]
+    assert np.isnan(found[2, 199:]).all()
+
+
 def test_targets_that_never_change_have_no_score(fitted):
     x, y = made(2)
     with pytest.raises(DataError, match="No output has targets that change"):
