@@ -12,7 +12,8 @@ SYMBOLS = ("s", "ms", "Hz", "bp", "aa", "1", "px", "cm", "cm/s", "bits", "nats",
 #: What compound units may be made of beside these: ``1/s``, ``s^2``, ``bit/s``, ``cm/s^2``.
 _BASES = frozenset(
     [*SYMBOLS, "us", "min", "h", "day", "kHz", "bit", "nat", "spike", "rad", "deg", "m", "mm",
-     "um", "nm", "M", "mM", "uM", "nM", "V", "mV", "uV", "A", "nA", "pA", "a.u.", "%", "trial", "event"]
+     "um", "nm", "M", "mM", "uM", "nM", "V", "mV", "uV", "A", "nA", "pA", "a.u.", "%", "trial",
+     "event"]
 )  # fmt: skip
 
 _NAMES = {
