@@ -98,7 +98,9 @@ def written(folder, model, **more):
     """Path of a configuration; JSON is YAML."""
     config = {
         "data": {"file": str(nr.fetch("sample_calcium")), "units": [1]},
-        "windows": {"inputs": "spikes", "targets": "dff", "duration": 20.0, "split": [0.8, 0.2]},
+        "windows": {
+            "inputs": "spikes", "targets": "dff", "duration": 20.0, "fractions": [0.8, 0.2],
+        },
         "model": model,
         "fit": {"max_epochs": 1, "optimizer": "adam", "intervals": False},
         **more,

@@ -55,7 +55,7 @@ def test_calcium(folder):
         max_epochs=10,
     )
     r2 = table.parameters["r2"]
-    assert float(r2.sel(account="LeakyRNN", horizon=1)) > float(r2.sel(account="mean", horizon=1))
+    assert float(r2.sel(model="LeakyRNN", horizon=1)) > float(r2.sel(model="mean", horizon=1))
 
     # What every room stands on: samples without a join crossed, scores, tables for a file.
     assert nr.data.series.as_series(recording["dff"]).blocks.tolist() == [[0, 5400]]
@@ -96,7 +96,7 @@ def test_spikes(folder):
         windows, [model, "linear", "memoryless"], objective="poisson", n_seeds=1, max_epochs=10
     )
     likelihood = table.parameters["log_likelihood"].sel(horizon=0)
-    assert float(likelihood.sel(account="LeakyRNN")) > float(likelihood.sel(account="memoryless"))
+    assert float(likelihood.sel(model="LeakyRNN")) > float(likelihood.sel(model="memoryless"))
 
     result.save(folder / "fit")
     assert nr.load(folder / "fit").parameters.identical(result.parameters)
@@ -131,8 +131,8 @@ def test_dna(folder):
         (inputs, targets), [model, "linear", "memoryless"], n_seeds=1, max_epochs=10
     )
     r2 = table.parameters["r2"].sel(horizon=0)
-    # A map of the present base knows one base in 25: the leaky account must know nearly all.
-    assert float(r2.sel(account="LeakyRNN")) > 0.9 > 0.3 > float(r2.sel(account="memoryless"))
+    # A map of the present base knows one base in 25: the leaky model must know nearly all.
+    assert float(r2.sel(model="LeakyRNN")) > 0.9 > 0.3 > float(r2.sel(model="memoryless"))
 
     result.save(folder / "fit")
     assert nr.load(folder / "fit").parameters.identical(result.parameters)

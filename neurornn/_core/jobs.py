@@ -50,7 +50,7 @@ def run_chunks(
     client: Any = None,
     progress: bool | Callable[[int, int], None] = False,
     label: str = "",
-    partial: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     key: str | None = None,
     keep: Callable[[Chunk], bool] | None = None,
 ) -> list[dict[str, NDArray[Any]]]:
@@ -67,11 +67,11 @@ def run_chunks(
     client : a ``dask.distributed.Client``; the chunks then run on its workers, `n_jobs` is unused.
     progress : show a bar (never where the output is not a terminal), or a callable
         ``(done, total)``.
-    partial : folder of its own in which finished chunks are kept until the caller removes them
+    checkpoint : folder of its own in which finished chunks are kept until the caller removes them
         with `forget_partial`.
     key : hash of data and settings; by default one is made from `chunks` and `shared`. A folder
         that belongs to another key or another version of the package is refused.
-    keep : whether a result is worth keeping in `partial`; one that is not is computed again by
+    keep : whether a result is worth keeping in `checkpoint`; one that is not is computed again by
         the next call.
 
     Returns
@@ -93,7 +93,7 @@ def run_chunks(
             "A number of processes was needed, or -1 for one per core",
             "Pass n_jobs=1 to stay in this process",
         )
-    store = None if partial is None else _Store(partial, len(chunks), key, chunks, shared)
+    store = None if checkpoint is None else _Store(checkpoint, len(chunks), key, chunks, shared)
     results: dict[int, dict[str, NDArray[Any]]] = {}
     if store is not None:
         results = store.finished()
@@ -183,7 +183,7 @@ def forget_partial(folder: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    folder : as it was passed as `partial`; it goes too where the job had made it, once it is
+    folder : as it was passed as `checkpoint`; it goes too where the job had made it, once it is
         empty.
     """
     place = Path(folder).expanduser()
@@ -209,14 +209,14 @@ class _Store:
 
     def __init__(
         self,
-        partial: str | os.PathLike[str],
+        checkpoint: str | os.PathLike[str],
         n_chunks: int,
         key: str | None,
         chunks: Sequence[Any],
         shared: tuple[Any, ...],
     ) -> None:
-        check_own_folder(partial, _is_own)
-        self.folder = folder = Path(partial).expanduser()
+        check_own_folder(checkpoint, _is_own)
+        self.folder = folder = Path(checkpoint).expanduser()
         self.key = key or fingerprint(list(chunks), list(shared))
         self.wanted = {
             "format": _FORMAT,

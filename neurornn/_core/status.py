@@ -66,7 +66,8 @@ _REMEDIES = {
     ),
     Status.RISE_TOO_LONG: (
         "Events rise as long as they decay, so one is not told from the other: bursts, several "
-        "cells in one trace, or smoothing. Look at single events; hold the rise (rise=0.05, in s)."
+        "cells in one trace, or smoothing. Look at single events; hold the rise (tau_rise=0.05, "
+        "in s)."
     ),
     Status.DECAY_NOT_RESOLVED: (
         "The decay is faster than the frames, or slower than the recording. "

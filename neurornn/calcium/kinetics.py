@@ -25,6 +25,7 @@ from neurornn._core.confidence import (
 from neurornn._core.errors import DataError, UnitError
 from neurornn._core.jobs import run_chunks
 from neurornn._core.quantities import OF_DATA, Quantity
+from neurornn._core.renamed import renamed
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
@@ -56,7 +57,8 @@ class Kinetics(Estimator):
         events that is found: about 3 at one in thirty frames, 3.5 at one in two hundred.
     tau_bounds : (lower, upper), s
         Where tau_decay is searched.
-    rise : fit a rise time where the data ask for one; False leaves it out, a number (s) holds it.
+    tau_rise : bool, or s
+        Fit a rise time where the data ask for one; False leaves it out, a number holds it.
     knot_spacing : s
         The baseline is piecewise linear with knots about this far apart; None for a constant.
     confidence_level : of every interval.
@@ -138,6 +140,7 @@ class Kinetics(Estimator):
              "no frame was seen, or events were not told apart"),
         )
     )  # fmt: skip
+    _renamed: ClassVar[Mapping[str, str]] = {"rise": "tau_rise"}
     _tables: ClassVar[Mapping[str, str]] = {
         "parameters": "parameters_",
         "events": "events_",
@@ -155,7 +158,7 @@ class Kinetics(Estimator):
         *,
         penalty: float | None = None,
         tau_bounds: tuple[float, float] = (0.005, 20.0),
-        rise: bool | float = True,
+        tau_rise: bool | float = True,
         knot_spacing: float | None = 60.0,
         confidence_level: float = 0.95,
         n_jobs: int = 1,
@@ -164,20 +167,21 @@ class Kinetics(Estimator):
     ) -> None:
         self.penalty = penalty
         self.tau_bounds = tau_bounds
-        self.rise = rise
+        self.tau_rise = tau_rise
         self.knot_spacing = knot_spacing
         self.confidence_level = confidence_level
         self.n_jobs = n_jobs
         self.chunk_size = chunk_size
         self.progress = progress
 
+    @renamed(partial="checkpoint")
     def fit(
         self,
         X: Any,
         y: None = None,
         *,
         sampling_rate: float | None = None,
-        partial: str | os.PathLike[str] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         client: Any = None,
     ) -> Self:
         """Fit every cell.
@@ -188,7 +192,7 @@ class Kinetics(Estimator):
             dF/F or fluorescence; NaN marks a missing frame; a gap in the time axis starts afresh.
         y : ignored.
         sampling_rate : Hz, needed for a plain array.
-        partial : folder for finished chunks: a killed run that is repeated with the same folder
+        checkpoint : folder for finished chunks: a killed run that is repeated with the same folder
             continues where it stopped and ends with the same numbers.
         client : ``dask.distributed.Client`` to run the chunks on.
 
@@ -209,7 +213,7 @@ class Kinetics(Estimator):
         traces = source.traces
         settings = self._settings(traces)
         key = None
-        if partial is not None:
+        if checkpoint is not None:
             key = source.key(tuple(settings), self.chunk_size)
         results = run_chunks(
             fit_cells,
@@ -219,7 +223,7 @@ class Kinetics(Estimator):
             client=client,
             progress=self.progress,
             label="cells",
-            partial=partial,
+            checkpoint=checkpoint,
             key=key,
         )
         self._collect(results, traces, X)
@@ -253,16 +257,16 @@ class Kinetics(Estimator):
         )
 
     def _fits_rise(self) -> bool:
-        return isinstance(self.rise, bool | np.bool_) and bool(self.rise)
+        return isinstance(self.tau_rise, bool | np.bool_) and bool(self.tau_rise)
 
     def _held_rise(self) -> float:
         """Rise that is not fitted (s); 0 for none."""
-        if isinstance(self.rise, bool | np.bool_):
+        if isinstance(self.tau_rise, bool | np.bool_):
             return 0.0
-        rise = check_positive(self.rise, "rise", "s")
+        rise = check_positive(self.tau_rise, "tau_rise", "s")
         if rise >= self.tau_bounds[1]:
             raise UnitError(
-                f"rise is {rise:g} s",
+                f"tau_rise is {rise:g} s",
                 f"A rise in s below the longest decay, {self.tau_bounds[1]:g} s, was needed",
                 "Is this ms? Then divide it by 1000",
             )

@@ -49,7 +49,7 @@ def run(a: Any) -> Said:
         n_jobs=a.n_jobs,
         chunk_size=a.chunk_size,
         progress=a.progress,
-    ).fit(trace, partial=partial)
+    ).fit(trace, checkpoint=partial)
     said = [estimator.report()]
     if a.out:
         estimator.save(a.out)

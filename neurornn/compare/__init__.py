@@ -1,4 +1,4 @@
-"""One league table: recurrent networks, linear and memoryless accounts on the same split."""
+"""One league table: recurrent networks, linear and memoryless models on the same split."""
 
 from neurornn._core.rooms import room
 

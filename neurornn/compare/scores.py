@@ -77,9 +77,9 @@ def _gain(rows: NDArray[np.float64]) -> float:
 def _interval(
     parts: Sequence[NDArray[np.float64]], statistic: Any, confidence_level: float, seed: int
 ) -> tuple[float, float]:
-    """Interval of a statistic of the rows (row, quantity) of one or several accounts.
+    """Interval of a statistic of the rows (row, quantity) of one or several models.
 
-    Test blocks are resampled, the same for all accounts, and apart from them the seeds of each,
+    Test blocks are resampled, the same for all models, and apart from them the seeds of each,
     from (seed, block, quantity). All seeds are scored on the same blocks: pairs of block and seed
     are not exchangeable, and to resample those would make more seeds look like more data.
     """
@@ -107,11 +107,11 @@ def score_table(
     confidence_level: float,
     rng: int,
 ) -> xr.Dataset:
-    """Lay out the scores of all accounts.
+    """Lay out the scores of all models.
 
     Parameters
     ----------
-    scored : (seed, horizon, block, quantity) per account, as `block_scores` gives them per block.
+    scored : (seed, horizon, block, quantity) per model, as `block_scores` gives them per block.
     """
     names = list(scored)
     shape = (len(names), len(horizons))
@@ -145,7 +145,7 @@ def score_table(
             behind_ci[i, j] = (
                 (0.0, 0.0) if name == best else _interval(both, _gap, confidence_level, seed)
             )
-    dims = ("account", "horizon")
+    dims = ("model", "horizon")
     why = "fewer than 3 test blocks"
     method = "test part of one split; percentile bootstrap over test blocks and seeds"
     table = to_dataset(
@@ -156,7 +156,7 @@ def score_table(
             ),
             Estimate(
                 name="r2_behind_best", value=behind, ci=behind_ci, units="1",
-                long_name="R2 of the best account less this one's", method=method,
+                long_name="R2 of the best model less this one's", method=method,
                 dims=dims, reason=why,
             ),
             Estimate(
@@ -166,12 +166,12 @@ def score_table(
             ),
         ],
         confidence_level=confidence_level,
-        coords={"account": names, "horizon": list(horizons)},
+        coords={"model": names, "horizon": list(horizons)},
         status=[statuses[n] for n in names],
-        status_dims=("account",),
+        status_dims=("model",),
     )  # fmt: skip
     attrs = {"units": "1", "long_name": "sd of R2 over seeds", "reason": "fewer than 2 seeds"}
     table["r2_seed_sd"] = (dims, sd, attrs)
     attrs = {"units": "1", "long_name": "weights that are fitted"}
-    table["n_weights"] = ("account", [n_weights[n] for n in names], attrs)
+    table["n_weights"] = ("model", [n_weights[n] for n in names], attrs)
     return table

@@ -1,7 +1,7 @@
-"""The league: accounts are fitted inside on one split and scored on the same test data."""
+"""The league: models are fitted inside on one split and scored on the same test data."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,13 +14,15 @@ from neurornn._core.checks import (
 )
 from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
+from neurornn._core.renamed import renamed
 from neurornn._core.report import Table, latex_row, parameter_names
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status, remedies_of
 from neurornn._core.units import format_number, format_quantity
-from neurornn.compare.accounts import fitted, named_accounts, options_of
+from neurornn.compare.entries import fitted, named_entries, options_of
 from neurornn.compare.scores import block_scores, score_table
 from neurornn.compare.task import scaled_task, task_of
+from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
 from neurornn.training.objectives import objective_named
@@ -34,13 +36,13 @@ class League(Result):
 
     Attributes
     ----------
-    parameters : Dataset over ``account`` and ``horizon``
+    parameters : Dataset over ``model`` and ``horizon``
         ``r2`` and ``log_likelihood`` (nats per value above the training mean), each with ``_ci``
-        over blocks and seeds; ``r2_behind_best``, by how much R2 is below that of the best account
+        over blocks and seeds; ``r2_behind_best``, by how much R2 is below that of the best model
         of that horizon, with ``_ci`` over the same blocks; ``r2_seed_sd``, the sd of R2 over seeds
-        (0 for an account in closed form, NaN where there is one seed); ``n_weights``,
-        ``status (account)``.
-    settings : how it was made; ``chosen`` holds what accounts in closed form chose on the
+        (0 for a model in closed form, NaN where there is one seed); ``n_weights``,
+        ``status (model)``.
+    settings : how it was made; ``chosen`` holds what models in closed form chose on the
         validation part.
     """
 
@@ -48,13 +50,13 @@ class League(Result):
 
     @property
     def status(self) -> xr.DataArray:
-        """How the fits of each account ended, (account,)."""
+        """How the fits of each model ended, (model,)."""
         return self.parameters["status"]
 
     def _report_table(self) -> Table:
         table = self.parameters
         rows = []
-        for i, name in enumerate(table["account"].values):
+        for i, name in enumerate(table["model"].values):
             row = [str(name), str(int(table["n_weights"][i]))]
             for j in range(table.sizes["horizon"]):
                 for score in ("r2", "log_likelihood"):
@@ -62,12 +64,12 @@ class League(Result):
                     row.append(format_quantity(float(table[score][i, j]), "1", low, high))
                 row.insert(-1, format_number(float(table["r2_seed_sd"][i, j]), 2))
             rows.append([*row, str(table["status"].values[i])])
-        columns = ["account", "weights"]
+        columns = ["model", "weights"]
         for h in table["horizon"].values:
             columns += [f"R2, horizon {h}", "sd over seeds", f"log-likelihood, horizon {h}"]
         s = self.settings
         head = [
-            f"same split {s['split']}, {s['n_seeds']} seeds; test scores, "
+            f"same split {s['fractions']}, {s['n_seeds']} seeds; test scores, "
             f"{100 * s['confidence_level']:g} % intervals over {s['n_blocks']} blocks and seeds",
             f"one horizon step is {s['dt']:.4g} {s['time_unit']}; log-likelihood in nats per "
             "value above the training mean (the row 'mean')",
@@ -79,14 +81,14 @@ class League(Result):
         return Table(title="League", columns=[*columns, "status"], rows=rows, head=[*head, *told])
 
     def to_latex(self) -> str:
-        """Return one LaTeX row per score, account and horizon: name, value, interval, unit.
+        """Return one LaTeX row per score, model and horizon: name, value, interval, unit.
 
-        The row of an account whose fits did not end well has its status in the comment.
+        The row of a model whose fits did not end well has its status in the comment.
         """
         table, lines = self.parameters, []
         for score in parameter_names(table):
             unit = str(table[score].attrs["units"])
-            for i, account in enumerate(table["account"].values):
+            for i, entry in enumerate(table["model"].values):
                 status = str(table["status"].values[i])
                 remark = "interval" if status == Status.OK else f"interval; {status}"
                 for j, horizon in enumerate(table["horizon"].values):
@@ -94,25 +96,35 @@ class League(Result):
                         table[score].values[i, j],
                         table[f"{score}_ci"].values[i, j],
                     )
-                    name = f"{score}, {account}, horizon {horizon}"
+                    name = f"{score}, {entry}, horizon {horizon}"
                     lines.append(latex_row(name, value, low, high, unit, remark))
         return "\n".join(lines)
 
+    @classmethod
+    def _from_saved(cls, content: SavedContent) -> Self:
+        table, settings = content.tables["parameters"], dict(content.settings)
+        if "account" in table.dims:
+            # Files of version 0.1 before its release.
+            table = table.rename(account="model")
+            settings["fractions"] = settings.pop("split")
+        return cls(table, settings)
+
     def __repr__(self) -> str:
-        return f"League of {', '.join(map(str, self.parameters['account'].values))}"
+        return f"League of {', '.join(map(str, self.parameters['model'].values))}"
 
     def _methods_sentence(self) -> str:
         return (
-            f"Accounts were compared on one split {self.settings['split']} with "
+            f"Models were compared on one split {self.settings['fractions']} with "
             f"{self.settings['n_seeds']} seeds each; no setting was chosen on the test part"
         )
 
 
+@renamed(split="fractions")
 def league(
     data: Any,
     recipes: Sequence[RecurrentModel | str],
     *,
-    split: Sequence[float] = FRACTIONS,
+    fractions: Sequence[float] = FRACTIONS,
     horizons: Sequence[int] | None = None,
     duration: float = 5.0,
     n_seeds: int = 3,
@@ -123,7 +135,7 @@ def league(
     rng: int = 0,
     progress: bool = False,
 ) -> League:
-    """Fit accounts on the same split and score them on the same test data.
+    """Fit models on the same split and score them on the same test data.
 
     Parameters
     ----------
@@ -138,7 +150,7 @@ def league(
         - ``"persistence"``, the last frame repeated, where a series forecasts itself.
 
         The training mean always takes part.
-    split : fractions for training, validation and test
+    fractions : for training, validation and test
         Blocks in time for a recording; whole trials for windows.
     horizons : frames
         For a forecast the steps ahead, by default 1 and 10; otherwise how many steps the inputs
@@ -153,7 +165,7 @@ def league(
     fit_options : more arguments of `nr.fit`, for every recipe or for each by its name
         For example ``{"optimizer": "adam", "learning_rate": 0.003, "weight_decay": 0.1}``, or
         ``{"LeakyRNN": {"learning_rate": 0.003}, "linear": {"weight_decay": 0.1}}``. By default
-        ``patience`` is a fifth of `max_epochs` and ``tolerance`` 1e-6. Accounts in closed form do
+        ``patience`` is a fifth of `max_epochs` and ``tolerance`` 1e-6. Models in closed form do
         not use them.
     confidence_level : of the intervals.
     rng : seed.
@@ -184,7 +196,7 @@ def league(
     if isinstance(recipes, str) or not isinstance(recipes, Sequence):
         raise KindError(
             f"recipes is a {type(recipes).__name__}",
-            "A list of models or names of accounts was needed",
+            "A list of models or their names was needed",
             "Pass for example ['ridge', 'linear']",
         )
     if horizons is not None:
@@ -201,7 +213,7 @@ def league(
     clock = next(
         ((r.dt, r.time_unit) for r in recipes if isinstance(r, RecurrentModel)), (1.0, "steps")
     )
-    task = task_of(data, split, duration, rng, clock)
+    task = task_of(data, fractions, duration, rng, clock)
     if horizons is None:
         horizons = (task.first_horizon, 10)
     goal = objective_named(objective)
@@ -220,8 +232,8 @@ def league(
             f"Horizons of at least {task.first_horizon} frames were needed",
             "A forecast starts at 1, a read-out of known inputs at 0",
         )
-    accounts = named_accounts(recipes, task, gaussian=gaussian, looks_on=max(steps) > 0)
-    options = options_of(fit_options, accounts)
+    entries = named_entries(recipes, task, gaussian=gaussian, looks_on=max(steps) > 0)
+    options = options_of(fit_options, entries)
     fill = None if task.feeds_itself else torch.zeros(task.train.inputs.shape[2]).double()
     fit_settings = {
         "objective": objective,
@@ -232,15 +244,15 @@ def league(
     # (seed, horizon, block, quantity)
     scored: dict[str, NDArray[np.float64]] = {}
     statuses, n_weights, chosen = {}, {}, {}
-    with progress_bar(len(accounts) * n_seeds, 0, progress, "fits") as tick:
-        for name, account in accounts.items():
+    with progress_bar(len(entries) * n_seeds, 0, progress, "fits") as tick:
+        for name, entry in entries.items():
             per_seed: list[Any] = []
             codes: list[str] = []
             for seed in range(n_seeds):
                 # What is solved in closed form is the same for every seed.
-                if not per_seed or account.solve is None:
+                if not per_seed or entry.solve is None:
                     model, code, choice = fitted(
-                        account,
+                        entry,
                         task,
                         derived_seed(rng, seed),
                         {**fit_settings, **options[name]},
@@ -263,7 +275,7 @@ def league(
     statuses["mean"], n_weights["mean"] = "ok", task.train.targets.shape[2]
     table = score_table(scored, statuses, n_weights, horizons, confidence_level, rng)
     settings = {
-        "split": [float(f) for f in split],
+        "fractions": [float(f) for f in fractions],
         "horizons": [int(h) for h in horizons],
         "n_seeds": int(n_seeds),
         "n_blocks": int(scored["mean"].shape[2]),

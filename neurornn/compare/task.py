@@ -13,7 +13,7 @@ from neurornn._core.rng import derived_seed
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.samples import check_fractions, parts_in_order
 from neurornn.data.windowing import windows
-from neurornn.models.accounts import Memoryless
+from neurornn.models.baselines import Memoryless
 from neurornn.training.batches import TrainingData, as_training_data
 
 
@@ -30,15 +30,15 @@ class Task(NamedTuple):
 
 
 def task_of(
-    data: Any, split: Sequence[float], duration: float, rng: int, clock: tuple[float, str]
+    data: Any, fractions: Sequence[float], duration: float, rng: int, clock: tuple[float, str]
 ) -> Task:
     """Split first, cut windows inside each part after; arrays take the clock of the recipes."""
-    shares = check_fractions(split, "split")
+    shares = check_fractions(fractions)
     if len(shares) != 3:
         raise DataError(
-            f"split has {len(shares)} parts, {shares[:5].tolist()}",
+            f"fractions has {len(shares)} parts, {shares[:5].tolist()}",
             "Three fractions above 0 with sum 1, for training, validation and test, were needed",
-            "Pass split=(0.7, 0.15, 0.15)",
+            "Pass fractions=(0.7, 0.15, 0.15)",
         )
     if isinstance(data, xr.DataArray) and "time" in data.dims and "trial" not in data.dims:
         name = str(data.name or "series")
@@ -50,7 +50,7 @@ def task_of(
             targets=name,
             duration=duration,
             horizon=1,
-            split=split,
+            fractions=fractions,
         )
         n = data.sizes.get("unit", 1)
         carrier = Memoryless(n, n, dt=dt)

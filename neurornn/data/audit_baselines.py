@@ -120,7 +120,7 @@ def score_features(
             splits[name] = list(grouped.split(features, groups=labels[keep]))
     if ordered:
         gap = max(1, len(y) // 100)
-        splits["blocks of time"] = list(BlockedSplit(len(folds), gap=gap).split(features))
+        splits["blocks of time"] = list(BlockedSplit(len(folds), gap_rows=gap).split(features))
     results = {name: predict(held) for name, held in splits.items()}
     if results:
         ledger.coords["held_out"] = list(results)

@@ -20,6 +20,7 @@ from neurornn._core.checks import (
 )
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import KindError, NameUnknownError, SplitError, nearest
+from neurornn._core.renamed import renamed
 from neurornn._core.rng import RNG, generator
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.rows import as_samples
@@ -29,6 +30,7 @@ from neurornn.data.splitters import BlockedSplit, RandomSplit
 SPLITS = ("blocked", "random", "grouped")
 
 
+@renamed(gap="gap_rows", window="n_lags")
 def cross_score(
     estimator: Any,
     X: Any,
@@ -37,9 +39,9 @@ def cross_score(
     split: Any = None,
     groups: ArrayLike | None = None,
     n_splits: int = 5,
-    gap: int | None = None,
+    gap_rows: int | None = None,
     scoring: str | Callable[..., float] | None = None,
-    window: int | None = None,
+    n_lags: int | None = None,
     trials: ArrayLike | None = None,
     confidence_level: float = 0.95,
     rng: RNG = 0,
@@ -58,14 +60,14 @@ def cross_score(
         are cut before the split, as is done by mistake.
     groups : (row,), label of what must stay in one part.
     n_splits : folds.
-    gap : rows dropped on both sides of a test block; by default the rows of one window.
+    gap_rows : dropped on both sides of a test block; by default as many as one window has.
     scoring : name or callable of scikit-learn; by default R2, averaged over outputs, and for
         classifiers accuracy.
 
     Other Parameters
     ----------------
-    window : rows
-        Give the estimator the last `window` rows of X as features. The windows are cut inside
+    n_lags : rows of history, the present one included, as in the decoders
+        Give the estimator the last `n_lags` rows of X as features. The windows are cut inside
         each part, trial and gapless stretch; rows without a whole window are dropped.
     trials : (row,), label of the trial of each row.
     confidence_level : of the interval over folds.
@@ -88,8 +90,12 @@ def cross_score(
     assert targets is not None
     rng = generator(check_rng(rng))
     check_confidence_level(confidence_level)
-    n_window = 1 if window is None else check_window(window, len(rows.values))
-    keep_gap = (n_window if n_window > 1 else 0) if gap is None else check_count(gap, "gap", 0)
+    n_window = 1 if n_lags is None else check_window(n_lags, len(rows.values), "n_lags")
+    keep_gap = (
+        (n_window if n_window > 1 else 0)
+        if gap_rows is None
+        else check_count(gap_rows, "gap_rows", 0)
+    )
     check_finite_or_missing(rows.values, "X")
     if targets.dtype.kind == "U" and not is_classifier(estimator):
         raise KindError(
@@ -151,7 +157,7 @@ def _as_splitter(
     if split is None:
         split = "blocked" if groups is None else "grouped"
     if split == "blocked":
-        return BlockedSplit(n_splits, gap=gap, purge=window), "blocked"
+        return BlockedSplit(n_splits, gap_rows=gap, purge=window), "blocked"
     if split == "random":
         return RandomSplit(n_splits, rng), "random"
     if split == "grouped":
@@ -209,4 +215,4 @@ def _as_table(
     table["score"] = ("fold", values, {"units": "1", "long_name": what})
     for k, part in enumerate(("n_train", "n_test")):
         table[part] = ("fold", np.array(sizes)[:, k], {"units": "1", "long_name": "rows"})
-    return table.assign_attrs(split=name, scoring=what, window=window)
+    return table.assign_attrs(split=name, scoring=what, n_lags=window)

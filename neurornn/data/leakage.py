@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from neurornn._core.checks import check_count, check_number, check_rng, check_rows
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import SplitError
+from neurornn._core.renamed import renamed
 from neurornn._core.rng import RNG, generator
 from neurornn._core.units import format_number
 from neurornn.data.audit_report import NOTABLE, AuditReport, AuditStatus
@@ -20,13 +21,14 @@ from neurornn.data.rows import as_samples
 from neurornn.data.samples import history, whole_windows
 
 
+@renamed(gap="gap_rows", window="n_lags")
 def leakage_report(
     X: Any,
     y: Any,
     *,
     estimator: Any = None,
-    window: int = 10,
-    gap: int | None = None,
+    n_lags: int = 10,
+    gap_rows: int | None = None,
     test_fraction: float = 0.15,
     n_splits: int = 5,
     trials: ArrayLike | None = None,
@@ -40,8 +42,8 @@ def leakage_report(
     X : (row, feature), or DataArray (time, unit) or (trial, time, unit); rows in time order.
     y : (row,) or (row, output), on the same rows.
     estimator : any scikit-learn estimator; by default a light ridge, a Wiener filter.
-    window : rows of history the estimator sees, the present one included.
-    gap : rows dropped on both sides of a test block; by default `window`.
+    n_lags : rows of history the estimator sees, the present one included.
+    gap_rows : dropped on both sides of a test block; by default `n_lags`.
     test_fraction : share of the rows in the last block.
 
     Other Parameters
@@ -67,15 +69,15 @@ def leakage_report(
     """
     model = linear_model("regression") if estimator is None else estimator
     rng = generator(check_rng(rng))
-    window = check_count(window, "window")
-    keep_gap = window if gap is None else check_count(gap, "gap", 0)
+    n_lags = check_count(n_lags, "n_lags")
+    keep_gap = n_lags if gap_rows is None else check_count(gap_rows, "gap_rows", 0)
     test_fraction = check_number(test_fraction, "test_fraction", above=0.0, below=1.0)
-    common: dict[str, Any] = {"n_splits": n_splits, "window": window, "trials": trials,
+    common: dict[str, Any] = {"n_splits": n_splits, "n_lags": n_lags, "trials": trials,
                               "confidence_level": confidence_level, "rng": rng}  # fmt: skip
     random = cross_score(model, X, y, split="random", **common)
-    blocked = cross_score(model, X, y, split="blocked", gap=keep_gap, **common)
+    blocked = cross_score(model, X, y, split="blocked", gap_rows=keep_gap, **common)
     shifted = cross_score(model, X, _rotated(y), split="random", **common)
-    last, n_test = _last_block(model, X, y, trials, window, keep_gap, test_fraction)
+    last, n_test = _last_block(model, X, y, trials, n_lags, keep_gap, test_fraction)
     pairs = np.stack([random["score"].values, blocked["score"].values], axis=1)
     inflation = float(np.mean(pairs[:, 0] - pairs[:, 1]))
     ci = bootstrap_interval(
@@ -109,17 +111,17 @@ def leakage_report(
     findings = _findings(table, what)
     status = AuditStatus.LEAKS if len(findings) > 1 else AuditStatus.CLEAN
     return AuditReport(
-        title=f"Leakage in {int(random['n_test'].sum())} rows, windows of {window}",
+        title=f"Leakage in {int(random['n_test'].sum())} rows, windows of {n_lags}",
         parameters=table,
         status=status,
         statuses=(status,),
         findings=tuple(findings),
         split="blocked",
         honest_split=(
-            f"data.BlockedSplit(gap={keep_gap}, purge={window}) or data.split_blocks, because "
-            "neighbouring rows of a recording are nearly copies of one another."
+            f"data.BlockedSplit(gap_rows={keep_gap}, purge={n_lags}) or data.split_blocks, "
+            "because neighbouring rows of a recording are nearly copies of one another."
         ),
-        settings={"window": window, "gap": keep_gap, "n_splits": n_splits,
+        settings={"n_lags": n_lags, "gap_rows": keep_gap, "n_splits": n_splits,
                   "test_fraction": test_fraction, "estimator": type(model).__name__},
     )  # fmt: skip
 

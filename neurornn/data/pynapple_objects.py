@@ -20,6 +20,7 @@ from neurornn._core.errors import (
     ShapeError,
     nearest,
 )
+from neurornn._core.renamed import renamed
 from neurornn.data.foreign import is_trains, kept_columns, kind_of, values_of
 from neurornn.data.intervals import intersect, support
 from neurornn.data.labelled import (
@@ -46,11 +47,12 @@ _NEEDED = (
 )
 
 
+@renamed(units="value_unit")
 def from_pynapple(
     obj: Any,
     *,
     name: str | None = None,
-    units: str = "1",
+    value_unit: str = "1",
     bins: bool | None = None,
     trials: Any = None,
 ) -> xr.Dataset:
@@ -65,7 +67,7 @@ def from_pynapple(
     name : of the values of a Tsd or TsdFrame; by default ``"counts"`` for whole numbers in bins,
         by their type or with ``bins=True``, else ``"signal"``: floats in bins, as those of
         ``count(0.1) / 0.1``, are rates or means.
-    units : of those values.
+    value_unit : of those values.
     bins : whether the times of a Tsd or TsdFrame are the centres of bins, as ``count`` makes
         them. By default the object tells: the first time of each range of its support then lies
         half a bin behind the start of the range, and otherwise on it.
@@ -109,7 +111,7 @@ def from_pynapple(
     if kind == "intervals":
         return _of_intervals(obj)
     if kind in ("tsd", "frame"):
-        recording = _of_series(obj, name, units, bins)
+        recording = _of_series(obj, name, value_unit, bins)
     elif kind in ("group", "ts") or (kind is None and is_trains(obj)):
         recording = from_spikes(obj)
     else:
@@ -191,7 +193,9 @@ def _of_samples(
         recording = xr.Dataset({name: (axes, array.values, {"units": units})})
         recording["sample_time"] = ("sample", time, {"units": "s"})
         return recording.assign_coords(channel=_labels(array))
-    recording = from_traces(array.values, time=time, name=name, units=units, unit=_labels(array))
+    recording = from_traces(
+        array.values, time=time, name=name, value_unit=units, unit=_labels(array)
+    )
     recording = _with_coords(recording, array)
     stretches = sampled_stretches(time, 1 / rate_of_stamps(time), closed)
     if stretches is None:

@@ -35,6 +35,7 @@ from neurornn._core.errors import (
     UnitError,
     nearest,
 )
+from neurornn._core.renamed import renamed
 from neurornn.data.foreign import kind_of
 from neurornn.data.labelled import as_labelled, unit_of
 from neurornn.data.observation import joined_observed, selected_observed, start_of_clock
@@ -45,13 +46,14 @@ TIME_CONVENTION = "frame k stands for the interval ((k-1)*dt, k*dt] that ends at
 _TIME_ATTRS = {"units": "s", "long_name": "time", "convention": TIME_CONVENTION}
 
 
+@renamed(units="value_unit")
 def from_traces(
     values: ArrayLike,
     *,
     sampling_rate: float | None = None,
     time: ArrayLike | None = None,
     name: str = "dff",
-    units: str = "1",
+    value_unit: str = "1",
     indicator: str | None = None,
     unit: ArrayLike | None = None,
     attrs: Mapping[str, Any] | None = None,
@@ -70,7 +72,7 @@ def from_traces(
     time : (time,), s
         End of each frame; gaps between trials or missing stretches are simply absent.
     name : ``"dff"`` or ``"fluorescence"``.
-    units : of the values.
+    value_unit : of the values.
     indicator : for example ``"GCaMP6f"``.
     unit : (unit,), labels.
     attrs : more attributes of the recording (species, area, source).
@@ -86,11 +88,11 @@ def from_traces(
         times which came with the values.
     """
     if kind_of(values) == "quantity":
-        units = unit_of(values) if units == "1" else units
+        value_unit = unit_of(values) if value_unit == "1" else value_unit
         values = as_labelled(values)
     elif kind_of(values) is not None:
         found = as_labelled(values)
-        units = str(found.attrs.get("units", units)) if units == "1" else units
+        value_unit = str(found.attrs.get("units", "1")) if value_unit == "1" else value_unit
         if time is None and "time" in found.coords:
             _check_rate_that_came(sampling_rate, found["time"].values)
             time = found["time"].values
@@ -132,7 +134,7 @@ def from_traces(
                 "Pass sampling_rate=30.0",
             )
         stamps = (np.arange(len(array)) + 1) / sampling_rate
-    own: dict[str, Any] = {"units": units, "sampling_rate": sampling_rate}
+    own: dict[str, Any] = {"units": value_unit, "sampling_rate": sampling_rate}
     if indicator:
         own["indicator"] = indicator
     labels = np.arange(array.shape[1]) if unit is None else _unit_labels(unit, array.shape[1])

@@ -304,20 +304,19 @@ def window_edges(
     least = n_warmup + 1
     while stop - start > least:
         pieces.append((start, min(stop, start + n_rows)))
-        if start + n_rows >= stop:
-            break
+        # Where this was the last one, no more than a warm-up is left.
         start, least = start + n_rows - n_warmup, n_warmup
     return pieces
 
 
-def check_window(window: Any, n_rows: int) -> int:
+def check_window(window: Any, n_rows: int, name: str = "window") -> int:
     """Return the rows of a window, or raise where none of so many rows would hold it."""
-    n_window = check_count(window, "window", 0)
+    n_window = check_count(window, name, 0)
     if not 1 <= n_window <= max(n_rows, 1):
         raise SplitError(
-            f"window is {window} of {n_rows} rows",
+            f"{name} is {window} of {n_rows} rows",
             "At least 1 row, and no more than there are, was needed",
-            "Pass window=10",
+            f"Pass {name}=10",
         )
     return n_window
 

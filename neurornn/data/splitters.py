@@ -10,6 +10,7 @@ from sklearn.model_selection import BaseCrossValidator
 
 from neurornn._core.checks import check_count
 from neurornn._core.errors import SplitError
+from neurornn._core.renamed import renamed
 from neurornn._core.rng import RNG, generator
 
 
@@ -19,7 +20,7 @@ class BlockedSplit(BaseCrossValidator):
     Parameters
     ----------
     n_splits : number of blocks.
-    gap : rows dropped from training on both sides of the test block, beyond `purge`.
+    gap_rows : rows dropped from training on both sides of the test block, beyond `purge`.
     purge : rows that one window spans (0 or 1: rows are not windows). ``purge - 1`` more rows
         are dropped on both sides, so that no training window shares a row with a test window.
 
@@ -30,9 +31,10 @@ class BlockedSplit(BaseCrossValidator):
     ([5, 6, 7, 8], [0, 1, 2])
     """
 
-    def __init__(self, n_splits: int = 5, gap: int = 0, purge: int = 0) -> None:
+    @renamed(gap="gap_rows")
+    def __init__(self, n_splits: int = 5, gap_rows: int = 0, purge: int = 0) -> None:
         self.n_splits = n_splits
-        self.gap = gap
+        self.gap_rows = gap_rows
         self.purge = purge
 
     def split(
@@ -46,7 +48,7 @@ class BlockedSplit(BaseCrossValidator):
         y, groups : ignored, as in sklearn's KFold.
         """
         n = X.shape[0] if hasattr(X, "shape") else len(X)
-        for name, value, least in (("n_splits", self.n_splits, 2), ("gap", self.gap, 0),
+        for name, value, least in (("n_splits", self.n_splits, 2), ("gap_rows", self.gap_rows, 0),
                                    ("purge", self.purge, 0)):  # fmt: skip
             check_count(value, name, least)
         if self.n_splits > n:
@@ -55,7 +57,7 @@ class BlockedSplit(BaseCrossValidator):
                 "At least one row for each block was needed",
                 "Use fewer blocks",
             )
-        drop = self.gap + max(self.purge - 1, 0)
+        drop = self.gap_rows + max(self.purge - 1, 0)
         edges = np.linspace(0, n, self.n_splits + 1).round().astype(np.intp)
         rows = np.arange(n)
         for start, stop in pairwise(edges):

@@ -15,6 +15,7 @@ from neurornn._core.checks import (
     check_positive,
 )
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
+from neurornn._core.renamed import renamed
 from neurornn.data.binning import bin_spikes
 from neurornn.data.intervals import support
 from neurornn.data.recording import TIME_CONVENTION, sampling_rate_of
@@ -28,6 +29,7 @@ WARMUP_SHARE = 0.25
 Source = str | xr.DataArray | Sequence[str | xr.DataArray]
 
 
+@renamed(split="fractions")
 def windows(
     recording: xr.Dataset,
     *,
@@ -36,7 +38,7 @@ def windows(
     duration: float,
     warmup: float | None = None,
     horizon: int = 0,
-    split: Sequence[float] | None = None,
+    fractions: Sequence[float] | None = None,
     gap: float = 1.0,
     trials: bool = False,
     bin_size: float | None = None,
@@ -59,7 +61,7 @@ def windows(
         once. By default a quarter of `duration`, and 0 where `trials` is set.
     horizon : frames
         Targets are taken so many frames after the inputs: 1 asks for the next frame.
-    split : fractions of the recorded time
+    fractions : of the recorded time
         Return one set of windows for each, cut from blocks that are `gap` s apart.
     gap : s
     bin_size : s, of the frames where ``"spikes"`` are the targets.
@@ -67,7 +69,7 @@ def windows(
 
     Returns
     -------
-    Dataset, or a tuple of them where `split` is given
+    Dataset, or a tuple of them where `fractions` are given
         ``inputs (trial, time, input)``, ``targets (trial, time, output)``,
         ``mask (trial, time, output)`` (True where a target counts: recorded, not NaN, after the
         warm-up), ``start (trial)`` in s on the recording's clock. NaN inputs and targets are 0 and
@@ -100,8 +102,8 @@ def windows(
         )
     horizon = check_count(horizon, "horizon", 0)
     gap = check_number(gap, "gap", "s")
-    if split is not None:
-        parts = split_blocks(recording, fractions=split, gap=gap)
+    if fractions is not None:
+        parts = split_blocks(recording, fractions=fractions, gap=gap)
         return tuple(
             windows(
                 part,

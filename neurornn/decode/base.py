@@ -12,13 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from neurornn._core.checks import check_bin_size, check_count, check_positive
-from neurornn._core.confidence import Estimate, growing_halfwidth, to_dataset
+from neurornn._core.confidence import growing_halfwidth, to_dataset
 from neurornn._core.errors import (
     DataError,
     NameUnknownError,
     UnitWarning,
     nearest,
 )
+from neurornn._core.quantities import OF_DATA, Quantity
+from neurornn._core.renamed import warn_renamed
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._kernels.streaming import POWERS
@@ -43,7 +45,9 @@ from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator, keep_names
 
 SIGNALS = ("counts", "features")
-STAND_INS = ("expected", "mean")
+#: Why a score has no interval.
+SCORE = "a score of blocks, not an estimate"
+IMPUTATIONS = ("expected", "mean")
 #: A gap in a stream of up to so many s is stepped over; after a longer one it starts anew.
 MAX_GAP = 5.0
 
@@ -52,7 +56,7 @@ class Decoder(Estimator):
     """Base of all decoders. A subclass has `_learn`, and its settings in ``__init__``.
 
     Settings that all share: ``bin_size``, ``signal``, ``smoothing``, ``adaptation_tau``,
-    ``watch``, ``stand_in``, ``n_folds``, ``confidence_level``.
+    ``monitor_units``, ``impute``, ``n_folds``, ``confidence_level``.
     """
 
     #: What the method is from, for `cite`.
@@ -70,6 +74,15 @@ class Decoder(Estimator):
         "usual": "_usual",
     }
     _tables: ClassVar[Mapping[str, str]] = {"parameters": "scores_"}
+    _quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            name="r2", units="1", long_name="R2 on held-out blocks", dims=("output",), reason=SCORE
+        ),
+        Quantity(
+            name="rmse", units=OF_DATA, long_name="root mean square error", dims=("output",),
+            reason=SCORE,
+        ),
+    )  # fmt: skip
     #: How what stands in ``chosen_`` came about.
     _settled = "chosen on held-out blocks"
     #: The targets are labels of classes.
@@ -78,15 +91,22 @@ class Decoder(Estimator):
     _usual_width = 0.05
     #: Whether a power of the counts may be taken for a feature.
     _takes_powers = True
+    _renamed: ClassVar[Mapping[str, str]] = {"watch": "monitor_units", "stand_in": "impute"}
 
     bin_size: float | None
     signal: str
     smoothing: float
     adaptation_tau: float | None
-    watch: bool
-    stand_in: str
+    monitor_units: bool
+    impute: str
     n_folds: int
     confidence_level: float
+
+    def _keep(self, given: Mapping[str, Any]) -> None:
+        """Keep the arguments of ``__init__``, as scikit-learn wants them: ``locals()`` of it."""
+        for name, value in given.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     def fit(self, counts: Any, targets: Any, *, trials: ArrayLike | None = None) -> Self:
         """Fit the decoder.
@@ -160,7 +180,7 @@ class Decoder(Estimator):
             check_bin_size(self.bin_size)
         check_count(self.n_folds, "n_folds")
         for name, value, known in (
-            ("signal", self.signal, SIGNALS), ("stand_in", self.stand_in, STAND_INS),
+            ("signal", self.signal, SIGNALS), ("impute", self.impute, IMPUTATIONS),
         ):  # fmt: skip
             if not isinstance(value, str) or value not in known:
                 raise NameUnknownError(
@@ -269,8 +289,8 @@ class Decoder(Estimator):
             lowest=0.0 if self.signal == "counts" else -np.inf,
             smoothing=float(np.exp(-self.bin_size_ / self.smoothing)) if self.smoothing else 0.0,
             pace=0.0 if self.adaptation_tau is None else self._share(self.adaptation_tau),
-            watch_pace=self._share(WATCH_TAU) if self.watch else 0.0,
-            stand_in=self.stand_in,
+            watch_pace=self._share(WATCH_TAU) if self.monitor_units else 0.0,
+            stand_in=self.impute,
         )
         assert bins.targets is not None
         return preparation, [
@@ -325,36 +345,24 @@ class Decoder(Estimator):
             r2[o] = 1 - np.sum(away**2) / moved if moved > 0 else np.nan
         self._growth, self._usual = growth, usual
         self._rms, self._reach, self.chosen_ = scaled, reach, learned.chosen
-        how = self._held_out_how()
-        units = self.target_units_ or "1"
+        self._tell_scores({"r2": r2, "rmse": error}, self._output_coords())
+
+    def _tell_scores(self, found: Mapping[str, Any], coords: Mapping[Hashable, Any]) -> None:
+        """Make the table of what was declared."""
+        how, units = self._held_out_how(), self.target_units_ or "1"
         self.scores_ = to_dataset(
-            [
-                Estimate(
-                    name="r2", value=r2, units="1", long_name="R2 on held-out blocks", method=how,
-                    dims=("output",), reason="a score of blocks, not an estimate",
-                ),
-                Estimate(
-                    name="rmse", value=error, units=units, long_name="root mean square error",
-                    method=how, dims=("output",), reason="a score of blocks, not an estimate",
-                    of_data=True,
-                ),
-            ],
+            [q.of(found[q.name], units=units, method=how) for q in self._quantities],
             confidence_level=self.confidence_level,
-            coords=self._output_coords(),
-            status=[str(Status.OK)] * n_out,
+            coords=dict(coords),
+            status=[str(Status.OK)] * len(coords["output"]),
             status_dims=("output",),
-        )  # fmt: skip
+        )
 
     def __getattr__(self, name: str) -> Any:
         """Old name of `scores_`: what it holds are scores, not estimates of parameters."""
         if name != "parameters_" or "scores_" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        warnings.warn(
-            f"parameters_ of a {type(self).__name__} is now called scores_; the old name goes in "
-            "the release after the next.",
-            FutureWarning,
-            stacklevel=2,
-        )
+            return super().__getattr__(name)
+        warn_renamed(name, "scores_", f"a {type(self).__name__}")
         return self.scores_
 
     # What a user calls.

@@ -40,7 +40,7 @@ class WienerCascade(RidgeDecoder):
     degree : of the polynomial, or ``"auto"`` for the best up to 9 on held-out blocks.
     joint : one polynomial of all outputs of the filter together, with their products, instead of
         one for each; None for what is better on held-out blocks.
-    bin_size, n_lags, power, signal, smoothing, adaptation_tau, watch, stand_in, n_folds, \
+    bin_size, n_lags, power, signal, smoothing, adaptation_tau, monitor_units, impute, n_folds, \
 confidence_level
         As for `WienerFilter`.
 
@@ -58,6 +58,9 @@ confidence_level
     PLoS ONE 4:e5924, doi:10.1371/journal.pone.0005924 (for decoding).
     """
 
+    degree: int | str
+    joint: bool | None
+
     def __init__(
         self,
         bin_size: float | None = None,
@@ -69,18 +72,12 @@ confidence_level
         signal: str = "counts",
         smoothing: float = 0.0,
         adaptation_tau: float | None = None,
-        watch: bool = True,
-        stand_in: str = "expected",
+        monitor_units: bool = True,
+        impute: str = "expected",
         n_folds: int = 5,
         confidence_level: float = 0.9,
     ) -> None:
-        super().__init__(
-            bin_size, n_lags=n_lags, power=power, signal=signal, smoothing=smoothing,
-            adaptation_tau=adaptation_tau, watch=watch, stand_in=stand_in, n_folds=n_folds,
-            confidence_level=confidence_level,
-        )  # fmt: skip
-        self.degree = degree
-        self.joint = joint
+        self._keep(locals())
 
     _papers: ClassVar[tuple[str, ...]] = ("hunter_1986", "pohlmeyer_2009")
 

@@ -18,10 +18,12 @@ from neurornn._core.checks import (
 )
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import DataError, KindError, ShapeError
+from neurornn._core.renamed import renamed
 from neurornn._core.rng import RNG, generator
 from neurornn.data.splitters import BlockedSplit
 
 
+@renamed(gap="gap_rows")
 def neuron_dropping(
     decoder: Any,
     counts: Any,
@@ -30,7 +32,7 @@ def neuron_dropping(
     n_units: Sequence[int] | None = None,
     n_draws: int = 10,
     n_blocks: int = 5,
-    gap: int = 50,
+    gap_rows: int = 50,
     confidence_level: float = 0.95,
     rng: RNG = None,
 ) -> xr.Dataset:
@@ -49,7 +51,7 @@ def neuron_dropping(
     Other Parameters
     ----------------
     n_blocks : the last of so many blocks of time is held out; the rest is for training.
-    gap : rows dropped between training and the block held out. At least the decoder's history.
+    gap_rows : dropped between training and the block held out. At least the decoder's history.
     confidence_level : of the interval of the mean.
     rng : int, Generator or None; for the draws.
 
@@ -103,8 +105,8 @@ def neuron_dropping(
     sizes = _sizes(n_units, total)
     n_draws = check_count(n_draws, "n_draws", most=1_000_000)
     check_confidence_level(confidence_level)
-    gap = check_count(gap, "gap", 0)
-    train, test = list(BlockedSplit(n_blocks, gap=gap).split(np.empty(len(spikes))))[-1]
+    gap_rows = check_count(gap_rows, "gap_rows", 0)
+    train, test = list(BlockedSplit(n_blocks, gap_rows=gap_rows).split(np.empty(len(spikes))))[-1]
     rng = generator(check_rng(rng))
     score = np.empty((len(sizes), n_draws))
     for draw in range(n_draws):

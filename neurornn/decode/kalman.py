@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_bin_size, check_count
 from neurornn._core.errors import DataError, ShapeError
+from neurornn._core.renamed import renamed
 from neurornn.data.moments import Histories, Moments, fold_moments, lagged_moments
 from neurornn.data.samples import Samples
 from neurornn.decode.machines import KalmanMachine, steady_covariance
@@ -53,7 +54,7 @@ class KalmanFilter(MovementDecoder):
     n_lags : bins of history that are taken for one observation; 1 is the usual filter.
     derivative : let the state hold the change of every output too.
     steady_state : use the gain of the long run from the first bin on, and after missing bins too.
-    power, signal, smoothing, adaptation_tau, watch, stand_in, n_folds, confidence_level
+    power, signal, smoothing, adaptation_tau, monitor_units, impute, n_folds, confidence_level
         As for `WienerFilter`.
 
     Attributes
@@ -73,7 +74,7 @@ class KalmanFilter(MovementDecoder):
     of the outputs. The update is in information form, of the size of the state however many units
     there are, and once the covariance is steady a bin costs a few small products. A unit that was
     lost, is missing in a bin or was dropped is left out: its rows are taken out of H and R, and
-    the interval widens by what it said. ``stand_in`` counts only where that cannot be done: for
+    the interval widens by what it said. ``impute`` counts only where that cannot be done: for
     bins missing from a history (``n_lags`` above 1, ``smoothing``), and for a bare gain. For a
     velocity filter pass the velocity as targets, for position and velocity pass both; for ReFIT
     pass the targets made by `intended_velocity`.
@@ -95,6 +96,12 @@ class KalmanFilter(MovementDecoder):
     True
     """
 
+    lag: int | str
+    n_lags: int
+    derivative: bool
+    steady_state: bool
+    power: float | str
+
     def __init__(
         self,
         bin_size: float | None = None,
@@ -107,26 +114,15 @@ class KalmanFilter(MovementDecoder):
         signal: str = "counts",
         smoothing: float = 0.0,
         adaptation_tau: float | None = None,
-        watch: bool = True,
-        stand_in: str = "expected",
+        monitor_units: bool = True,
+        impute: str = "expected",
         n_folds: int = 5,
         confidence_level: float = 0.9,
     ) -> None:
-        self.bin_size = bin_size
-        self.lag = lag
-        self.n_lags = n_lags
-        self.derivative = derivative
-        self.steady_state = steady_state
-        self.power = power
-        self.signal = signal
-        self.smoothing = smoothing
-        self.adaptation_tau = adaptation_tau
-        self.watch = watch
-        self.stand_in = stand_in
-        self.n_folds = n_folds
-        self.confidence_level = confidence_level
+        self._keep(locals())
 
     @classmethod
+    @renamed(units="value_unit")
     def from_matrices(
         cls,
         *,
@@ -138,7 +134,7 @@ class KalmanFilter(MovementDecoder):
         noise: ArrayLike | None = None,
         baseline: ArrayLike | None = None,
         bin_size: float,
-        units: str = "",
+        value_unit: str = "",
         signal: str = "counts",
     ) -> Self:
         """Make a decoder of matrices that are known, for example one that ran on a rig.
@@ -152,7 +148,7 @@ class KalmanFilter(MovementDecoder):
         baseline : (unit,)
             ``x_t = A x_{t-1} + b + w``, ``u_t = H x_t + d + v``: W, H, R and d.
         bin_size : s.
-        units : unit of the state.
+        value_unit : of the state.
         signal : ``"counts"``, or ``"features"`` where the matrices were made for any numbers:
             z-scored counts, rates, band power.
 
@@ -167,7 +163,7 @@ class KalmanFilter(MovementDecoder):
         """
         self = cls(
             check_bin_size(bin_size),
-            watch=False,
+            monitor_units=False,
             power=1.0,
             lag=0,
             derivative=False,
@@ -248,7 +244,7 @@ class KalmanFilter(MovementDecoder):
         labels = np.arange(k)
         empty = Samples(
             values=np.zeros((0, n)), run=np.zeros(0, np.int64), unit=np.arange(n),
-            targets=np.zeros((0, k)), output=labels, units=units,
+            targets=np.zeros((0, k)), output=labels, units=value_unit,
         )  # fmt: skip
         self._begin(empty, False)
         self._machine, self._preparation = (

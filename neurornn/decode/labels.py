@@ -1,28 +1,38 @@
-"""What decoders of labels share: chances of classes, recall, accuracy and log loss."""
+"""What decoders of labels share: probabilities of classes, recall, accuracy and log loss."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from neurornn._core.confidence import Estimate, to_dataset
 from neurornn._core.errors import DataError
-from neurornn._core.status import Status
+from neurornn._core.quantities import Quantity
 from neurornn.data.samples import Samples
-from neurornn.decode.base import Decoder
+from neurornn.decode.base import SCORE, Decoder
 from neurornn.decode.stretches import Learned
 from neurornn.io.saved import SavedContent
 
 
 class LabelDecoder(ClassifierMixin, Decoder):
-    """Base of decoders of labels; the outputs of a stream are chances, one per class.
+    """Base of decoders of labels; the outputs of a stream are probabilities, one per class.
 
-    A chance has no error of its own: ``sd`` and ``interval`` of such a stream are NaN.
+    A probability has no error of its own: ``sd`` and ``interval`` of such a stream are NaN.
     """
 
     _labelled = True
+    _quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            name="recall", units="1", long_name="share of the bins of a class that are found",
+            dims=("output",), reason=SCORE,
+        ),
+        Quantity(name="accuracy", units="1", long_name="share of right labels", reason=SCORE),
+        Quantity(
+            name="log_loss", units="nats", reason=SCORE,
+            long_name="mean of -log probability of the true class",
+        ),
+    )  # fmt: skip
 
     def _begin(self, bins: Samples, one: bool) -> None:
         super()._begin(bins, one)
@@ -55,7 +65,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
     def predict(
         self, counts: Any, *, trials: ArrayLike | None = None, return_interval: bool = False
     ) -> Any:
-        """Return the label with the highest chance in every bin, (time,).
+        """Return the label with the highest probability in every bin, (time,).
 
         Where no unit was recorded it is that of the bin before, as in the stream: a label cannot
         be missing. `predict_proba` is NaN there.
@@ -70,7 +80,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
             raise DataError(
                 "An interval of a label was asked for",
                 "return_interval=False was needed",
-                "Take the chances from predict_proba",
+                "Take the probabilities from predict_proba",
             )
         check_is_fitted(self, "scores_")
         chances, _ = self._run(self._bins_of(counts, trials), False)
@@ -79,7 +89,7 @@ class LabelDecoder(ClassifierMixin, Decoder):
     def predict_proba(
         self, counts: Any, *, trials: ArrayLike | None = None
     ) -> NDArray[np.float64]:
-        """Return the chance of every class in every bin, (time, class).
+        """Return the probability of every class in every bin, (time, class).
 
         NaN where no unit was recorded.
         """
@@ -113,29 +123,12 @@ class LabelDecoder(ClassifierMixin, Decoder):
         self._rms, self._reach = np.full(n, np.nan), np.full(n, np.nan)
         self._growth, self._usual = np.zeros(n), np.stack([np.zeros(n), np.ones(n)])
         self.chosen_ = learned.chosen
-        how = self._held_out_how()
-        why = "a score of blocks, not an estimate"
-        self.scores_ = to_dataset(
-            [
-                Estimate(
-                    name="recall", value=np.array(own), units="1", method=how, reason=why,
-                    long_name="share of the bins of a class that are found", dims=("output",),
-                ),
-                Estimate(
-                    name="accuracy", value=float(right.mean()) if len(right) else np.nan,
-                    units="1", long_name="share of right labels", method=how, reason=why,
-                ),
-                Estimate(
-                    name="log_loss", value=float(loss.mean()) if len(loss) else np.nan,
-                    units="nats", long_name="mean of -log chance of the true class", method=how,
-                    reason=why,
-                ),
-            ],
-            confidence_level=self.confidence_level,
-            coords={"output": [str(c) for c in self.classes_]},
-            status=[str(Status.OK)] * n,
-            status_dims=("output",),
-        )  # fmt: skip
+        found = {
+            "recall": np.array(own),
+            "accuracy": float(right.mean()) if len(right) else np.nan,
+            "log_loss": float(loss.mean()) if len(loss) else np.nan,
+        }
+        self._tell_scores(found, {"output": [str(c) for c in self.classes_]})
 
     def _after_load(self, content: SavedContent) -> None:
         super()._after_load(content)

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -49,10 +49,25 @@ def _check(decoder: Any) -> None:
     check_number(decoder.validation_fraction, "validation_fraction", above=0.0, below=0.5)
 
 
+class Trained(NamedTuple):
+    """What the networks learned.
+
+    Attributes
+    ----------
+    learned : what every decoder learns.
+    seed_scores : (seed,), of each seed alone on the held-out bins.
+    tau : (seed, hidden), s, of leaky units.
+    """
+
+    learned: Learned
+    seed_scores: xr.DataArray
+    tau: xr.DataArray | None
+
+
 def train_networks(
     decoder: Any, bins: Samples, targets: NDArray[np.float64], objective: str
-) -> Learned:
-    """Train a network from every seed; see `RecurrentDecoder`."""
+) -> Trained:
+    """Train a network from every seed; see `RecurrentDecoder`. The decoder is not changed."""
     import torch
 
     from neurornn.training.batches import as_training_data
@@ -68,7 +83,6 @@ def train_networks(
             "Leave it at 0.5, the square root",
         )
     preparation, stretches = decoder._prepared(bins, power)
-    decoder._silent = preparation.silent
     stretches = _with_targets(stretches, targets)
     train, test = held_out_rows(np.asarray(np.isfinite(targets).all(axis=1)), decoder)
     data = _windows(cut(stretches, train), decoder.window)
@@ -118,27 +132,31 @@ def train_networks(
                         None,
                         settings,
                         checkpoint=folder,
-                        resume=folder is not None,
                         progress=lambda done, total: tick(),
                     )
                 models.append(result.model)
-            alone = _predicted(decoder, models[-len(parts) :], stretches, test)[0]
+            machine = decoder._machine_of(models[-len(parts) :], preparation.silent)
+            alone = _predicted(machine, stretches, test)[0]
             scores.append(decoder._score_of(bins, alone))
-    held_out, _, machine = _predicted(decoder, models, stretches, test)
+    machine = decoder._machine_of(models, preparation.silent)
+    held_out, _ = _predicted(machine, stretches, test)
     # Where the networks disagree by more than they usually err, the interval is wider.
     away = np.ones(1)
     if bins.targets is not None and objective == "gaussian":
         away = held_out[test] - bins.targets[test]
     machine.arrays["floor"][:] = np.sqrt(np.nanmean(np.square(away), axis=0))
-    held_out, spread, machine = _predicted(decoder, models, stretches, test, machine)
-    decoder.seed_scores_ = xr.DataArray(
-        scores, dims="seed", attrs={"units": "1", "long_name": "score on held-out bins"}
-    )
+    held_out, spread = _predicted(machine, stretches, test)
+    told = {"units": "1", "long_name": "score on held-out bins"}
+    tau = None
     if decoder.cell == "leaky":
-        tau = np.stack([m.tau.detach().double().numpy() for m in models])
-        tau = tau.reshape(decoder.n_seeds, -1)
-        decoder.tau_ = xr.DataArray(tau, dims=("seed", "hidden"), attrs={"units": "s"})
-    return Learned(machine, preparation, held_out, spread, {"epochs": n_epochs})
+        values = np.stack([m.tau.detach().double().numpy() for m in models])
+        values = values.reshape(decoder.n_seeds, -1)
+        tau = xr.DataArray(values, dims=("seed", "hidden"), attrs={"units": "s"})
+    return Trained(
+        Learned(machine, preparation, held_out, spread, {"epochs": n_epochs}),
+        xr.DataArray(scores, dims="seed", attrs=told),
+        tau,
+    )
 
 
 def _with_targets(stretches: Sequence[Stretch], targets: NDArray[np.float64]) -> list[Stretch]:
@@ -220,21 +238,13 @@ def _model(decoder: Any, bins: Samples, n_output: int, seed: int) -> Any:
 
 
 def _predicted(
-    decoder: Any,
-    models: Sequence[Any],
-    stretches: Sequence[Stretch],
-    rows: NDArray[np.intp],
-    machine: Machine | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], Machine]:
-    """Outputs and spreads of the mean of some networks on some rows, and their machine.
-
-    NaN, and 1, elsewhere.
-    """
-    machine = decoder._machine_of(models) if machine is None else machine
+    machine: Machine, stretches: Sequence[Stretch], rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Outputs and spreads on some rows; NaN, and 1, elsewhere."""
     out = np.full((sum(len(s.features) for s in stretches), machine.n_outputs), np.nan)
     spread = np.ones_like(out)
     out[rows], spread[rows] = run_machine(machine, cut(stretches, rows))
-    return out, spread, machine
+    return out, spread
 
 
 def machine_arrays(

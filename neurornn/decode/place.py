@@ -43,7 +43,7 @@ class PlaceDecoder(MovementDecoder):
     movement_prior : carry the posterior from bin to bin; False decodes every bin by itself.
     estimate : ``"mean"`` of the posterior, or its ``"mode"``.
     adaptation_tau, smoothing : kept at None and 0: the counts themselves are read.
-    signal, watch, n_folds, confidence_level
+    signal, monitor_units, n_folds, confidence_level
         As for `WienerFilter`. A unit that is lost is left out of the likelihood.
 
     Attributes
@@ -77,6 +77,11 @@ class PlaceDecoder(MovementDecoder):
     True
     """
 
+    cell_size: float | None
+    map_width: float | str
+    movement_prior: bool
+    estimate: str
+
     def __init__(
         self,
         bin_size: float | None = None,
@@ -88,23 +93,12 @@ class PlaceDecoder(MovementDecoder):
         signal: str = "counts",
         smoothing: float = 0.0,
         adaptation_tau: float | None = None,
-        watch: bool = True,
-        stand_in: str = "mean",
+        monitor_units: bool = True,
+        impute: str = "mean",
         n_folds: int = 5,
         confidence_level: float = 0.9,
     ) -> None:
-        self.bin_size = bin_size
-        self.cell_size = cell_size
-        self.map_width = map_width
-        self.movement_prior = movement_prior
-        self.estimate = estimate
-        self.signal = signal
-        self.smoothing = smoothing
-        self.adaptation_tau = adaptation_tau
-        self.watch = watch
-        self.stand_in = stand_in
-        self.n_folds = n_folds
-        self.confidence_level = confidence_level
+        self._keep(locals())
 
     _usual_width = 0.1
     _papers: ClassVar[tuple[str, ...]] = ("brown_1998", "zhang_1998")

@@ -28,8 +28,28 @@ class _Networks(Decoder):
     #: What one network is scored by.
     _score_name: str
 
-    validation_fraction: float
     cell: str
+    n_hidden: int
+    n_seeds: int
+    max_epochs: int | str
+    window: int
+    learning_rate: float
+    weight_decay: float
+    dropout: float
+    unit_dropout: float
+    tau: float | None
+    power: float
+    validation_fraction: float
+    rng: RNG
+    checkpoint: str | os.PathLike[str] | None
+    progress: bool | Callable[[int, int], None]
+
+    def _trained(self, bins: Samples, targets: NDArray[np.float64], objective: str) -> Learned:
+        found = train_networks(self, bins, targets, objective)
+        self.seed_scores_ = found.seed_scores
+        if found.tau is not None:
+            self.tau_ = found.tau
+        return found.learned
 
     def _held_out_how(self) -> str:
         return f"{100 * self.validation_fraction:g} % of the bins, held out in a few stretches"
@@ -77,7 +97,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
         2000 steps.
     window : bins of a training window, a fifth of which only warms the state up.
     learning_rate, weight_decay : of Adam; the rate falls to nothing along a cosine.
-    dropout : chance of a hidden unit to be dropped before the read-out.
+    dropout : probability of a hidden unit to be dropped before the read-out.
     unit_dropout : largest share of the recorded units that is silenced in a training window
         (`models.UnitDropout`): the decoder learns to go on without them, and scores higher on
         movements like those of the training. Set 0 where it must carry over to movements that were
@@ -85,7 +105,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
     tau : s
         Where the time constants of leaky units start, or the bias of the gates; None for a spread
         from the bin size to 1 s (leaky), and torch's own start (gru, lstm).
-    power, signal, smoothing, adaptation_tau, watch, stand_in, confidence_level
+    power, signal, smoothing, adaptation_tau, monitor_units, impute, confidence_level
         As for `WienerFilter`; no powers are tried.
     validation_fraction : of the bins, held out in a few stretches
         Errors are measured and intervals calibrated there; nothing is chosen there.
@@ -118,6 +138,8 @@ class RecurrentDecoder(_Networks, MovementDecoder):
     doi:10.1038/ncomms13749 (robustness).
     """
 
+    separate: bool
+
     def __init__(
         self,
         cell: str = "lstm",
@@ -137,8 +159,8 @@ class RecurrentDecoder(_Networks, MovementDecoder):
         signal: str = "counts",
         smoothing: float = 0.0,
         adaptation_tau: float | None = None,
-        watch: bool = True,
-        stand_in: str = "expected",
+        monitor_units: bool = True,
+        impute: str = "expected",
         validation_fraction: float = 0.1,
         n_folds: int = 5,
         confidence_level: float = 0.9,
@@ -146,30 +168,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
         checkpoint: str | os.PathLike[str] | None = None,
         progress: bool | Callable[[int, int], None] = False,
     ) -> None:
-        self.separate = separate
-        self.cell = cell
-        self.bin_size = bin_size
-        self.n_hidden = n_hidden
-        self.n_seeds = n_seeds
-        self.max_epochs = max_epochs
-        self.window = window
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.unit_dropout = unit_dropout
-        self.tau = tau
-        self.power = power
-        self.signal = signal
-        self.smoothing = smoothing
-        self.adaptation_tau = adaptation_tau
-        self.watch = watch
-        self.stand_in = stand_in
-        self.validation_fraction = validation_fraction
-        self.n_folds = n_folds
-        self.confidence_level = confidence_level
-        self.rng = rng
-        self.checkpoint = checkpoint
-        self.progress = progress
+        self._keep(locals())
 
     _papers: ClassVar[tuple[str, ...]] = ("sussillo_2012", "glaser_2020", "sussillo_2016")
 
@@ -184,11 +183,10 @@ class RecurrentDecoder(_Networks, MovementDecoder):
         assert y is not None
         self._centre, self._scale = np.nanmean(y, axis=0), np.nanstd(y, axis=0)
         scaled = (y - self._centre) / self._scale
-        return train_networks(self, bins, scaled, "gaussian")
+        return self._trained(bins, scaled, "gaussian")
 
-    def _machine_of(self, models: Sequence[Any]) -> Machine:
-        given = machine_arrays(models, self._scale, self._centre, self._silent)
-        return NetworkMachine(*given)
+    def _machine_of(self, models: Sequence[Any], silent: NDArray[np.float64]) -> Machine:
+        return NetworkMachine(*machine_arrays(models, self._scale, self._centre, silent))
 
     def _score_of(self, bins: Samples, held_out: NDArray[np.float64]) -> float:
         return mean_r2(bins.targets, held_out)
@@ -225,8 +223,8 @@ class RecurrentClassifier(_Networks, LabelDecoder):
         signal: str = "counts",
         smoothing: float = 0.0,
         adaptation_tau: float | None = None,
-        watch: bool = True,
-        stand_in: str = "expected",
+        monitor_units: bool = True,
+        impute: str = "expected",
         validation_fraction: float = 0.1,
         n_folds: int = 5,
         confidence_level: float = 0.9,
@@ -234,40 +232,18 @@ class RecurrentClassifier(_Networks, LabelDecoder):
         checkpoint: str | os.PathLike[str] | None = None,
         progress: bool | Callable[[int, int], None] = False,
     ) -> None:
-        self.cell = cell
-        self.bin_size = bin_size
-        self.n_hidden = n_hidden
-        self.n_seeds = n_seeds
-        self.max_epochs = max_epochs
-        self.window = window
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.unit_dropout = unit_dropout
-        self.tau = tau
-        self.power = power
-        self.signal = signal
-        self.smoothing = smoothing
-        self.adaptation_tau = adaptation_tau
-        self.watch = watch
-        self.stand_in = stand_in
-        self.validation_fraction = validation_fraction
-        self.n_folds = n_folds
-        self.confidence_level = confidence_level
-        self.rng = rng
-        self.checkpoint = checkpoint
-        self.progress = progress
+        self._keep(locals())
 
     _papers: ClassVar[tuple[str, ...]] = ("willett_2021",)
     _score_name = "accuracy"
     _apart = False
 
     def _learn(self, bins: Samples) -> Learned:
-        return train_networks(self, bins, np.eye(len(self.classes_))[self._codes], "categorical")
+        return self._trained(bins, np.eye(len(self.classes_))[self._codes], "categorical")
 
-    def _machine_of(self, models: Sequence[Any]) -> Machine:
+    def _machine_of(self, models: Sequence[Any], silent: NDArray[np.float64]) -> Machine:
         n = len(self.classes_)
-        return ChanceMachine(*machine_arrays(models, np.ones(n), np.zeros(n), self._silent))
+        return ChanceMachine(*machine_arrays(models, np.ones(n), np.zeros(n), silent))
 
     def _score_of(self, bins: Samples, held_out: NDArray[np.float64]) -> float:
         known = np.isfinite(held_out).all(axis=1)

@@ -297,7 +297,8 @@ class Stream(Saved):
 
         Root mean square of the error on held-out blocks, in proportion to what the decoder itself
         thinks of its error (Kalman, place, networks that disagree) and to how the errors of those
-        blocks grew with the size of the output. NaN for the chances of labels, which have none.
+        blocks grew with the size of the output. NaN for the probabilities of labels, which have
+        none.
         """
         return self._rms * self._spread()
 
@@ -311,7 +312,7 @@ class Stream(Saved):
     def interval(self) -> NDArray[np.float64]:
         """Predictive interval of the last output, (output, 2), conformal on held-out blocks.
 
-        NaN for the chances of labels.
+        NaN for the probabilities of labels.
         """
         half = self._reach * self._spread()
         return np.stack([self.output - half, self.output + half], axis=1)

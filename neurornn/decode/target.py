@@ -26,9 +26,10 @@ class TargetDecoder(LabelDecoder):
     ----------
     bin_size : s, width of the bins. By default that which labelled counts state, or else 0.1 with
         a warning.
-    switching : chance that the target changes in a bin, or ``"auto"`` for that of the training
-        labels. Bins without intention are a class like any other, under a label of their own.
-    signal, smoothing, adaptation_tau, watch, stand_in, n_folds, confidence_level
+    switching : probability that the target changes in a bin, or ``"auto"`` for that of the
+        training labels. Bins without intention are a class like any other, under a label of
+        their own.
+    signal, smoothing, adaptation_tau, monitor_units, impute, n_folds, confidence_level
         As for `PlaceDecoder`.
 
     Attributes
@@ -52,6 +53,8 @@ class TargetDecoder(LabelDecoder):
     True
     """
 
+    switching: float | str
+
     def __init__(
         self,
         bin_size: float | None = None,
@@ -60,20 +63,12 @@ class TargetDecoder(LabelDecoder):
         signal: str = "counts",
         smoothing: float = 0.0,
         adaptation_tau: float | None = None,
-        watch: bool = True,
-        stand_in: str = "mean",
+        monitor_units: bool = True,
+        impute: str = "mean",
         n_folds: int = 5,
         confidence_level: float = 0.9,
     ) -> None:
-        self.bin_size = bin_size
-        self.switching = switching
-        self.signal = signal
-        self.smoothing = smoothing
-        self.adaptation_tau = adaptation_tau
-        self.watch = watch
-        self.stand_in = stand_in
-        self.n_folds = n_folds
-        self.confidence_level = confidence_level
+        self._keep(locals())
 
     _usual_width = 0.1
     _papers: ClassVar[tuple[str, ...]] = ("santhanam_2006",)
@@ -109,7 +104,7 @@ class TargetDecoder(LabelDecoder):
             return float(given)
         raise DataError(
             f"switching is {given!r}",
-            "A chance from 0 to 1, or 'auto', was needed",
+            "A probability from 0 to 1, or 'auto', was needed",
             "Pass the bin size over the mean time at a target",
         )
 

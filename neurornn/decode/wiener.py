@@ -60,8 +60,8 @@ class WienerFilter(MovementDecoder):
     adaptation_tau : s
         Time constant with which mean and variance of each unit are followed after the fit; None
         to keep those of the training.
-    watch : find units that fell silent, are stuck or fire as never before, and stand in for them.
-    stand_in : for such units: ``"expected"`` from the others, or ``"mean"``.
+    monitor_units : find units that fell silent, are stuck or fire as never before.
+    impute : what stands for such units: ``"expected"`` from the others, or ``"mean"``.
     n_folds : blocks of time that are held out in turn.
     confidence_level : of the predictive intervals.
 
@@ -93,6 +93,9 @@ class WienerFilter(MovementDecoder):
     _penalties: Sequence[float] = NO_PENALTY
     _papers: ClassVar[tuple[str, ...]] = ("carmena_2003",)
 
+    n_lags: int
+    power: float | str
+
     def __init__(
         self,
         bin_size: float | None = None,
@@ -102,21 +105,12 @@ class WienerFilter(MovementDecoder):
         signal: str = "counts",
         smoothing: float = 0.0,
         adaptation_tau: float | None = None,
-        watch: bool = True,
-        stand_in: str = "expected",
+        monitor_units: bool = True,
+        impute: str = "expected",
         n_folds: int = 5,
         confidence_level: float = 0.9,
     ) -> None:
-        self.bin_size = bin_size
-        self.n_lags = n_lags
-        self.power = power
-        self.signal = signal
-        self.smoothing = smoothing
-        self.adaptation_tau = adaptation_tau
-        self.watch = watch
-        self.stand_in = stand_in
-        self.n_folds = n_folds
-        self.confidence_level = confidence_level
+        self._keep(locals())
 
     def _learn(self, bins: Samples) -> Learned:
         best = max(self._linears(bins), key=lambda f: mean_r2(bins.targets, f.held_out))
@@ -238,16 +232,12 @@ class RidgeDecoder(WienerFilter):
         signal: str = "counts",
         smoothing: float = 0.0,
         adaptation_tau: float | None = None,
-        watch: bool = True,
-        stand_in: str = "expected",
+        monitor_units: bool = True,
+        impute: str = "expected",
         n_folds: int = 5,
         confidence_level: float = 0.9,
     ) -> None:
-        super().__init__(
-            bin_size, n_lags=n_lags, power=power, signal=signal, smoothing=smoothing,
-            adaptation_tau=adaptation_tau, watch=watch, stand_in=stand_in, n_folds=n_folds,
-            confidence_level=confidence_level,
-        )  # fmt: skip
+        self._keep(locals())
 
 
 def terms_of(

@@ -123,7 +123,7 @@ def read_caiman(
         np.ascontiguousarray(values[units].T),
         sampling_rate=rate,
         name=name,
-        units=unit,
+        value_unit=unit,
         indicator=indicator_of(source.name, source.parent.name),
         unit=units,
     )

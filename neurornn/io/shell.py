@@ -5,6 +5,7 @@ quantities are; save, load, the status, the report, the tables for a file and th
 the same for all.
 """
 
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.confidence import CI_BOUND
 from neurornn._core.quantities import Quantity
+from neurornn._core.renamed import new_names, renamed, warn_renamed
 from neurornn._core.report import Reported, entries, parameter_names
 from neurornn.io.saved import Saved, SavedContent
 
@@ -70,7 +72,8 @@ class Estimator(Reported, Saved, BaseEstimator):
     - ``_quantities``: the numbers that its table tells, each once;
     - ``_tables``: name in a file -> attribute that holds a Dataset;
     - ``_kept``: name in a file -> attribute that holds a plain value, or an array of numbers;
-    - ``_papers``, ``_packages``: what the methods text cites.
+    - ``_papers``, ``_packages``: what the methods text cites;
+    - ``_renamed``: old name of an argument -> its name today. Old names work for two releases.
 
     What is not kept but follows from the rest is made again in ``_after_load``.
     """
@@ -79,6 +82,34 @@ class Estimator(Reported, Saved, BaseEstimator):
     #: The first is the table that is reported.
     _tables: ClassVar[Mapping[str, str]] = {"parameters": "parameters_"}
     _kept: ClassVar[Mapping[str, str]] = {}
+    _renamed: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls._renamed and "__init__" in vars(cls):
+            own = inspect.signature(cls.__init__).parameters
+            # A class that has an argument of the old name means its own.
+            old = {k: v for k, v in cls._renamed.items() if k not in own}
+            setattr(cls, "__init__", renamed(**old)(cls.__init__))  # noqa: B010
+
+    def __getattr__(self, name: str) -> Any:
+        """Setting by the name that it had."""
+        today = type(self)._renamed.get(name)
+        if today is None or today not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        warn_renamed(name, today, f"a {type(self).__name__}")
+        return vars(self)[today]
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments of ``__init__``, as in scikit-learn.
+
+        Parameters
+        ----------
+        **params : name -> value.
+        """
+        found = new_names(params, self._renamed, type(self).__name__)
+        changed: Self = super().set_params(**found)
+        return changed
 
     @classmethod
     def quantity(cls, name: str) -> Quantity:
@@ -143,7 +174,8 @@ class Estimator(Reported, Saved, BaseEstimator):
 
     @classmethod
     def _from_saved(cls, content: SavedContent) -> Self:
-        given = dict(content.settings["init"])
+        # A file of an older version has the names of its time.
+        given = {cls._renamed.get(k, k): v for k, v in content.settings["init"].items()}
         usual = cls().get_params(deep=False) if _has_defaults(cls) else {}
         for name, value in given.items():
             # JSON knows lists alone.
@@ -173,8 +205,6 @@ def keep_names(estimator: Any, labels: Any) -> None:
 
 def _has_defaults(cls: type[BaseEstimator]) -> bool:
     """Whether a class can be made without an argument."""
-    import inspect
-
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
     return all(
         p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters

@@ -231,7 +231,7 @@ def recording_of(
         values,
         sampling_rate=rate,
         name="fluorescence",
-        units="a.u.",
+        value_unit="a.u.",
         indicator=indicator,
         unit=labels,
     )

@@ -1,4 +1,4 @@
-"""The linear account: modes with intervals, PyDMD fronts, conserved quantities, forecasts.
+"""The linear model: modes with intervals, PyDMD fronts, conserved quantities, forecasts.
 
 This room never imports torch.
 """

@@ -1,4 +1,4 @@
-"""Torch models whose parameters are physical: leaky, gated, Elman networks, plain accounts.
+"""Torch models whose parameters are physical: leaky, gated, Elman networks, plain models.
 
 A model is built from physical arguments, called on ``(trial, time, input)`` and fitted by
 `nr.fit`.
@@ -9,7 +9,7 @@ from neurornn._core.rooms import room
 __getattr__, __dir__, __all__ = room(
     __name__,
     {
-        "accounts": ["LinearStateSpace", "Memoryless", "MemorylessMLP"],
+        "baselines": ["LinearStateSpace", "Memoryless", "MemorylessMLP"],
         "attention": ["CausalTransformer"],
         "base": ["ModelOutput", "RecurrentModel"],
         "bounded": ["LogBounded"],

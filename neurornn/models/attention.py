@@ -1,4 +1,4 @@
-"""Attention over a window of given length, as an account with a finite past."""
+"""Attention over a window of given length, as a model with a finite past."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ class CausalTransformer(FiniteContext):
 
     Other Parameters
     ----------------
-    dropout : chance of a unit to be dropped for a whole trial, see `SequenceDropout`.
+    dropout : probability of a unit to be dropped for a whole trial, see `SequenceDropout`.
     time_unit : ``"s"`` or ``"bp"``.
     rng : for the initial weights.
 

@@ -1,4 +1,4 @@
-"""Accounts with a finite past: what a window of given length explains."""
+"""Models with a finite past: what a window of given length explains."""
 
 from itertools import pairwise
 from typing import Any
@@ -190,7 +190,7 @@ class CausalCNN(FiniteContext):
 
     Other Parameters
     ----------------
-    dropout : chance of a filter to be dropped for a whole trial, see `SequenceDropout`.
+    dropout : probability of a filter to be dropped for a whole trial, see `SequenceDropout`.
     time_unit : ``"s"`` or ``"bp"``.
     rng : for the initial weights.
 

@@ -13,7 +13,7 @@ def dropout_mask(n_trials: int, n_features: int, p: float, like: Tensor) -> Tens
     Parameters
     ----------
     n_trials, n_features : sizes.
-    p : chance of a feature to be dropped, at least 0 and below 1.
+    p : probability of a feature to be dropped, at least 0 and below 1.
     like : gives dtype and device.
 
     Returns
@@ -30,12 +30,12 @@ class SequenceDropout(nn.Dropout):
 
     Parameters
     ----------
-    p : chance of a feature to be dropped, at least 0 and below 1.
+    p : probability of a feature to be dropped, at least 0 and below 1.
 
     Raises
     ------
     DataError
-        A chance that is not in that range.
+        A probability that is not in that range.
 
     Notes
     -----

@@ -229,9 +229,9 @@ class GRU(GatedRNN):
 
     Other Parameters
     ----------------
-    dropout : chance of a unit to be dropped on its way to the next layer and to the read-out
+    dropout : probability of a unit to be dropped on its way to the next layer and to the read-out
         One mask per trial for all steps, see `SequenceDropout`. Recurrent connections are kept.
-    input_dropout : chance of an input to be dropped for a whole trial.
+    input_dropout : probability of an input to be dropped for a whole trial.
     time_unit : ``"s"``, or ``"bp"`` for a model that runs along a sequence.
     rng : int, Generator or None
         For the initial weights.
@@ -239,7 +239,7 @@ class GRU(GatedRNN):
     Raises
     ------
     DataError, ShapeError
-        Sizes, time constants or chances that cannot be.
+        Sizes, time constants or probabilities that cannot be.
 
     Notes
     -----
@@ -279,9 +279,9 @@ class LSTM(GatedRNN):
 
     Other Parameters
     ----------------
-    dropout : chance of a unit to be dropped on its way to the next layer and to the read-out
+    dropout : probability of a unit to be dropped on its way to the next layer and to the read-out
         One mask per trial for all steps, see `SequenceDropout`. Recurrent connections are kept.
-    input_dropout : chance of an input to be dropped for a whole trial.
+    input_dropout : probability of an input to be dropped for a whole trial.
     time_unit : ``"s"``, or ``"bp"`` for a model that runs along a sequence.
     rng : int, Generator or None
         For the initial weights.
@@ -289,7 +289,7 @@ class LSTM(GatedRNN):
     Raises
     ------
     DataError, ShapeError
-        Sizes, time constants or chances that cannot be.
+        Sizes, time constants or probabilities that cannot be.
 
     Notes
     -----

@@ -75,10 +75,10 @@ class LeakyRNN(RecurrentModel):
     noise_sd : float
         Process noise, drawn in training mode (``model.train()``) alone: the sd that it gives to
         the state of a unit without input, whatever dt and tau.
-    dropout : chance of a unit to be dropped on its way to the read-out
+    dropout : probability of a unit to be dropped on its way to the read-out
         One mask per trial for all steps, in training mode alone, see `SequenceDropout`; recurrent
         connections are kept. Not with ``readout="states"``, where a unit is itself observed.
-    input_dropout : chance of an input to be dropped for a whole trial
+    input_dropout : probability of an input to be dropped for a whole trial
         What drives the network; a start that is read from the first input sees all of it.
     step : ``"exact"`` or ``"euler"``
         ``alpha = 1 - exp(-dt / tau)``, or ``dt / tau``.

@@ -1,4 +1,4 @@
-"""A linear map of a finite past: the account whose best weights are known in closed form."""
+"""A linear map of a finite past: the model whose best weights are known in closed form."""
 
 from typing import Any
 

@@ -165,7 +165,7 @@ def league_scores(table: xr.Dataset, *, score: str = "r2", ax: Any = None) -> An
 
     Parameters
     ----------
-    table : Dataset with ``<score> (account, horizon)`` and ``<score>_ci``.
+    table : Dataset with ``<score> (model, horizon)`` and ``<score>_ci``.
     score : name of the score.
     ax : matplotlib axes; by default new ones.
 
@@ -174,17 +174,17 @@ def league_scores(table: xr.Dataset, *, score: str = "r2", ax: Any = None) -> An
     the axes
     """
     ax = new_axes(ax, (6, 3.2))
-    accounts, horizons = table["account"].values, table["horizon"].values
+    models, horizons = table["model"].values, table["horizon"].values
     width = 0.8 / len(horizons)
     for j, horizon in enumerate(horizons):
         values = table[score].isel(horizon=j).values
         bounds = table[f"{score}_ci"].isel(horizon=j).values
-        place = np.arange(len(accounts)) + (j - (len(horizons) - 1) / 2) * width
+        place = np.arange(len(models)) + (j - (len(horizons) - 1) / 2) * width
         ax.bar(place, values, 0.92 * width, label=f"horizon {horizon}", alpha=0.55)
         known = np.isfinite(bounds).all(axis=1)
         ax.vlines(place[known], bounds[known, 0], bounds[known, 1], color="black", lw=1.2)
     ax.axhline(0, color="black", lw=0.6)
-    ax.set_xticks(np.arange(len(accounts)), [str(a) for a in accounts])
+    ax.set_xticks(np.arange(len(models)), [str(a) for a in models])
     ax.set(ylabel=unit_label(table[score], table[score].attrs.get("long_name", score)))
     ax.legend(frameon=False, fontsize="small")
     return ax

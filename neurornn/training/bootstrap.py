@@ -11,6 +11,7 @@ import xarray as xr
 
 from neurornn._core.confidence import normal_quantile
 from neurornn._core.errors import DataError, KindError
+from neurornn._core.renamed import renamed
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn.training.batches import as_training_data
@@ -22,6 +23,11 @@ from neurornn.training.result import FitResult
 MIN_DRAWS = 20
 
 
+#: Settings of the fit that a draw does not take over; ``warmup`` is in results of older versions.
+_NOT_AGAIN = ("rng", "intervals", "warmup_epochs", "warmup", "n_seeds", "checkpoint_every")
+
+
+@renamed(partial="checkpoint")
 def bootstrap_intervals(
     result: FitResult,
     data: Any,
@@ -31,7 +37,7 @@ def bootstrap_intervals(
     rng: int = 0,
     n_jobs: int = 1,
     client: Any = None,
-    partial: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool | Callable[[int, int], None] = False,
     **options: Any,
 ) -> xr.Dataset:
@@ -44,7 +50,7 @@ def bootstrap_intervals(
     n_draws : refits.
     confidence_level : by default that of the fit.
     rng : seed of the draws.
-    n_jobs, client, partial, progress : as in `training.fit_many`.
+    n_jobs, client, checkpoint, progress : as in `training.fit_many`.
     options : of `nr.fit` for the refits, which start from the fitted weights.
 
     Returns
@@ -86,11 +92,7 @@ def bootstrap_intervals(
     with torch.no_grad():
         output = model.double().eval()(given.inputs).output
     model = model.to(next(result.model.parameters()).dtype)
-    wanted = {
-        key: value
-        for key, value in result.settings.items()
-        if key not in ("rng", "intervals", "warmup", "n_seeds", "checkpoint_every")
-    }
+    wanted = {key: value for key, value in result.settings.items() if key not in _NOT_AGAIN}
     wanted.update({**options, "intervals": False})
     jobs = []
     for k in range(n_draws):
@@ -98,7 +100,7 @@ def bootstrap_intervals(
         targets = draw_targets(objective, output, variance, draw)
         jobs.append((model, (given.inputs, targets, given.mask), {"rng": derived_seed(rng, k, 1)}))
     fits = fit_many(
-        jobs, n_jobs=n_jobs, client=client, partial=partial, progress=progress, **wanted
+        jobs, n_jobs=n_jobs, client=client, checkpoint=checkpoint, progress=progress, **wanted
     )
     good = [f for f in fits if f.status in (Status.OK, Status.STOPPED_EARLY)]
     if len(good) < MIN_DRAWS:

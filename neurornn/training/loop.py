@@ -5,17 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 from neurornn._core.checks import check_count
-from neurornn._core.errors import KindError, ResumeError
+from neurornn._core.errors import KindError
+from neurornn._core.renamed import renamed
 from neurornn._core.rng import RNG
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import as_training_data, check_same_labels
 from neurornn.training.checkpoint import check_folder
 from neurornn.training.many import fit_seeds
-from neurornn.training.one import check_resume, fit_one, prepared
+from neurornn.training.one import fit_one, prepared
 from neurornn.training.result import FitResult
-from neurornn.training.settings import MOST_SEEDS, FitSettings
+from neurornn.training.settings import MOST_SEEDS, OLD_NAMES, FitSettings
 
 
+@renamed("resume", **OLD_NAMES)
 def fit(
     model: RecurrentModel,
     data: Any,
@@ -28,7 +30,7 @@ def fit(
     learning_rate: float | None = None,
     batch_size: int | None = None,
     schedule: str = "cosine",
-    warmup: int = 0,
+    warmup_epochs: int = 0,
     clip_norm: float | None = 1.0,
     weight_decay: float = 0.0,
     patience: int = 30,
@@ -43,7 +45,6 @@ def fit(
     refine: bool = True,
     confidence_level: float = 0.95,
     checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
     checkpoint_every: int = 10,
     progress: bool | Callable[[int, int], None] = False,
     intervals: bool = True,
@@ -79,7 +80,7 @@ def fit(
     batch_size : trials per step of Adam; by default 32, or all where there are fewer.
     schedule : ``"cosine"`` (the learning rate falls to 1 %), ``"plateau"`` (it falls to 30 %
         whenever the loss has stood still for 30 % of the patience) or ``"constant"``.
-    warmup : epochs over which the learning rate rises to its start.
+    warmup_epochs : epochs over which the learning rate rises to its start.
     clip_norm : largest norm of a gradient of Adam; None for no limit.
     weight_decay : as in AdamW; not of physical parameters.
     patience : epochs without a better validation loss after which the fit stops.
@@ -100,9 +101,9 @@ def fit(
     refine : go on to the maximum of the likelihood in whitened coordinates, where the model has
         physical parameters, there is no validation part and data are many: intervals hold there.
     confidence_level : of the intervals.
-    checkpoint : folder of its own for checkpoints, each whole or absent.
-    resume : go on from the checkpoint where there is one; the result is that of a run that was
-        never interrupted, bit for bit.
+    checkpoint : folder of its own for checkpoints, each whole or absent. The same call goes on
+        from the one that is there; the result is that of a run that was never interrupted, bit
+        for bit.
     checkpoint_every : epochs.
     progress : show progress bars in a terminal, of the epochs and of the last stretch, or a
         callable ``(epoch, max_epochs)``.
@@ -118,8 +119,7 @@ def fit(
     KindError, ShapeError, UnitError, DataError
         Data that do not fit the model.
     ResumeError
-        A checkpoint of another fit or another version is in the folder, or one is there and
-        `resume` is not set.
+        A checkpoint of another fit or another version is in the folder.
     FileWriteError
         The folder of checkpoints holds anything else, or cannot be written.
 
@@ -145,7 +145,7 @@ def fit(
         optimizer=optimizer, objective=objective, max_epochs=max_epochs, rng=rng,
         learning_rate=learning_rate, batch_size=batch_size, clip_norm=clip_norm,
         weight_decay=weight_decay, patience=patience, tolerance=tolerance, schedule=schedule,
-        warmup=warmup, truncation=truncation, segment_duration=segment_duration,
+        warmup_epochs=warmup_epochs, truncation=truncation, segment_duration=segment_duration,
         teacher_forcing=teacher_forcing, forcing_interval=forcing_interval, refine=refine,
         confidence_level=confidence_level, intervals=intervals,
     )  # fmt: skip
@@ -170,19 +170,11 @@ def fit(
             watch,
             settings,
             checkpoint=checkpoint,
-            resume=resume,
             checkpoint_every=checkpoint_every,
             progress=progress,
             strict=strict,
         )
     settings, _ = prepared(model, train, watch, settings)
-    check_resume(checkpoint, resume)
-    if checkpoint is not None and not resume and os.path.isdir(checkpoint):
-        raise ResumeError(
-            f"{checkpoint} already exists",
-            "A new folder, or resume=True, was needed",
-            "Pass resume=True to go on from it, or delete it to start afresh",
-        )
     return fit_seeds(
         model,
         train,
@@ -191,7 +183,7 @@ def fit(
         n_seeds=int(n_seeds),
         n_jobs=n_jobs,
         client=client,
-        partial=checkpoint,
+        checkpoint=checkpoint,
         progress=progress,
         strict=strict,
     )

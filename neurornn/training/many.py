@@ -17,6 +17,7 @@ from safetensors.numpy import save as save_tensors
 from neurornn._core.errors import ConvergenceWarning, DataError, KindError
 from neurornn._core.files import fingerprint
 from neurornn._core.jobs import run_chunks
+from neurornn._core.renamed import new_names, renamed
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn.io.headers import plain, unplain
@@ -26,23 +27,24 @@ from neurornn.models.rebuild import check_rebuilds, dtype_of, rebuilt, weights_o
 from neurornn.training.batches import TrainingData, as_training_data
 from neurornn.training.one import fit_one
 from neurornn.training.result import FitResult
-from neurornn.training.settings import FitSettings
+from neurornn.training.settings import OLD_NAMES, FitSettings
 
 Packed = dict[str, NDArray[Any]]
 #: Marks a packed fit that failed: another try may do better (memory, a lost worker).
 _FAILED = "failed"
 #: Options of `nr.fit` that a fit among many does not have, and what stands for none.
 _AT_THE_DOOR = {
-    "n_seeds": 1, "checkpoint": None, "checkpoint_every": 10, "resume": False, "strict": False,
+    "n_seeds": 1, "checkpoint": None, "checkpoint_every": 10, "strict": False,
 }  # fmt: skip
 
 
+@renamed(partial="checkpoint")
 def fit_many(
     jobs: Sequence[tuple[RecurrentModel, Any] | tuple[RecurrentModel, Any, Mapping[str, Any]]],
     *,
     n_jobs: int = 1,
     client: Any = None,
-    partial: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool | Callable[[int, int], None] = False,
     **options: Any,
 ) -> list[FitResult]:
@@ -54,7 +56,7 @@ def fit_many(
     n_jobs : processes on this machine; -1 for one per core.
     client : ``dask.distributed.Client``
         The fits then run on its workers; models travel as settings and safetensors bytes.
-    partial : folder
+    checkpoint : folder
         Keeps finished fits until you delete it; the same call goes on from there, and tries those
         that failed again.
     progress : show a bar in a terminal, or a callable ``(done, total)``.
@@ -89,13 +91,14 @@ def fit_many(
             )
         model, data = job[0], job[1]
         own = {**options, **(dict(job[2]) if len(job) == 3 else {})}
+        own = new_names(own, OLD_NAMES, "nr.fit", gone=("resume",))
         watch = own.pop("validation", None)
         for name, usual in _AT_THE_DOOR.items():
             if own.pop(name, usual) != usual:
                 raise KindError(
                     f"{name} came for job {k}",
                     "Options of a single fit were needed",
-                    "Leave it out: fit_many keeps what is finished in partial=, says how each "
+                    "Leave it out: fit_many keeps what is finished in checkpoint=, says how each "
                     "fit ended in its status, and takes a job for each seed",
                 )
         parts = {"train": as_training_data(data, model, f"data of job {k}")}
@@ -105,8 +108,8 @@ def fit_many(
         given = (pack_model(model), _pack_data(parts), json.dumps(plain(own)))
         chunks.append((*given, type(model)))
     done = run_chunks(
-        _fit_packed, chunks, n_jobs=n_jobs, client=client, partial=partial, progress=progress,
-        label="fits", key=fingerprint([list(c[:3]) for c in chunks]),
+        _fit_packed, chunks, n_jobs=n_jobs, client=client, checkpoint=checkpoint,
+        progress=progress, label="fits", key=fingerprint([list(c[:3]) for c in chunks]),
         keep=lambda packed: _FAILED not in packed,
     )  # fmt: skip
     return [unpack_result(d, c[3]) for d, c in zip(done, chunks, strict=True)]
@@ -121,7 +124,7 @@ def fit_seeds(
     n_seeds: int,
     n_jobs: int = 1,
     client: Any = None,
-    partial: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool | Callable[[int, int], None] = False,
     strict: bool = False,
 ) -> FitResult:
@@ -133,7 +136,7 @@ def fit_seeds(
         weights, the others draw theirs.
     train, watch : training and validation data.
     settings : options of `nr.fit`.
-    n_seeds, n_jobs, client, partial, progress, strict : as in `nr.fit` and `fit_many`.
+    n_seeds, n_jobs, client, checkpoint, progress, strict : as in `nr.fit` and `fit_many`.
 
     Returns
     -------
@@ -149,7 +152,9 @@ def fit_seeds(
         if watch is not None:
             options["validation"] = tuple(watch)
         jobs.append((one, tuple(train), options))
-    results = fit_many(jobs, n_jobs=n_jobs, client=client, partial=partial, progress=progress)
+    results = fit_many(
+        jobs, n_jobs=n_jobs, client=client, checkpoint=checkpoint, progress=progress
+    )
     reached = [_reached(r, watch is not None) for r in results]
     best = results[int(np.nanargmin(reached))] if np.isfinite(reached).any() else results[0]
     if best.status not in (Status.OK, Status.STOPPED_EARLY):

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -24,7 +23,6 @@ def fit_one(
     settings: FitSettings,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
     checkpoint_every: int = 10,
     progress: bool | Callable[[int, int], None] = False,
     strict: bool = False,
@@ -36,17 +34,16 @@ def fit_one(
     model : not changed; a copy is trained.
     train, watch : training and validation data as tensors (`as_training_data`).
     settings : how.
-    checkpoint, resume, checkpoint_every, progress, strict : as in `nr.fit`.
+    checkpoint, checkpoint_every, progress, strict : as in `nr.fit`.
 
     Returns
     -------
     FitResult
     """
     settings, passes = prepared(model, train, watch, settings)
-    check_resume(checkpoint, resume)
     run = Run(model, train, watch, objective_named(settings.objective), passes, settings)
     if checkpoint is not None:
-        run.resume(checkpoint, resume)
+        run.resume(checkpoint)
     with (
         torch.random.fork_rng(devices=[]),
         progress_bar(settings.max_epochs, run.epoch, progress, "epochs") as tick,
@@ -88,13 +85,3 @@ def prepared(
             "Check the mask, or leave teacher_forcing out",
         )
     return settings, passes
-
-
-def check_resume(checkpoint: Any, resume: bool) -> None:
-    """Refuse to go on from a checkpoint that was not named."""
-    if resume and checkpoint is None:
-        raise DataError(
-            "resume=True came without checkpoint",
-            "The folder of the checkpoint was needed",
-            'Pass checkpoint="run/"',
-        )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from neurornn._core.errors import DataError, KindError
+from neurornn._core.renamed import renamed
 from neurornn.models.base import ModelOutput, RecurrentModel
 from neurornn.training.batches import TrainingData, as_training_data
 
@@ -174,8 +175,13 @@ def run_forced(
     return ModelOutput(torch.cat(outputs, 1), torch.cat(all_states, 1)), mask
 
 
+@renamed(share="teacher_forcing", interval="forcing_interval")
 def follow(
-    model: RecurrentModel, data: Any, *, share: float = 1.0, interval: float | None = None
+    model: RecurrentModel,
+    data: Any,
+    *,
+    teacher_forcing: float = 1.0,
+    forcing_interval: float | None = None,
 ) -> ModelOutput:
     """Let a model follow observed data, and find the states from which it can go on by itself.
 
@@ -183,8 +189,8 @@ def follow(
     ----------
     model : with a linear read-out of its states, or none.
     data : as for `nr.fit`.
-    share : of the output error that is taken out of the state at each correction.
-    interval : in the model's time unit, between corrections; by default every step.
+    teacher_forcing : share of the output error that is taken out of the state at each correction.
+    forcing_interval : in the model's time unit, between corrections; by default every step.
 
     Returns
     -------
@@ -212,8 +218,8 @@ def follow(
         *given.targets.shape[:2],
         truncation=None,
         segment_duration=None,
-        teacher_forcing=share,
-        forcing_interval=interval,
+        teacher_forcing=teacher_forcing,
+        forcing_interval=forcing_interval,
     )
     was_training = model.training
     model.eval()

@@ -85,9 +85,9 @@ class FitResult(Result):
         Returns
         -------
         DataArray (trial, time, output)
-            Means of the distribution that was fitted: expected counts for ``"poisson"``, chances
-            for ``"bernoulli"`` and ``"categorical"``. NaN where a trial of a list, or a window,
-            was over before the longest.
+            Means of the distribution that was fitted: expected counts for ``"poisson"``,
+            probabilities for ``"bernoulli"`` and ``"categorical"``. NaN where a trial of a list,
+            or a window, was over before the longest.
 
         Raises
         ------

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 import xarray as xr
 
-from neurornn._core.errors import ConvergenceWarning, DataError, ResumeError
+from neurornn._core.errors import ConvergenceWarning, DataError
 from neurornn._core.files import fingerprint
 from neurornn._core.report import versions
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
-from neurornn.training.checkpoint import read_checkpoint, stands, write_checkpoint
+from neurornn.training.checkpoint import read_checkpoint, write_checkpoint
 from neurornn.training.inference import infer
 from neurornn.training.objectives import (
     Objective,
@@ -214,8 +214,8 @@ class Run:
         if s.schedule == "cosine":
             done = self.epoch / s.max_epochs
             rate *= 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done))
-        if self.epoch < s.warmup:
-            rate *= (self.epoch + 1) / (s.warmup + 1)
+        if self.epoch < s.warmup_epochs:
+            rate *= (self.epoch + 1) / (s.warmup_epochs + 1)
         return float(rate)
 
     def _adam_epoch(self) -> float:
@@ -311,16 +311,8 @@ class Run:
             },
         )
 
-    def resume(self, folder: str | os.PathLike[str], wanted: bool) -> None:
+    def resume(self, folder: str | os.PathLike[str]) -> None:
         """Take up the state in a folder, where there is one."""
-        if not wanted:
-            if stands(folder):
-                raise ResumeError(
-                    f"{folder} already holds a checkpoint",
-                    "An empty folder, or resume=True, was needed",
-                    "Pass resume=True to go on from it, or delete it to start afresh",
-                )
-            return
         state = read_checkpoint(folder, self.key)
         if state is None:
             return

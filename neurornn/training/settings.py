@@ -33,14 +33,16 @@ _NUMBERS: dict[str, float | None] = {
     "weight_decay": None,
     "patience": 0.0,
     "tolerance": None,
-    "warmup": None,
+    "warmup_epochs": None,
     "truncation": 0.0,
     "forcing_interval": 0.0,
     "teacher_forcing": None,
     "segment_duration": 0.0,
 }
+#: Old name of an option of `nr.fit` -> its name today.
+OLD_NAMES = {"warmup": "warmup_epochs"}
 #: These have no meaning without a number.
-_NEEDED = ("patience", "tolerance", "warmup", "teacher_forcing")
+_NEEDED = ("patience", "tolerance", "warmup_epochs", "teacher_forcing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ class FitSettings:
     patience: int = 30
     tolerance: float = 1e-8
     schedule: str = "cosine"
-    warmup: int = 0
+    warmup_epochs: int = 0
     truncation: float | None = None
     segment_duration: float | str | None = "auto"
     teacher_forcing: float = 0.0
@@ -99,7 +101,7 @@ class FitSettings:
         objective_named(self.objective)
         for name in ("weight_decay", "tolerance", "teacher_forcing"):
             put(self, name, float(getattr(self, name)))
-        for name in ("patience", "warmup"):
+        for name in ("patience", "warmup_epochs"):
             put(self, name, int(getattr(self, name)))
         for name in ("refine", "intervals"):
             put(self, name, bool(getattr(self, name)))

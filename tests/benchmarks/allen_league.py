@@ -37,7 +37,7 @@ import neurornn as nr
 from neurornn._core.errors import FileMissingError
 from neurornn._core.rng import derived_seed
 from neurornn._core.units import format_number, format_quantity
-from neurornn.compare.accounts import Account, fitted, named_accounts
+from neurornn.compare.entries import Entry, fitted, named_entries
 from neurornn.compare.scores import block_scores
 from neurornn.compare.task import scaled_task, task_of
 from neurornn.training.objectives import objective_named
@@ -130,7 +130,7 @@ GRID = [
 ]
 
 
-#: What `choose` said is best, for models and for accounts that go by name.
+#: What `choose` said is best, for models, and for those that go by name.
 CHOSEN = {
     "LeakyRNN": _leaky(0.05, 0.1, rank=1, input_dropout=0.05),
     "LinearStateSpace": _modes(16, 0.03, 0.3),
@@ -151,19 +151,19 @@ def choose() -> None:
     blind = task._replace(test=task.validation)
     goal = objective_named("gaussian")
 
-    def r2(account: Account, seed: int, **options) -> float:
+    def r2(entry: Entry, seed: int, **options) -> float:
         fit = {"objective": "gaussian", "max_epochs": MAX_EPOCHS, "tolerance": 1e-6, **options}
-        model, _, _ = fitted(account, blind, derived_seed(0, seed), fit)
+        model, _, _ = fitted(entry, blind, derived_seed(0, seed), fit)
         found = block_scores(model, blind, goal, 0, None)
         return 1 - found[:, 0].sum() / found[:, 1].sum()
 
-    closed = named_accounts(["ridge", "persistence"], blind, gaussian=True, looks_on=True)
-    for name, account in closed.items():
-        print(f"{r2(account, 0):7.4f}  {name}", flush=True)
+    closed = named_entries(["ridge", "persistence"], blind, gaussian=True, looks_on=True)
+    for name, entry in closed.items():
+        print(f"{r2(entry, 0):7.4f}  {name}", flush=True)
     for trial in GRID:
         begin = time.perf_counter()
-        account = Account(trial.recipe(dff.sizes["unit"], task.dt))
-        found = [r2(account, k, **trial.options) for k in range(TRIALS)]
+        entry = Entry(trial.recipe(dff.sizes["unit"], task.dt))
+        found = [r2(entry, k, **trial.options) for k in range(TRIALS)]
         said = {
             k: v for k, v in trial.settings.items() if k == "n_hidden" or k not in UNIT_PER_CELL
             or v != UNIT_PER_CELL[k]
@@ -176,7 +176,7 @@ def choose() -> None:
 
 
 def rows() -> Iterator[list[str]]:
-    """One row per account; then what was measured, and who wins."""
+    """One row per model; then what was measured, and who wins."""
     try:
         dff = population()
     except FileMissingError:
@@ -189,7 +189,7 @@ def rows() -> Iterator[list[str]]:
             *(trial.recipe(n, dt) for trial in CHOSEN.values()),
             *("ridge", "memoryless", "persistence"),
         ],
-        split=SPLIT,
+        fractions=SPLIT,
         duration=DURATION,
         horizons=HORIZONS,
         n_seeds=SEEDS,
@@ -197,8 +197,8 @@ def rows() -> Iterator[list[str]]:
         fit_options={name: trial.options for name, trial in {**CHOSEN, **NAMED}.items()},
     )
     p = table.parameters
-    for name in p["account"].values:
-        one = p.sel(account=name)
+    for name in p["model"].values:
+        one = p.sel(model=name)
         cells = []
         for h in HORIZONS:
             r2, sd = one["r2"].sel(horizon=h), one["r2_seed_sd"].sel(horizon=h)
@@ -233,19 +233,19 @@ def rows() -> Iterator[list[str]]:
 def verdict(p, horizon: int) -> str:
     """Say who wins at a horizon, from the scores and their intervals."""
     at = p.sel(horizon=horizon)
-    best = str(at["account"].values[at["r2"].values.argmax()])
-    r2, low = float(at["r2"].sel(account=best)), float(at["r2_ci"].sel(account=best)[0])
+    best = str(at["model"].values[at["r2"].values.argmax()])
+    r2, low = float(at["r2"].sel(model=best)), float(at["r2_ci"].sel(model=best)[0])
     if best == "mean" or low <= 0:
-        return "nobody: no account is better than the training mean beyond doubt"
+        return "nobody: no model is better than the training mean beyond doubt"
     level = [
         str(name)
-        for name in at["account"].values
-        if name != best and float(at["r2_behind_best_ci"].sel(account=name)[0]) <= 0
+        for name in at["model"].values
+        if name != best and float(at["r2_behind_best_ci"].sel(model=name)[0]) <= 0
     ]
     lead = f"{best}, {format_number(100 * r2)} % of the variance"
     if level:
         return f"{lead}; {' and '.join(level)} cannot be told from it"
-    return f"{lead}; every other account is behind it beyond doubt"
+    return f"{lead}; every other model is behind it beyond doubt"
 
 
 if __name__ == "__main__":

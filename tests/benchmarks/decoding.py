@@ -107,7 +107,7 @@ def rows() -> Iterator[list[str]]:
     gate, over = ">= .85 (goal .92)", f"{N_SEEDS} seeds x {DEAD_DRAWS} draws"
     yield _row("40 % of the units dead, nobody told: recurrent", dead, gate, (), over)
     for name, watch in (("ridge", True), ("ridge without the watch", False)):
-        linear = d.RidgeDecoder(0.1, watch=watch).fit(*train)
+        linear = d.RidgeDecoder(0.1, monitor_units=watch).fit(*train)
         dead = [_with_dead(linear, test, k) for k in range(DEAD_DRAWS)]
         yield _row(f"the same: {name}", dead, "", (), f"{DEAD_DRAWS} draws")
 

@@ -172,7 +172,7 @@ def batch_rows() -> Iterator[list[str]]:
     counts, velocity = simulated(LONG, n_units=40)
     for name, decoder in decoders(counts[:4000], velocity[:4000]).items():
         apart = np.abs(decoder.stream().run(counts) - _whole(decoder, counts)).max()
-        decoder.set_params(watch=False)
+        decoder.set_params(monitor_units=False)
         label = decoder.classes_[0] if hasattr(decoder, "classes_") else None
         targets = velocity[:4000] if label is None else _labels(velocity[:4000])
         out = decoder.fit(counts[:4000], targets).stream().run(counts)

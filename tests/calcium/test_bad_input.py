@@ -292,13 +292,13 @@ def test_a_disk_that_fills_up_during_a_run_keeps_what_was_finished(
     folder = tmp_path / "p"
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(FileWriteError, match="disk is full") as caught:
-        nr.calcium.Kinetics(chunk_size=1).fit(traces, partial=folder)
+        nr.calcium.Kinetics(chunk_size=1).fit(traces, checkpoint=folder)
     three_parts(caught.value)
     monkeypatch.undo()
     assert sorted(p.name for p in folder.iterdir()) == ["chunk-000000.npz", "manifest.json"]
     done = []
     again = nr.calcium.Kinetics(chunk_size=1, progress=lambda k, n: done.append(k)).fit(
-        traces, partial=folder
+        traces, checkpoint=folder
     )
     assert done == [2, 3]
     assert same_numbers(again, fitted)
@@ -307,7 +307,7 @@ def test_a_disk_that_fills_up_during_a_run_keeps_what_was_finished(
 def test_a_file_in_place_of_the_folder_for_chunks(traces, tmp_path):
     (tmp_path / "p").write_text("mine")
     with pytest.raises(FileWriteError, match="part of the path is a file"):
-        nr.calcium.Kinetics().fit(traces, partial=tmp_path / "p")
+        nr.calcium.Kinetics().fit(traces, checkpoint=tmp_path / "p")
     assert (tmp_path / "p").read_text() == "mine"
 
 
@@ -378,7 +378,7 @@ def test_a_gap_of_days_costs_no_knots(traces, gap):
         ({"penalty": True}, KindError, "penalty is True"),
         ({"confidence_level": "95 %"}, KindError, "confidence_level is '95 %'"),
         ({"chunk_size": 0.5}, DataError, "chunk_size is 0.5"),
-        ({"rise": 1j}, KindError, "rise is 1j"),
+        ({"tau_rise": 1j}, KindError, "tau_rise is 1j"),
     ],
 )
 def test_settings_that_are_none_are_told(traces, settings, kind, words):

@@ -58,7 +58,7 @@ def test_white_noise_around_a_true_kernel_passes(recording, kinetics):
 
 def test_autocorrelation_is_freed_of_what_the_fitted_sizes_take_up():
     busy = nr.simulate.simulate_calcium(6, 300.0, 30.0, tau_decay=TAU, snr=20, rate=1.0, rng=3)
-    kinetics = nr.calcium.Kinetics(rise=False).fit(busy["dff"])
+    kinetics = nr.calcium.Kinetics(tau_rise=False).fit(busy["dff"])
     first = [
         float(nr.calcium.residual_table(kinetics, busy["dff"], u)["autocorrelation"][0])
         for u in range(6)
@@ -70,7 +70,7 @@ def test_autocorrelation_is_freed_of_what_the_fitted_sizes_take_up():
 @pytest.mark.parametrize("tau", [0.3, 0.8])
 def test_a_wrong_tau_leaves_structure_around_events(recording, tau):
     one = recording["dff"].isel(unit=[0])
-    table = checked(one, tau_bounds=(tau, 1.01 * tau), rise=False)
+    table = checked(one, tau_bounds=(tau, 1.01 * tau), tau_rise=False)
     assert "around_events" in failed(table)
     after = table["event_residual"].where(table["lag"] > 2 * tau, drop=True)
     # Too short a kernel leaves fluorescence late after the event, too long a one takes it away.
@@ -140,7 +140,7 @@ def test_mean_event_is_the_kernel_in_spite_of_overlap(scaled):
 
 def test_the_plain_average_of_the_trace_would_be_smeared():
     rec = nr.simulate.simulate_calcium(1, 300.0, 30.0, tau_decay=TAU, snr=20, rate=1.0, rng=2)
-    kinetics = nr.calcium.Kinetics(rise=False).fit(rec["dff"])
+    kinetics = nr.calcium.Kinetics(tau_rise=False).fit(rec["dff"])
     table = nr.calcium.event_average(kinetics, rec["dff"], after=1.5)
     frames = kinetics.events_["event_frame"].values
     frames = frames[frames < 8900]

@@ -70,7 +70,7 @@ def recording():
 
 @pytest.fixture(scope="module")
 def kinetics(recording):
-    return nr.calcium.Kinetics(rise=False).fit(recording)
+    return nr.calcium.Kinetics(tau_rise=False).fit(recording)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_units_asked_for_are_drawn_and_no_more_than_twelve(recording, kinetics, 
 
 def test_an_indicator_without_constants_is_said_to_have_none(recording, tmp_path):
     other = recording.isel(unit=[0, 1]).assign_attrs(indicator="Fluo-<x>")
-    kinetics = nr.calcium.Kinetics(rise=False).fit(other)
+    kinetics = nr.calcium.Kinetics(tau_rise=False).fit(other)
     page = Page(write_html(kinetics, other, tmp_path / "a.html", units=[]))
     assert "There are no constants of 'Fluo-<x>'" in page.said
 
@@ -151,7 +151,7 @@ def test_no_cell_ok_still_makes_a_page(rng, tmp_path):
 def test_thousands_of_cells_stay_small(tmp_path):
     rec = nr.simulate.simulate_calcium(10, 60.0, 20.0, tau_decay=0.5, snr=10, rng=0)
     trace = rec["dff"].isel(unit=np.arange(1000) % 10).assign_coords(unit=np.arange(1000))
-    kinetics = nr.calcium.Kinetics(rise=False).fit(trace.isel(unit=slice(10)))
+    kinetics = nr.calcium.Kinetics(tau_rise=False).fit(trace.isel(unit=slice(10)))
     many = repeated(kinetics, 100)
     path = write_html(many, trace, tmp_path / "a.html")
     assert path.stat().st_size < 5e6

@@ -75,7 +75,7 @@ def kinetics():
     recording = nr.simulate.simulate_calcium(
         3, 120.0, 30.0, tau_decay=[0.58, 0.6, 0.62], snr=10, rng=1, indicator="jGCaMP8s"
     )
-    return nr.calcium.Kinetics(rise=False).fit(recording["dff"])
+    return nr.calcium.Kinetics(tau_rise=False).fit(recording["dff"])
 
 
 def test_a_population_is_compared_kind_by_kind(kinetics):

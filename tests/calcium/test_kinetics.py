@@ -149,11 +149,11 @@ def test_saved_and_loaded_is_the_same(fitted, tmp_path, name):
 
 
 def test_a_second_run_resumes(recording, fitted, tmp_path):
-    nr.calcium.Kinetics(chunk_size=1).fit(recording["dff"], partial=tmp_path / "p")
+    nr.calcium.Kinetics(chunk_size=1).fit(recording["dff"], checkpoint=tmp_path / "p")
     (tmp_path / "p" / "chunk-000001.npz").unlink()
     seen = []
     kin = nr.calcium.Kinetics(chunk_size=1, progress=lambda k, n: seen.append(k)).fit(
-        recording["dff"], partial=tmp_path / "p"
+        recording["dff"], checkpoint=tmp_path / "p"
     )
     assert seen == [3]
     assert kin.parameters_.equals(fitted.parameters_)
@@ -203,15 +203,15 @@ def test_a_held_rise_frees_the_decay_of_it():
     rec = nr.simulate.simulate_calcium(
         1, 300.0, 30.0, tau_decay=0.5, tau_rise=0.07, rate=0.6, snr=5, rng=3
     )
-    held = nr.calcium.Kinetics(rise=0.07).fit(rec["dff"]).parameters_.isel(unit=0)
-    without = nr.calcium.Kinetics(rise=False).fit(rec["dff"]).parameters_.isel(unit=0)
+    held = nr.calcium.Kinetics(tau_rise=0.07).fit(rec["dff"]).parameters_.isel(unit=0)
+    without = nr.calcium.Kinetics(tau_rise=False).fit(rec["dff"]).parameters_.isel(unit=0)
     # The bound at this rate and SNR is 1.5 %; a rise that is left out lengthens tau by a tenth.
     assert held["tau_decay"] == pytest.approx(0.5, rel=0.05)
     assert without["tau_decay"] > 0.55
     assert held["tau_rise"] == 0.07 and np.isnan(held["tau_rise_ci"]).all()
     assert held["rise_status"] == "held"
     with pytest.raises(UnitError, match="ms"):
-        nr.calcium.Kinetics(rise=70.0).fit(rec["dff"])
+        nr.calcium.Kinetics(tau_rise=70.0).fit(rec["dff"])
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_probabilities_of_events_are_shares_of_true_ones():
             1, 200.0, 30.0, tau_decay=0.5, rate=0.7, snr=3, rng=seed
         )
         # A low threshold lets events of noise through.
-        events = nr.calcium.Kinetics(penalty=2.5, rise=False).fit(rec["dff"]).events_
+        events = nr.calcium.Kinetics(penalty=2.5, tau_rise=False).fit(rec["dff"]).events_
         told.append(events["event_probability"].values)
         away = events["event_time"].values[:, None] - rec["spike_times"].values[None, :]
         true.append(np.abs(away).min(axis=1) < 0.1)

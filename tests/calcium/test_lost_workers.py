@@ -67,7 +67,7 @@ def test_ctrl_c_costs_the_running_chunks_alone(tmp_path, traces, undisturbed):
         # A shell that starts jobs in the background may have them ignore Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         dff = nr.simulate.simulate_calcium(40, 150.0, 30.0, tau_decay=0.5, snr=8.0, rng=3)["dff"]
-        nr.calcium.Kinetics(chunk_size=1, n_jobs=2).fit(dff, partial="p")
+        nr.calcium.Kinetics(chunk_size=1, n_jobs=2).fit(dff, checkpoint="p")
         """
     )
     # A group of its own: Ctrl-C in a terminal reaches the workers as well.
@@ -102,7 +102,7 @@ def test_ctrl_c_costs_the_running_chunks_alone(tmp_path, traces, undisturbed):
 
     done = []
     again = nr.calcium.Kinetics(chunk_size=1, progress=lambda k, n: done.append(k)).fit(
-        traces, partial=folder
+        traces, checkpoint=folder
     )
     # Only the missing ones are fitted.
     assert done == list(range(len(kept) + 1, N_CELLS + 1))

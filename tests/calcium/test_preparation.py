@@ -57,7 +57,7 @@ def test_result_says_what_it_is(raw):
 
 
 def test_kinetics_takes_the_result(raw):
-    kinetics = nr.calcium.Kinetics(rise=False).fit(nr.calcium.dff(raw[0].isel(unit=[0, 1])))
+    kinetics = nr.calcium.Kinetics(tau_rise=False).fit(nr.calcium.dff(raw[0].isel(unit=[0, 1])))
     # About 30 events at SNR 20; the division by a moving F0 leaves the decay where it was.
     assert np.allclose(kinetics.parameters_["tau_decay"], 0.6, rtol=0.05)
     assert kinetics.indicator_ == "GCaMP6f"

@@ -36,7 +36,7 @@ def table():
 def test_ranks_memory_above_none_and_curved_above_straight(table):
     r2 = table.parameters["r2"].sel(horizon=0)
     leaky, linear, memoryless, mean = (
-        float(r2.sel(account=a)) for a in ("LeakyRNN", "linear", "memoryless", "mean")
+        float(r2.sel(model=a)) for a in ("LeakyRNN", "linear", "memoryless", "mean")
     )
     # Linear memory explains what the squashing leaves; the present input one part in twenty.
     assert leaky > linear > 0.7 > 0.2 > memoryless > mean
@@ -45,13 +45,13 @@ def test_ranks_memory_above_none_and_curved_above_straight(table):
 
 def test_a_longer_horizon_is_harder(table):
     for name in ("LeakyRNN", "linear"):
-        near, far = table.parameters["r2"].sel(account=name).values
+        near, far = table.parameters["r2"].sel(model=name).values
         assert near > far > 0.3
 
 
 def test_the_same_ranking_in_likelihood(table):
     ll = table.parameters["log_likelihood"].sel(horizon=0)
-    assert float(ll.sel(account="LeakyRNN")) > float(ll.sel(account="linear")) > 0.3
+    assert float(ll.sel(model="LeakyRNN")) > float(ll.sel(model="linear")) > 0.3
 
 
 def test_intervals_hold_the_scores_and_say_how_they_were_made(table):
@@ -75,7 +75,7 @@ def test_gaussian_likelihood_of_a_known_gain_in_variance():
     x = rng.standard_normal((60, 200, 1))
     y = x + rng.standard_normal(x.shape)
     league = nr.compare.league((x, y), ["memoryless"], n_seeds=1, max_epochs=10, horizons=(0,))
-    p = league.parameters.sel(account="memoryless", horizon=0)
+    p = league.parameters.sel(model="memoryless", horizon=0)
     # 1800 test values: sd of R2 about .017, of the likelihood about .015.
     assert float(p["r2"]) == pytest.approx(0.5, abs=0.05)
     assert float(p["log_likelihood"]) == pytest.approx(np.log(2) / 2, abs=0.05)
@@ -99,7 +99,7 @@ def test_a_forecast_of_a_known_process_reaches_its_bound():
         y[k] = g * y[k - 1] + np.sqrt(1 - g**2) * rng.standard_normal()
     rec = nr.data.from_traces(y, sampling_rate=30.0)
     league = nr.compare.league(rec["dff"], ["memoryless"], n_seeds=1, max_epochs=10)
-    near, far = league.parameters["r2"].sel(account="memoryless").values
+    near, far = league.parameters["r2"].sel(model="memoryless").values
     # 9000 test frames correlated over 40: their variance is good to 9 %, three times that moves
     # 1 - (1 - g^2) / variance by .036 and the far one by .2.
     assert near == pytest.approx(g**2, abs=0.036)
@@ -131,8 +131,8 @@ EVERY = {
 def test_every_model_takes_part():
     recipes = [make() for make in EVERY.values()]
     table = nr.compare.league(noise(), recipes, duration=1.0, n_seeds=1, max_epochs=1)
-    assert list(table.parameters["account"].values) == [*EVERY, "mean"]
-    # An epoch on noise: no account knows the future; the mean scores 0 by definition.
+    assert list(table.parameters["model"].values) == [*EVERY, "mean"]
+    # An epoch on noise: no model knows the future; the mean scores 0 by definition.
     assert np.isfinite(table.parameters["r2"]).all()
     assert float(table.parameters["r2"].max()) < 0.1
     # One seed has no spread: a dash, not a nought.
@@ -219,7 +219,7 @@ def test_options_reach_the_fits_of_all_or_of_the_one_that_is_named():
     # Least squares without noise explains all; a weight that is set to 0 before every step of at
     # most 0.5 does not come near 1, where R2 is 1 - (1 - w)^2.
     assert plain[0] > 0.99 and crushed[0] < 0.9 and crushed[1] < plain[1]
-    # Options of one account leave the other alone, to the bit.
+    # Options of one model leave the other alone, to the bit.
     assert r2({"memoryless": crush}) == [crushed[0], plain[1]]
     assert r2({"VanillaRNN": crush}) == [plain[0], crushed[1]]
 
@@ -262,17 +262,17 @@ def test_more_seeds_on_the_same_blocks_are_not_more_data():
 def test_behind_the_best_is_paired_over_blocks(table):
     p = table.parameters
     behind, ci = p["r2_behind_best"].sel(horizon=0), p["r2_behind_best_ci"].sel(horizon=0)
-    assert float(behind.sel(account="LeakyRNN")) == 0
+    assert float(behind.sel(model="LeakyRNN")) == 0
     for name in ("linear", "memoryless", "mean"):
-        gap = p["r2"].sel(horizon=0, account="LeakyRNN") - p["r2"].sel(horizon=0, account=name)
+        gap = p["r2"].sel(horizon=0, model="LeakyRNN") - p["r2"].sel(horizon=0, model=name)
         # The same two numbers subtracted.
-        assert float(behind.sel(account=name)) == pytest.approx(float(gap), abs=1e-12)
-        low, high = ci.sel(account=name).values
+        assert float(behind.sel(model=name)) == pytest.approx(float(gap), abs=1e-12)
+        low, high = ci.sel(model=name).values
         assert 0 < low < float(gap) < high
 
 
 def test_the_report_shows_the_spread_over_seeds(table):
-    sd = float(table.parameters["r2_seed_sd"].sel(account="LeakyRNN", horizon=0))
+    sd = float(table.parameters["r2_seed_sd"].sel(model="LeakyRNN", horizon=0))
     assert sd > 0
     lines = table.report().splitlines()
     assert sum("sd over seeds" in line for line in lines) == 1
@@ -286,7 +286,10 @@ def test_the_report_shows_the_spread_over_seeds(table):
         (lambda d: nr.compare.league(d, []), "No recipes came"),
         (lambda d: nr.compare.league(d, ["liner"]), "A recipe is 'liner'.*Did you mean 'linear'"),
         (lambda d: nr.compare.league("text", ["linear"]), "data is a str"),
-        (lambda d: nr.compare.league(d, ["linear"], split=(0.5, 0.5)), "split has 2 parts"),
+        (
+            lambda d: nr.compare.league(d, ["linear"], fractions=(0.5, 0.5)),
+            "fractions has 2 parts",
+        ),
         (lambda d: nr.compare.league(d, ["linear"], horizons=(0,)), "at least 1 frames"),
         (
             lambda d: nr.compare.league((np.zeros((2, 5, 1)), np.zeros((2, 5, 1))), ["linear"]),
@@ -330,10 +333,10 @@ def test_a_score_that_is_no_number_has_the_status_of_one(monkeypatch):
     found = nr.compare.league(
         (x, np.cumsum(x, 1)), ["ridge", "memoryless"], n_seeds=1, max_epochs=5, horizons=(0,)
     )
-    assert str(found.status.sel(account="ridge").item()) == "diverged"
+    assert str(found.status.sel(model="ridge").item()) == "diverged"
     r2 = found.parameters["r2"].sel(horizon=0)
-    assert np.isnan(r2.sel(account="ridge")) and np.isfinite(r2.sel(account="memoryless"))
-    assert float(found.parameters["r2_behind_best"].sel(account="memoryless", horizon=0)) == 0
+    assert np.isnan(r2.sel(model="ridge")) and np.isfinite(r2.sel(model="memoryless"))
+    assert float(found.parameters["r2_behind_best"].sel(model="memoryless", horizon=0)) == 0
 
 
 @pytest.mark.parametrize(
@@ -345,8 +348,8 @@ def test_a_score_that_is_no_number_has_the_status_of_one(monkeypatch):
         ({"horizons": 1}, "horizons is a int"),
         ({"horizons": (0.5,)}, "A horizon is 0.5"),
         ({"horizons": ()}, "horizons is empty"),
-        ({"split": (0.5, 0.5, 0.5)}, "sum 1"),
-        ({"split": "all"}, "split is a str"),
+        ({"fractions": (0.5, 0.5, 0.5)}, "sum 1"),
+        ({"fractions": "all"}, "fractions is a str"),
         ({"confidence_level": 95}, "confidence_level is 95"),
         ({"rng": None}, "rng is None"),
         ({"duration": "5"}, "duration is '5'"),
@@ -361,13 +364,13 @@ def test_settings_of_the_league_are_checked(more, words):
 
 
 def ended(monkeypatch, how):
-    """Let the seeds of every account end as told: name of the model -> status of each seed."""
+    """Let the seeds of every model end as told: name of the model -> status of each seed."""
     from neurornn.compare import table as module
 
     counted, really = {}, module.fitted
 
-    def told(account, task, seed, settings):
-        model, code, choice = really(account, task, seed, settings)
+    def told(entry, task, seed, settings):
+        model, code, choice = really(entry, task, seed, settings)
         name = type(model).__name__
         k = counted[name] = counted.get(name, -1) + 1
         return model, how.get(name, {}).get(k, code), choice
@@ -382,7 +385,7 @@ def ended(monkeypatch, how):
 def test_one_seed_that_did_not_end_well_is_told_whichever_it_was(seed, monkeypatch):
     well = dict.fromkeys(range(3), "ok")
     league = ended(monkeypatch, {"LeakyRNN": {**well, seed: "not_converged"}, "VanillaRNN": well})
-    found = dict(zip(league.status["account"].values, league.status.values, strict=True))
+    found = dict(zip(league.status["model"].values, league.status.values, strict=True))
     assert found == {"LeakyRNN": "not_converged", "VanillaRNN": "ok", "ridge": "ok", "mean": "ok"}
     told = league.report()
     assert next(line for line in told.splitlines() if line.startswith("LeakyRNN")).endswith(
@@ -394,7 +397,7 @@ def test_one_seed_that_did_not_end_well_is_told_whichever_it_was(seed, monkeypat
 def test_seeds_that_were_stopped_early_ended_well(monkeypatch):
     early = dict.fromkeys(range(3), "stopped_early")
     league = ended(monkeypatch, {"LeakyRNN": early, "VanillaRNN": {**early, 1: "diverged"}})
-    found = dict(zip(league.status["account"].values, league.status.values, strict=True))
+    found = dict(zip(league.status["model"].values, league.status.values, strict=True))
     assert found == {"LeakyRNN": "ok", "VanillaRNN": "diverged", "ridge": "ok", "mean": "ok"}
 
 
@@ -404,10 +407,10 @@ def test_an_account_keeps_its_name_its_weights_and_its_scores(monkeypatch):
     settings = {"horizons": (0, 2), "n_seeds": 1, "max_epochs": 3}
     p = nr.compare.league((x, 0.5 * x), recipes, **settings).parameters
     alone = [nr.compare.league((x, 0.5 * x), [r], **settings).parameters for r in recipes]
-    assert list(p["account"].values) == ["memoryless", "LeakyRNN", "ridge", "mean"]
+    assert list(p["model"].values) == ["memoryless", "LeakyRNN", "ridge", "mean"]
     for k, one in enumerate(alone):
         for name in ("r2", "log_likelihood", "n_weights", "status"):
-            # Accounts do not know of each other: to the bit.
+            # Models do not know of each other: to the bit.
             assert np.array_equal(p[name].values[k], one[name].values[0])
 
 

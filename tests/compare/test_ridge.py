@@ -159,14 +159,14 @@ def test_ridge_in_the_league_is_the_same_for_every_seed_and_reaches_its_bound():
     # Innovations of variance 1; the first unit has variance 4/3, the others 4/3 and what the first
     # one adds: 0.16 * 4/3 / (1 - 0.25) * (1 + 2 * 0.5 * 0.5 / (1 - 0.5 * 0.5)) = .47. So 1/4 and
     # .45 are explained, .38 in all; 600 test frames have a standard error of .03.
-    assert float(r2.sel(account="ridge")) == pytest.approx(0.38, abs=0.09)
+    assert float(r2.sel(model="ridge")) == pytest.approx(0.38, abs=0.09)
     # One frame alone does not see what comes two frames late.
-    assert float(r2.sel(account="ridge")) > float(r2.sel(account="LinearHistory")) + 0.02
+    assert float(r2.sel(model="ridge")) > float(r2.sel(model="LinearHistory")) + 0.02
     # The last frame repeated: 2 rho - 1 with correlations of .5 to .65.
-    assert float(r2.sel(account="persistence")) < 0.35
-    assert (table.parameters["r2_seed_sd"].sel(account=["ridge", "persistence"]) == 0).all()
+    assert float(r2.sel(model="persistence")) < 0.35
+    assert (table.parameters["r2_seed_sd"].sel(model=["ridge", "persistence"]) == 0).all()
     assert table.settings["chosen"]["LinearHistory"]["n_context"] == 1
-    weights = dict(zip(table.parameters["account"].values, table.parameters["n_weights"].values,
+    weights = dict(zip(table.parameters["model"].values, table.parameters["n_weights"].values,
                        strict=True))  # fmt: skip
     assert weights["LinearHistory"] == 12 and weights["persistence"] == 0
     assert "ridge, chosen on the validation part: n_context" in table.report()
@@ -177,7 +177,7 @@ def test_persistence_repeats_the_last_frame():
     table = nr.compare.league(
         series(values), ["persistence"], duration=1.0, n_seeds=1, horizons=(1, 4)
     )
-    r2 = table.parameters["r2"].sel(account="persistence").values
+    r2 = table.parameters["r2"].sel(model="persistence").values
     t = scaled_task(task_of(series(values), (0.7, 0.15, 0.15), 1.0, 0, (1.0, "s")), gaussian=True)
     x, y, mask = (v.numpy() for v in t.test)
     far = mask[:, 3:] & mask[:, :-3]

@@ -44,7 +44,7 @@ def kinetics(level=LEVEL, slow=1.0):
 
 def held_rise(level=LEVEL, slow=1.0):
     return nr.calcium.Kinetics(
-        tau_bounds=(0.01 * slow, 8.0 * slow), rise=0.02 * slow, penalty=3.5, knot_spacing=None,
+        tau_bounds=(0.01 * slow, 8.0 * slow), tau_rise=0.02 * slow, penalty=3.5, knot_spacing=None,
         confidence_level=level,
     ).fit(traces(slow).isel(unit=[0, 2, 4]))  # fmt: skip
 
@@ -172,7 +172,7 @@ def _walk(n=700):
 
 
 def league(level=LEVEL, slow=1.0):
-    """An account that did not converge among those that cannot fail."""
+    """A model that did not converge among those that cannot fail."""
     series = nr.data.from_traces(_walk(), sampling_rate=20.0 / slow)["dff"]
     model = nr.models.LeakyRNN(
         2, 2, 2, dt=slow * DT, tau=slow * 0.2, tau_bounds=(slow * 0.02, slow * 2)
@@ -299,7 +299,7 @@ def audit(level=LEVEL):
 
 def leakage(level=LEVEL):
     x = _walk(400)
-    return nr.data.leakage_report(x, np.cumsum(x[:, 0]) / 20, window=3, confidence_level=level)
+    return nr.data.leakage_report(x, np.cumsum(x[:, 0]) / 20, n_lags=3, confidence_level=level)
 
 
 def movement(level=LEVEL):
@@ -368,7 +368,7 @@ def crossed(level=LEVEL):
     from sklearn.linear_model import Ridge
 
     x = _walk(300)
-    return nr.data.cross_score(Ridge(), x, x[:, 0], n_splits=5, window=2, confidence_level=level)
+    return nr.data.cross_score(Ridge(), x, x[:, 0], n_splits=5, n_lags=2, confidence_level=level)
 
 
 #: Results that report themselves: name -> what makes one.

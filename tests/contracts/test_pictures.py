@@ -119,15 +119,15 @@ def test_league_bars_and_their_intervals_are_those_of_account_and_horizon(score)
     table = result_of("League").parameters
     ax = nr.plot.league_scores(table, score=score)
     names = labels_on(ax.get_xticklabels())
-    assert names == list(table["account"].values)
+    assert names == list(table["model"].values)
     assert [c.get_label() for c in ax.containers] == ["horizon 1", "horizon 4"]
     for group, lines in zip(ax.containers, ax.collections, strict=True):
         own = table.sel(horizon=int(group.get_label().split()[1]))
         spans = {round(s[0][0]): (s[0][1], s[1][1]) for s in lines.get_segments()}
         for bar in group:
             k = round(bar.get_x() + bar.get_width() / 2)
-            assert bar.get_height() == float(own[score].sel(account=names[k]))
-            assert spans[k] == tuple(own[f"{score}_ci"].sel(account=names[k]).values)
+            assert bar.get_height() == float(own[score].sel(model=names[k]))
+            assert spans[k] == tuple(own[f"{score}_ci"].sel(model=names[k]).values)
 
 
 def test_the_axis_of_a_score_with_a_unit_names_it():

@@ -96,7 +96,7 @@ def test_a_picture_greys_no_output_because_of_a_cell():
 def test_latex_of_a_league_has_a_row_for_each_account():
     league = result_of("League")
     text = league.to_latex()
-    assert all(name in text for name in league.parameters["account"].values)
+    assert all(name in text for name in league.parameters["model"].values)
 
 
 def test_what_never_moves_has_no_correlation():

@@ -156,10 +156,10 @@ def plain_layout(result):
 
 def league_layout(result):
     table = result.parameters
-    columns, rows = ["account", "weights"], []
+    columns, rows = ["model", "weights"], []
     for h in table["horizon"].values:
         columns += [f"R2, horizon {h}", "sd over seeds", f"log-likelihood, horizon {h}"]
-    for i, name in enumerate(table["account"].values):
+    for i, name in enumerate(table["model"].values):
         row = [name, str(table["n_weights"].values[i])]
         for j in range(table.sizes["horizon"]):
             row += [
@@ -404,12 +404,12 @@ def test_latex_of_a_league_has_a_row_for_each_score_account_and_horizon(name):
     result, expected = result_of(name), []
     table = result.parameters
     for score in quantities(table):
-        for i, account in enumerate(table["account"].values):
+        for i, model in enumerate(table["model"].values):
             status = table["status"].values[i]
             remark = "interval" if status == "ok" else f"interval; {status}"
             for j, horizon in enumerate(table["horizon"].values):
                 value, span = table[score].values[i, j], ends(table, score)[i, j]
-                title = f"{score}, {account}, horizon {horizon}"
+                title = f"{score}, {model}, horizon {horizon}"
                 expected.append(latex(title, value, *span, unit_of(table[score]), remark))
     assert result.to_latex().splitlines() == expected
 

@@ -50,13 +50,13 @@ def test_a_dask_cluster_gives_the_same(tmp_path):
 def test_an_interrupted_job_keeps_what_was_done(tmp_path):
     done = []
     with pytest.raises(RuntimeError, match="worker lost"):
-        run_chunks(fail_on_seven, CHUNKS, shared=(2,), partial=tmp_path / "p")
+        run_chunks(fail_on_seven, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
     assert len(list((tmp_path / "p").glob("chunk-*.npz"))) == 2
     results = run_chunks(
         square,
         CHUNKS,
         shared=(2,),
-        partial=tmp_path / "p",
+        checkpoint=tmp_path / "p",
         progress=lambda k, n: done.append((k, n)),
     )
     # Two chunks were there already, so the count starts at three.
@@ -65,44 +65,44 @@ def test_an_interrupted_job_keeps_what_was_done(tmp_path):
 
 
 def test_partial_results_of_other_data_are_refused(tmp_path):
-    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
     with pytest.raises(ResumeError, match="other data or settings"):
-        run_chunks(square, CHUNKS, shared=(3,), partial=tmp_path / "p")
+        run_chunks(square, CHUNKS, shared=(3,), checkpoint=tmp_path / "p")
 
 
 def test_manifest_is_plain_json(tmp_path):
-    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
     assert json.loads((tmp_path / "p" / "manifest.json").read_text())["n_chunks"] == 5
 
 
 def test_chunks_without_their_manifest_are_not_adopted(tmp_path):
-    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
     for name in ("gone", "damaged"):
         manifest = tmp_path / "p" / "manifest.json"
         manifest.unlink() if name == "gone" else manifest.write_text("{")
         with pytest.raises(ResumeError, match=r"without a readable manifest\.json"):
-            run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+            run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
         manifest.write_text("{}")
 
 
 def test_chunks_of_another_version_are_not_adopted(tmp_path):
-    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
     manifest = tmp_path / "p" / "manifest.json"
     content = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**content, "version": "0.0.7"}))
     with pytest.raises(ResumeError, match=r"another version of neurornn, 0\.0\.7"):
-        run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+        run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
 
 
 def test_a_chunk_of_another_place_or_job_is_computed_again(tmp_path):
     done = []
     for folder, power in (("p", 2), ("q", 3)):
-        run_chunks(square, CHUNKS, shared=(power,), partial=tmp_path / folder)
+        run_chunks(square, CHUNKS, shared=(power,), checkpoint=tmp_path / folder)
     files = [tmp_path / "p" / f"chunk-{k:06d}.npz" for k in range(3)]
     files[0].write_bytes((tmp_path / "q" / files[0].name).read_bytes())
     files[1].write_bytes(files[2].read_bytes())
     results = run_chunks(
-        square, CHUNKS, shared=(2,), partial=tmp_path / "p",
+        square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p",
         progress=lambda k, n: done.append(k),
     )  # fmt: skip
     assert done == [4, 5]
@@ -113,7 +113,7 @@ def test_a_folder_with_anything_else_in_it_is_refused_and_stays(tmp_path):
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "notes.md").write_text("mine")
     with pytest.raises(FileWriteError, match=r"holds notes\.md besides"):
-        run_chunks(fail_on_seven, CHUNKS, shared=(2,), partial=tmp_path / "p")
+        run_chunks(fail_on_seven, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
     assert [p.name for p in (tmp_path / "p").iterdir()] == ["notes.md"]
 
 
@@ -125,12 +125,12 @@ def test_a_run_stopped_before_its_first_chunk_removes_only_what_it_made(tmp_path
     (tmp_path / "given").mkdir()
     for name in ("given", "made"):
         with pytest.raises(RuntimeError, match="worker lost"):
-            run_chunks(fail_at_once, CHUNKS, shared=(2,), partial=tmp_path / name)
+            run_chunks(fail_at_once, CHUNKS, shared=(2,), checkpoint=tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == ["given"]
 
 
 def test_forgetting_removes_our_own_files_alone(tmp_path):
-    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+    run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
     (tmp_path / "p" / "chunk-of-mine.npz").write_text("mine")
     forget_partial(tmp_path / "p")
     assert [p.name for p in (tmp_path / "p").iterdir()] == ["chunk-of-mine.npz"]
@@ -139,7 +139,7 @@ def test_forgetting_removes_our_own_files_alone(tmp_path):
     assert (tmp_path / "p").exists()
     (tmp_path / "given").mkdir()
     for name in ("given", "made"):
-        run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / name)
+        run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / name)
         forget_partial(tmp_path / name)
     assert (tmp_path / "given").exists() and not (tmp_path / "made").exists()
 
@@ -149,7 +149,7 @@ def test_a_manifest_of_somebody_else_stays(tmp_path):
     for text in ("", "my own list", "null", '{"mine": 1}', "[1, 2]"):
         (tmp_path / "p" / "manifest.json").write_text(text)
         with pytest.raises(ResumeError):
-            run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p")
+            run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
         forget_partial(tmp_path / "p")
         assert (tmp_path / "p" / "manifest.json").read_text() == text
 
@@ -159,16 +159,20 @@ def test_a_run_that_is_stopped_takes_nothing_from_another_one_in_its_folder(tmp_
         # The other run made the manifest, and leaves before it has a chunk.
         (tmp_path / "p" / "manifest.json").unlink(missing_ok=True)
 
-    run_chunks(square, CHUNKS, shared=(2,), partial=tmp_path / "p", progress=stop_the_other)
+    run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p", progress=stop_the_other)
     done = []
-    run_chunks(square, CHUNKS[:5], shared=(2,), partial=tmp_path / "q")
+    run_chunks(square, CHUNKS[:5], shared=(2,), checkpoint=tmp_path / "q")
     with pytest.raises(RuntimeError, match="worker lost"):
-        run_chunks(fail_at_once, CHUNKS, shared=(3,), partial=tmp_path / "r")
+        run_chunks(fail_at_once, CHUNKS, shared=(3,), checkpoint=tmp_path / "r")
     assert len(list((tmp_path / "p").glob("chunk-*.npz"))) == 5
     # All but the last of them were written beside a manifest.
     (tmp_path / "p" / "chunk-000004.npz").unlink()
     run_chunks(
-        square, CHUNKS, shared=(2,), partial=tmp_path / "q", progress=lambda k, n: done.append(k)
+        square,
+        CHUNKS,
+        shared=(2,),
+        checkpoint=tmp_path / "q",
+        progress=lambda k, n: done.append(k),
     )
     assert done == []
 
@@ -181,7 +185,7 @@ def test_what_is_not_worth_keeping_is_computed_again(tmp_path):
     done = []
     for _ in range(2):
         run_chunks(
-            square, CHUNKS, shared=(1,), partial=tmp_path / "p", keep=keep_even,
+            square, CHUNKS, shared=(1,), checkpoint=tmp_path / "p", keep=keep_even,
             progress=lambda k, n: done.append(k),
         )  # fmt: skip
     # Chunks begin with 0, 3, 6, 9, 12: three are kept, two are computed again.

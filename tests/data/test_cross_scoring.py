@@ -34,7 +34,7 @@ def test_no_window_crosses_a_split_edge_or_a_join(n_splits, window, n):
     X = np.arange(float(n))[:, None]
     Recorder.seen.clear()
     y = X[:, 0]
-    cross_score(Recorder(), X, y, n_splits=n_splits, window=window, trials=trials, gap=0)
+    cross_score(Recorder(), X, y, n_splits=n_splits, n_lags=window, trials=trials, gap_rows=0)
     for (train, target), (test, _) in zip(Recorder.seen[::2], Recorder.seen[1::2], strict=True):
         for rows in (train, test):
             # The feature is the row number: a whole window counts up by one and stays in a trial.
@@ -56,7 +56,7 @@ def test_history_holds_the_past_oldest_first():
 def test_scores_equal_scikit_learn_without_windows(rng):
     X = rng.normal(size=(100, 3))
     y = X @ [1.0, 2.0, 3.0] + rng.normal(size=100)
-    table = cross_score(LinearRegression(), X, y, gap=0)
+    table = cross_score(LinearRegression(), X, y, gap_rows=0)
     expected = cross_val_score(LinearRegression(), X, y, cv=KFold(5))
     # The same folds; BLAS threads are limited, so sums may differ in their last bits.
     assert table["score"].values == pytest.approx(expected, abs=1e-12)
@@ -90,7 +90,7 @@ def test_missing_rows_are_left_out_with_the_windows_that_hold_them(rng):
     X[50] = np.nan
     y = X[:, 0].copy()
     y[20] = np.nan
-    table = cross_score(LinearRegression(), X, y, window=3, gap=0, n_splits=2)
+    table = cross_score(LinearRegression(), X, y, n_lags=3, gap_rows=0, n_splits=2)
     # Per half: 2 rows without history; NaN in X costs 3 windows (the first one of its half: no
     # more than those 2 and itself), NaN in y one row.
     assert table["n_test"].values.tolist() == [50 - 2 - 1, 50 - 3]
@@ -109,7 +109,7 @@ def test_trial_arrays_with_a_mask(rng):
                         trials=[[k, k + 1 - 0.5 * (k % 2)] for k in range(0, 40, 2)]
                         + [[1, 1.5], [3, 3.5]])  # fmt: skip
     y = rng.normal(size=counts.shape[:2])
-    table = cross_score(LinearRegression(), counts, y, window=5, n_splits=2, gap=0)
+    table = cross_score(LinearRegression(), counts, y, n_lags=5, n_splits=2, gap_rows=0)
     # Every bin with 4 bins of its own trial before it: 6 in whole trials, 1 in the half ones;
     # the block edge at row 110 falls between two trials.
     assert int(table["n_test"].sum()) == 20 * 6 + 2 * 1
@@ -119,7 +119,7 @@ def test_a_split_that_shuffles_rows_cannot_hold_windows():
     X, y = np.zeros((60, 1)), np.zeros(60)
     with pytest.raises(SplitError, match="shuffles"):
         cross_score(
-            LinearRegression(), X, y, split=KFold(5, shuffle=True, random_state=0), window=9
+            LinearRegression(), X, y, split=KFold(5, shuffle=True, random_state=0), n_lags=9
         )
 
 
@@ -139,7 +139,7 @@ def test_names_and_shapes_are_checked():
 
 def test_a_splitter_of_ones_own():
     X, y = np.arange(40.0)[:, None], np.arange(40.0)
-    table = cross_score(LinearRegression(), X, y, split=BlockedSplit(4, gap=3))
+    table = cross_score(LinearRegression(), X, y, split=BlockedSplit(4, gap_rows=3))
     assert table.attrs["split"] == "BlockedSplit"
     assert table["n_train"].values.tolist() == [27, 24, 24, 27]
 

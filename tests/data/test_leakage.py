@@ -20,7 +20,7 @@ def slow_noise(n, n_features, tau, rng):
 @pytest.mark.parametrize("estimator", [None, KNeighborsRegressor(3)])
 def test_slow_noise_that_knows_nothing_scores_only_under_a_random_split(estimator):
     noise = slow_noise(3000, 41, 100, np.random.default_rng(0))
-    report = leakage_report(noise[:, 1:], noise[:, 0], estimator=estimator, window=5)
+    report = leakage_report(noise[:, 1:], noise[:, 0], estimator=estimator, n_lags=5)
     table = report.parameters
     # 3000 rows hold some 30 independent ones, and there are 40 features: a random split lets
     # every test row be read off its neighbours. Blocks far away say nothing, R2 0 or below.
@@ -38,7 +38,7 @@ def test_a_true_relation_without_memory_is_not_called_a_leak():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(2000, 3))
     y = X @ [1.0, 1.0, 1.0] + rng.normal(size=2000)
-    report = leakage_report(X, y, window=3)
+    report = leakage_report(X, y, n_lags=3)
     table = report.parameters
     assert report.status == AuditStatus.CLEAN
     # R2 of 3/4 by construction; 2000 rows tell it to 0.01.
@@ -53,7 +53,7 @@ def test_drift_is_told_from_memory():
     rng = np.random.default_rng(2)
     X = rng.normal(size=(2000, 2))
     y = np.where(np.arange(2000) < 1400, 1, -1) * X[:, 0] + 0.1 * rng.normal(size=2000)
-    report = leakage_report(X, y, window=2)
+    report = leakage_report(X, y, n_lags=2)
     assert float(report.parameters["score_shifted"]) < 0.05
     assert float(report.parameters["inflation"]) > 0.05
     assert any("change over the recording" in f for f in report.findings)
@@ -62,20 +62,20 @@ def test_drift_is_told_from_memory():
 
 def test_windows_and_gap_are_purged_before_the_last_block():
     X = np.arange(200.0)[:, None]
-    report = leakage_report(X, X[:, 0], estimator=LinearRegression(), window=4, gap=6)
+    report = leakage_report(X, X[:, 0], estimator=LinearRegression(), n_lags=4, gap_rows=6)
     # The last 15 % are 30 rows, 3 of which have no whole window inside the block.
     assert report.parameters["score_last_block"].attrs["method"] == "27 test rows"
     assert float(report.parameters["score_last_block"]) == pytest.approx(1.0)
-    assert "gap=6, purge=4" in report.honest_split
+    assert "gap_rows=6, purge=4" in report.honest_split
     with pytest.raises(SplitError, match="test_fraction"):
-        leakage_report(X, X[:, 0], window=4, test_fraction=0.01)
+        leakage_report(X, X[:, 0], n_lags=4, test_fraction=0.01)
 
 
 def test_trials_keep_their_windows():
     rng = np.random.default_rng(3)
     trials = np.repeat(np.arange(20), 30)
     X, y = rng.normal(size=(600, 2)), rng.normal(size=600)
-    report = leakage_report(X, y, trials=trials, window=10)
+    report = leakage_report(X, y, trials=trials, n_lags=10)
     assert report.title == "Leakage in 420 rows, windows of 10"
 
 
@@ -95,7 +95,7 @@ class Watcher(RegressorMixin, BaseEstimator):
 
 def test_training_ends_a_window_and_a_gap_before_the_last_block():
     X = np.arange(200.0)[:, None]
-    leakage_report(X, X[:, 0], estimator=Watcher(), window=4, gap=6)
+    leakage_report(X, X[:, 0], estimator=Watcher(), n_lags=4, gap_rows=6)
     # The feature is the row number and the last block is fitted last: it begins at row 170;
     # 6 rows of gap and 3 of overlap lie between.
     assert Watcher.asked.min() == 170

@@ -237,7 +237,7 @@ def test_counts_that_were_cut_are_asked_about():
 def test_a_frame_brings_times_and_labels():
     time = 2.0 + np.arange(50) / 20
     series = Tsd(time, np.zeros((50, 2)), columns=["x", "y"], metadata={"gain": np.array([1, 2])})
-    rec = nr.data.from_pynapple(series, name="position", units="cm")
+    rec = nr.data.from_pynapple(series, name="position", value_unit="cm")
     assert rec["position"].dims == ("time", "unit") and rec["position"].attrs["units"] == "cm"
     assert np.array_equal(rec["time"], time)
     assert rec["unit"].values.tolist() == ["x", "y"] and rec["gain"].values.tolist() == [1, 2]

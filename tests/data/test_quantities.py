@@ -62,7 +62,7 @@ def test_values_keep_their_unit(rng):
         traces = nr.data.from_traces(given * pq.mV, sampling_rate=30.0)["dff"]
         assert traces.attrs["units"] == "mV" and type(traces.values) is np.ndarray
         assert np.array_equal(traces.values, values[:, : traces.shape[1]])
-    stated = nr.data.from_traces(values * pq.mV, sampling_rate=30.0, units="au")["dff"]
+    stated = nr.data.from_traces(values * pq.mV, sampling_rate=30.0, value_unit="au")["dff"]
     assert stated.attrs["units"] == "au"
 
 

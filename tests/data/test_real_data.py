@@ -93,7 +93,7 @@ def test_a_random_split_makes_a_useless_decoder_look_good():
     rec = from_spikes(trains, t_start=clock[0], t_stop=clock[0] + 970)
     counts = bin_spikes(rec, 0.2)
     position = resample_to(xy, clock, counts["time"])
-    table = leakage_report(counts, position, window=10).parameters
+    table = leakage_report(counts, position, n_lags=10).parameters
     assert float(table["inflation"]) >= 0.5
     assert float(table["inflation_last_block"]) >= 0.5
     # Reference: a Wiener filter reaches +0.479 under a random split (one draw of 15 %).

@@ -96,8 +96,8 @@ CASES = {
         lambda: cut(inputs=xr.DataArray(np.ones(3), dims="x", name="x")), ShapeError,
         r"x has dims \('x',\)"),
     "a window longer than what there is": (
-        lambda: nr.data.cross_score(Ridge(), np.ones((9, 1)), np.arange(9.0), window=10),
-        SplitError, "window is 10 of 9 rows"),
+        lambda: nr.data.cross_score(Ridge(), np.ones((9, 1)), np.arange(9.0), n_lags=10),
+        SplitError, "n_lags is 10 of 9 rows"),
     "a single row": (
         lambda: rows.as_samples(np.float64(3.0), None), ShapeError, r"X has shape \(\)"),
     "targets of words for a regression": (

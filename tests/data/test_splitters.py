@@ -13,7 +13,7 @@ from neurornn.data import BlockedSplit, RandomSplit
 @given(st.integers(60, 200), st.integers(2, 6), st.integers(0, 4), st.integers(0, 6))
 @settings(max_examples=60, deadline=None)
 def test_blocks_cover_once_and_windows_never_share_a_row(n, n_splits, gap, purge):
-    folds = list(BlockedSplit(n_splits, gap=gap, purge=purge).split(np.zeros((n, 2))))
+    folds = list(BlockedSplit(n_splits, gap_rows=gap, purge=purge).split(np.zeros((n, 2))))
     assert len(folds) == n_splits
     assert np.concatenate([test for _, test in folds]).tolist() == list(range(n))
     reach = max(purge, 1)
@@ -39,7 +39,7 @@ def test_random_folds_are_disjoint_and_cover_once(n, n_splits, seed):
 def test_cross_val_score_and_grid_search_give_what_a_loop_gives(rng):
     X = rng.normal(size=(120, 4))
     y = X @ [1.0, -2.0, 0.5, 0.0] + rng.normal(size=120)
-    cv = BlockedSplit(4, gap=2, purge=3)
+    cv = BlockedSplit(4, gap_rows=2, purge=3)
     by_hand = {}
     for alpha in (0.1, 10.0, 1000.0):
         model = Ridge(alpha=alpha)
@@ -57,9 +57,9 @@ def test_cross_val_score_and_grid_search_give_what_a_loop_gives(rng):
     ("splitter", "error"),
     [
         (BlockedSplit(1), DataError),
-        (BlockedSplit(3, gap=-1), DataError),
-        (BlockedSplit(3, gap=0.5), DataError),
-        (BlockedSplit(2, gap=30), SplitError),
+        (BlockedSplit(3, gap_rows=-1), DataError),
+        (BlockedSplit(3, gap_rows=0.5), DataError),
+        (BlockedSplit(2, gap_rows=30), SplitError),
         (BlockedSplit(30), SplitError),
         (RandomSplit(30), SplitError),
     ],

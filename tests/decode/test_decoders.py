@@ -251,7 +251,7 @@ def test_no_first_state_is_needed(bench_of):
 @pytest.mark.parametrize("estimate", ["mean", "mode"])
 def test_place_without_a_prior_is_naive_bayes(bench_of, estimate):
     bench = bench_of("place")
-    decoder = bench.make(movement_prior=False, estimate=estimate, watch=False)
+    decoder = bench.make(movement_prior=False, estimate=estimate, monitor_units=False)
     decoder.fit(bench.data.counts, bench.data.targets)
     maps = decoder.maps_
     places = np.column_stack([maps["x_position"], maps["y_position"]])
@@ -285,7 +285,9 @@ def test_the_movement_prior_helps(bench_of):
 
 def test_targets_without_memory_are_naive_bayes(bench_of):
     bench = bench_of("target")
-    decoder = bench.make(switching=1.0, watch=False).fit(bench.data.counts, bench.data.targets)
+    decoder = bench.make(switching=1.0, monitor_units=False).fit(
+        bench.data.counts, bench.data.targets
+    )
     # Counts per bin of each target, with half a second of the unit's mean.
     rates = np.stack(
         [
@@ -353,7 +355,7 @@ def test_recurrent_decoders_are_what_torch_makes_of_their_networks(
     bench = bench_of(name)
     # The watch has no part in this: 600 bins teach it little, and it stands in for units.
     more = {"separate": True} if apart else {}
-    decoder = bench.make(max_epochs=2, watch=False, **more)
+    decoder = bench.make(max_epochs=2, monitor_units=False, **more)
     kept = []
     original = type(decoder)._machine_of
 
@@ -586,7 +588,7 @@ def test_labels_travel_with_the_numbers(bench_of):
 def test_settings_are_kept_untouched(bench):
     decoder = bench.make()
     assert clone(decoder).get_params() == decoder.get_params()
-    assert decoder.set_params(watch=False).watch is False
+    assert decoder.set_params(monitor_units=False).monitor_units is False
     assert clone(bench.decoder).get_params() == bench.decoder.get_params()
     assert not hasattr(clone(bench.decoder), "scores_")
 

@@ -62,7 +62,7 @@ def test_the_last_block_is_held_out_and_sets_grow():
     # Each unit carries its own number, each row its own time.
     counts = np.tile(np.arange(8), (1000, 1))
     table = nr.decode.neuron_dropping(
-        Witness(), counts, np.arange(1000), n_units=[2, 5], n_draws=2, gap=30, rng=0
+        Witness(), counts, np.arange(1000), n_units=[2, 5], n_draws=2, gap_rows=30, rng=0
     )
     assert int(table["n_train"]) == 770 and int(table["n_test"]) == 200
     sets = []
@@ -94,7 +94,7 @@ def test_the_last_block_is_held_out_and_sets_grow():
         ),
         (lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, n_draws=0), "n_draws is 0"),
         (
-            lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, gap=1000),
+            lambda x, y: nr.decode.neuron_dropping(Ridge(), x, y, gap_rows=1000),
             "1000 purged on each side",
         ),
     ],

@@ -411,7 +411,7 @@ def test_a_unit_that_never_fired_does_not_vote(bench_of):
     bench = bench_of("place")
     counts = bench.data.counts.copy()
     counts[:, 5] = 0.0
-    decoder = bench.make(watch=False).fit(counts, bench.data.targets)
+    decoder = bench.make(monitor_units=False).fit(counts, bench.data.targets)
     assert np.ptp(decoder.maps_.values[5]) == 0
     rows = bench.data.fresh_counts[:300].copy()
     rows[:, 5] = 0.0

@@ -61,7 +61,9 @@ def test_units_that_are_gone_are_left_out_exactly(lag, share):
 
 def test_bins_in_which_single_units_are_missing():
     counts, velocity = recording(1)
-    decoder = nr.decode.KalmanFilter(lag=1, watch=False).fit(counts[:2000], velocity[:2000])
+    decoder = nr.decode.KalmanFilter(lag=1, monitor_units=False).fit(
+        counts[:2000], velocity[:2000]
+    )
     rng = np.random.default_rng(2)
     seen = rng.random(counts[2000:].shape) > 0.3
     expected, _ = textbook(decoder, counts[2000:], seen, 1)

@@ -28,8 +28,8 @@ def test_columns_of_a_table_are_the_names_of_a_decoder_saved_and_loaded(session,
 def test_cells_that_are_labelled_are_the_names_of_kinetics(tmp_path):
     dff = nr.simulate.simulate_calcium(2, 40.0, 20.0, snr=10, rng=0)["dff"]
     named = dff.assign_coords(unit=["roi 7", "roi 9"])
-    kinetics = nr.calcium.Kinetics(rise=False).fit(named)
+    kinetics = nr.calcium.Kinetics(tau_rise=False).fit(named)
     assert kinetics.feature_names_in_.tolist() == ["roi 7", "roi 9"]
     kinetics.save(tmp_path / "k.nc")
     assert nr.load(tmp_path / "k.nc").feature_names_in_.tolist() == ["roi 7", "roi 9"]
-    assert not hasattr(nr.calcium.Kinetics(rise=False).fit(dff), "feature_names_in_")
+    assert not hasattr(nr.calcium.Kinetics(tau_rise=False).fit(dff), "feature_names_in_")

@@ -81,7 +81,7 @@ def test_false_alarms_of_place_cells_cost_nothing(bench_of):
     bench = bench_of("place")
     found, _ = watch(bench.decoder, bench.data.fresh_counts)
     assert len(found) <= 6
-    blind = bench.make(watch=False).fit(bench.data.counts, bench.data.targets)
+    blind = bench.make(monitor_units=False).fit(bench.data.counts, bench.data.targets)
     fresh = bench.data.fresh_counts, bench.data.fresh_targets
     assert bench.decoder.score(*fresh) > blind.score(*fresh) - 0.02
 
@@ -94,11 +94,11 @@ def test_expected_stand_ins_beat_the_mean_and_the_mean_beats_nothing(bench_of, n
     dead = np.random.default_rng(5).permutation(30)[:12]
     rows = spoilt(bench.data.fresh_counts, dead, "silent", 0)
     score = {}
-    for how, changed in {"mean": {"stand_in": "mean"}, "nothing": {"watch": False}}.items():
+    for how, changed in {"mean": {"impute": "mean"}, "nothing": {"monitor_units": False}}.items():
         decoder = bench.make(**changed).fit(bench.data.counts, bench.data.targets)
         score[how] = decoder.score(rows, bench.data.fresh_targets)
     # "expected" is what the decoders of the table have.
-    assert bench.decoder.stand_in == "expected"
+    assert bench.decoder.impute == "expected"
     score["expected"] = bench.decoder.score(rows, bench.data.fresh_targets)
     whole = bench.decoder.score(bench.data.fresh_counts, bench.data.fresh_targets)
     # With 12 of 30 units gone; each step is some 0.02 to 0.2 of R2 (networks that were trained
@@ -116,7 +116,7 @@ def test_lost_units_are_left_out_of_a_likelihood(bench_of, name):
     n = bench.data.counts.shape[1]
     dead = np.random.default_rng(5).permutation(n)[: n * 2 // 5]
     rows = spoilt(bench.data.fresh_counts, dead, "silent", 0)
-    blind = bench.make(watch=False).fit(bench.data.counts, bench.data.targets)
+    blind = bench.make(monitor_units=False).fit(bench.data.counts, bench.data.targets)
     fresh = bench.data.fresh_targets
     # A silent unit says: not in my field, which misleads as long as it is believed.
     assert bench.decoder.score(rows, fresh) > blind.score(rows, fresh) + 0.02
@@ -306,7 +306,7 @@ SETTINGS = {
     "smoothing": (-1, "x", np.nan, np.inf),
     "adaptation_tau": (0, -1, "x", np.nan),
     "signal": ("rates", None),
-    "stand_in": ("zero", None),
+    "impute": ("zero", None),
     "power": (3, "sqrt", -0.5),
     "n_lags": (0, -3, 1.5, 5000, "ten"),
     "lag": (-1, 1.5, "two", 5000),

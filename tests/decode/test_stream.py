@@ -111,7 +111,7 @@ def batch_of(bench, counts):
 def test_stream_is_an_independent_batch(bench_of, name):
     bench = bench_of(name)
     counts = bench.data.fresh_counts[:2000]
-    plain = bench.make(watch=False).fit(bench.data.counts, bench.data.targets)
+    plain = bench.make(monitor_units=False).fit(bench.data.counts, bench.data.targets)
     expected = batch_of(bench._replace(decoder=plain), counts)
     # 1e-6 is what was asked for; double precision of outputs of size 10 to 100 gives 1e-10, two
     # inverses in every bin of the Kalman filter, with 1e-9 of process noise, some 1e-7.
@@ -121,7 +121,7 @@ def test_stream_is_an_independent_batch(bench_of, name):
 @pytest.mark.parametrize("name", ["ridge", "gru"])
 def test_a_long_run_does_not_drift_from_the_batch(bench_of, name):
     bench = bench_of(name)
-    plain = bench.make(watch=False).fit(bench.data.counts, bench.data.targets)
+    plain = bench.make(monitor_units=False).fit(bench.data.counts, bench.data.targets)
     stream = plain.stream()
     rows = bench.data.fresh_counts
     for _ in range(5):
@@ -238,7 +238,7 @@ def test_states_of_others_are_refused(bench_of, tmp_path):
         bench.decoder.stream(state=tmp_path / "decoder.nc")
     # The same weights, other units left out of the watch: another key as well.
     with pytest.raises(FileFormatError):
-        bench.make(watch=False).fit(bench.data.counts, bench.data.targets).stream(
+        bench.make(monitor_units=False).fit(bench.data.counts, bench.data.targets).stream(
             state=tmp_path / "state.nc"
         )
 

@@ -25,7 +25,7 @@ KEYS = {
     "data": {"file": "one.nc", "units": "[0]", "sampling_rate": "20.0"},
     "windows": {
         "inputs": "spikes", "targets": "dff", "duration": "5.0", "warmup": "1.0", "horizon": "1",
-        "split": "[0.7, 0.3]", "gap": "1.0", "trials": "false", "bin_size": "0.05",
+        "fractions": "[0.7, 0.3]", "gap": "1.0", "trials": "false", "bin_size": "0.05",
     },
     "model": {
         "name": "LeakyRNN", "n_hidden": "1", "nonlinearity": "linear", "tau": "1.0", "dt": "0.05",

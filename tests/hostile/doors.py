@@ -470,8 +470,8 @@ def doors() -> dict[str, Door]:
             call=_windowed,
             arrays={"values": s.series, "targets": _labelled_series(),
                     "inputs": _labelled_series()},
-            numbers={"duration": 3.0, "warmup": 0.5, "horizon": 1, "gap": 1.0, "split": (0.5, 0.5),
-                     "trials": False, "bin_size": DT},
+            numbers={"duration": 3.0, "warmup": 0.5, "horizon": 1, "gap": 1.0,
+                     "fractions": (0.5, 0.5), "trials": False, "bin_size": DT},
         ),
         "data.bin_spikes": Door(
             call=_binned,
@@ -538,7 +538,7 @@ def doors() -> dict[str, Door]:
         "calcium.Kinetics": Door(
             call=_kinetics,
             arrays={"fluorescence": s.table["dff"]},
-            numbers={"sampling_rate": 20.0, "penalty": 3.0, "knot_spacing": 60.0, "rise": 0.05,
+            numbers={"sampling_rate": 20.0, "penalty": 3.0, "knot_spacing": 60.0, "tau_rise": 0.05,
                      "confidence_level": 0.9, "n_jobs": 1, "chunk_size": 8,
                      "tau_bounds": (0.01, 5.0)},
         ),
@@ -580,7 +580,8 @@ def doors() -> dict[str, Door]:
         "compare.league": Door(
             call=_league, arrays={"data": _labelled_series()},
             numbers={"duration": 1.0, "n_seeds": 1, "max_epochs": 1, "confidence_level": 0.9,
-                     "horizons": (1,), "split": (0.7, 0.15, 0.15), "recipes": ["ridge"], "rng": 0},
+                     "horizons": (1,), "fractions": (0.7, 0.15, 0.15),
+                     "recipes": ["ridge"], "rng": 0},
         ),
         "compare.league of pairs": Door(
             call=_league_of_pairs,

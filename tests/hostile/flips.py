@@ -58,8 +58,8 @@ def kinds(folder: Path) -> Iterator[tuple[str, Path, Callable[[Path], Any]]]:
             yield name, folder / name, _content
     yield "checkpoint", folder / "run" / "checkpoint", _content
     chunks = [(np.arange(50.0),)]
-    run_chunks(_double, chunks, partial=folder / "chunks", key="k")
-    yield "chunk", folder / "chunks", lambda p: run_chunks(_double, chunks, partial=p, key="k")
+    run_chunks(_double, chunks, checkpoint=folder / "chunks", key="k")
+    yield "chunk", folder / "chunks", lambda p: run_chunks(_double, chunks, checkpoint=p, key="k")
 
 
 def saved_tables(folder: Path) -> Iterator[tuple[str, Path, Callable[[Path], Any]]]:

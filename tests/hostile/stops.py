@@ -88,7 +88,7 @@ def double(values: np.ndarray) -> dict[str, np.ndarray]:
 def doubled(folder: Path) -> tuple[int, np.ndarray]:
     """Chunks that were taken up, and the whole result."""
     done: list[int] = []
-    results = run_chunks(double, CHUNKS, partial=folder, progress=lambda k, n: done.append(k))
+    results = run_chunks(double, CHUNKS, checkpoint=folder, progress=lambda k, n: done.append(k))
     return len(CHUNKS) - len(done), np.concatenate([r["out"] for r in results])
 
 
@@ -133,15 +133,15 @@ def plain_case(write: Callable, read: Callable, name: str) -> tuple[Callable, Ca
 def chunk_case() -> tuple[Callable, Callable, Callable]:
     def prepare(place: Path) -> None:
         with contextlib.suppress(RuntimeError):
-            run_chunks(_fail_late, CHUNKS, partial=place / "p", key="k")
+            run_chunks(_fail_late, CHUNKS, checkpoint=place / "p", key="k")
 
     def change(place: Path) -> None:
-        run_chunks(double, CHUNKS, partial=place / "p", key="k")
+        run_chunks(double, CHUNKS, checkpoint=place / "p", key="k")
 
     def look(place: Path) -> str:
         done: list[int] = []
         results = run_chunks(
-            double, CHUNKS, partial=place / "p", key="k", progress=lambda k, n: done.append(k)
+            double, CHUNKS, checkpoint=place / "p", key="k", progress=lambda k, n: done.append(k)
         )
         right = np.concatenate([r["out"] for r in results])
         if len(done) > 2:

@@ -228,15 +228,15 @@ def doors() -> dict[str, Callable[[Any], Any]]:
         ),
         "write_html": lambda t: _kinetics().write_html(t, recording["dff"]),
         "plot.write_figure": _figure,
-        "run_chunks(partial=)": lambda t: run_chunks(
-            _double, [(np.arange(3.0),)], partial=t or "", key="k"
+        "run_chunks(checkpoint=)": lambda t: run_chunks(
+            _double, [(np.arange(3.0),)], checkpoint=t or "", key="k"
         ),
-        "Kinetics.fit(partial=)": lambda t: nr.calcium.Kinetics().fit(
-            recording["dff"], partial="" if t is None else t
+        "Kinetics.fit(checkpoint=)": lambda t: nr.calcium.Kinetics().fit(
+            recording["dff"], checkpoint="" if t is None else t
         ),
         "nr.fit(checkpoint=)": lambda t: _fit(checkpoint="" if t is None else t),
         "nr.fit(checkpoint=, n_seeds=2)": lambda t: _fit(
-            checkpoint="" if t is None else t, n_seeds=2, resume=True
+            checkpoint="" if t is None else t, n_seeds=2
         ),
         "kinetics --out": _kinetics_command("--out"),
         "kinetics --csv": _kinetics_command("--csv"),

@@ -10,7 +10,7 @@ from tests.hostile import flips, targets
 
 ROOT = Path(__file__).parents[2]
 #: Doors that need no fit; the others write through the same functions.
-QUICK = ("io.write_saved", "io.write_csv", "io.write_netcdf", "run_chunks(partial=)")
+QUICK = ("io.write_saved", "io.write_csv", "io.write_netcdf", "run_chunks(checkpoint=)")
 
 
 @pytest.mark.parametrize("door", QUICK)

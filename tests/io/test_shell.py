@@ -51,5 +51,5 @@ def test_a_unit_of_time_that_is_none_is_refused_before_a_fit_is_lost():
 
 def test_a_trace_whose_unit_is_empty_is_fitted():
     dff = nr.simulate.simulate_calcium(1, 40.0, 20.0, snr=10, rng=0)["dff"]
-    kinetics = nr.calcium.Kinetics(rise=False).fit(dff.assign_attrs(units=""))
+    kinetics = nr.calcium.Kinetics(tau_rise=False).fit(dff.assign_attrs(units=""))
     assert kinetics.parameters_["amplitude"].attrs["units"] == "1"

@@ -295,7 +295,7 @@ def test_small_models_are_fitted_by_lbfgs_and_ranked(cell):
         name="dff",
     )
     table = nr.compare.league(series, [recipe], duration=0.15, n_seeds=1, max_epochs=2)
-    assert np.isfinite(table.parameters["r2"].sel(account=cell.__name__).values).all()
+    assert np.isfinite(table.parameters["r2"].sel(model=cell.__name__).values).all()
 
 
 @pytest.fixture

@@ -116,9 +116,9 @@ def test_the_league_takes_it(data):
         [Half(2, 4, 1, dt=0.01), "memoryless"],
         n_seeds=1,
         max_epochs=2,
-        split=(0.4, 0.3, 0.3),
+        fractions=(0.4, 0.3, 0.3),
     )
-    assert "Half" in table.parameters["account"].values
+    assert "Half" in table.parameters["model"].values
 
 
 def test_settings_that_do_not_make_it_again_are_told_before_it_is_lost(data, tmp_path):

@@ -187,11 +187,11 @@ def scores():
     ci[2] = np.nan
     return xr.Dataset(
         {
-            "r2": (("account", "horizon"), r2, {"long_name": "R2"}),
-            "r2_ci": (("account", "horizon", "ci_bound"), ci),
+            "r2": (("model", "horizon"), r2, {"long_name": "R2"}),
+            "r2_ci": (("model", "horizon", "ci_bound"), ci),
         },
         coords={
-            "account": ["RNN", "linear", "mean"],
+            "model": ["RNN", "linear", "mean"],
             "horizon": [1, 10],
             "ci_bound": ["lower", "upper"],
         },
@@ -207,8 +207,8 @@ def test_league_bars_stand_under_the_name_of_their_horizon_and_over_their_accoun
     assert list(groups) == ["horizon 1", "horizon 10"]
     for label, bars in groups.items():
         for bar in bars:
-            account = names[round(bar.get_x() + bar.get_width() / 2)]
-            value = table["r2"].sel(account=account, horizon=int(label.split()[1]))
+            model = names[round(bar.get_x() + bar.get_width() / 2)]
+            value = table["r2"].sel(model=model, horizon=int(label.split()[1]))
             assert bar.get_height() == float(value)
     # Nearer horizons stand to the left.
     left = {label: bars[0].get_x() for label, bars in groups.items()}
@@ -224,8 +224,8 @@ def test_league_intervals_stand_on_their_own_bars():
         for (x, low), (_, high) in collection.get_segments():
             # The same sum of floats up to rounding.
             bar = bars[min(bars, key=lambda place: abs(place - x))]
-            account = table["account"].values[round(x)]
-            assert (low, high) == tuple(table["r2_ci"].sel(account=account, horizon=horizon))
+            model = table["model"].values[round(x)]
+            assert (low, high) == tuple(table["r2_ci"].sel(model=model, horizon=horizon))
             assert low < bar.get_height() < high
             seen += 1
     # The mean has no interval.

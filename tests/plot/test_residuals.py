@@ -43,7 +43,9 @@ def event_table(n_events=7):
 @pytest.fixture(scope="module")
 def checks():
     rec = nr.simulate.simulate_calcium(1, 120.0, 30.0, tau_decay=0.5, snr=10, missing=0.02, rng=0)
-    return nr.calcium.residual_table(nr.calcium.Kinetics(rise=False).fit(rec["dff"]), rec["dff"])
+    return nr.calcium.residual_table(
+        nr.calcium.Kinetics(tau_rise=False).fit(rec["dff"]), rec["dff"]
+    )
 
 
 def test_mean_event_draws_mean_kernel_and_both_bands():

@@ -38,9 +38,9 @@ def _fit(what, folder, progress):
     # plateau, which is met several times: three epochs without a better loss lower the rate.
     result = nr.fit(
         model, (x, y), rng=1, optimizer="adam", max_epochs=15, batch_size=2,
-        schedule="plateau", patience=10, warmup=3, refine=False, intervals=False,
+        schedule="plateau", patience=10, warmup_epochs=3, refine=False, intervals=False,
         truncation=0.2 if "truncation" in what else None,
-        checkpoint=folder, resume=True, checkpoint_every=1, progress=progress,
+        checkpoint=folder, checkpoint_every=1, progress=progress,
     )  # fmt: skip
     weights = [p.detach().numpy().ravel() for p in result.model.parameters()]
     return np.concatenate([*weights, result.history["loss"].values])
@@ -48,7 +48,9 @@ def _fit(what, folder, progress):
 
 def _kinetics(folder, progress):
     rec = nr.simulate.simulate_calcium(8, 30.0, 30.0, rate=1.0, rng=0)
-    kinetics = nr.calcium.Kinetics(chunk_size=1, progress=progress).fit(rec["dff"], partial=folder)
+    kinetics = nr.calcium.Kinetics(chunk_size=1, progress=progress).fit(
+        rec["dff"], checkpoint=folder
+    )
     tables = kinetics.parameters_
     return np.concatenate([tables[k].values.ravel() for k in ("tau_decay", "tau_decay_ci")])
 

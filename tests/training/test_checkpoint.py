@@ -22,7 +22,7 @@ def fit(**options):
         )
 
 
-@pytest.mark.parametrize("options", [{}, {"n_seeds": 2, "resume": True}])
+@pytest.mark.parametrize("options", [{}, {"n_seeds": 2}])
 def test_a_folder_with_anything_else_in_it_is_refused_before_the_fit(tmp_path, options):
     (tmp_path / "notes.md").write_text("mine")
     with pytest.raises(FileWriteError, match=r"holds notes\.md besides intermediate results"):
@@ -44,9 +44,7 @@ def test_a_checkpoint_that_was_set_aside_is_taken_up(tmp_path):
     (tmp_path / "run" / NAME).rename(scratch.place_for_old())
     scratch.__del__()
     assert not (tmp_path / "run" / NAME).exists()
-    with pytest.raises(ResumeError, match="already holds a checkpoint"):
-        fit(checkpoint=tmp_path / "run")
-    again = fit(checkpoint=tmp_path / "run", resume=True, progress=lambda k, n: seen.append(k))
+    again = fit(checkpoint=tmp_path / "run", progress=lambda k, n: seen.append(k))
     assert seen == []
     assert again.history["loss"].values.tolist() == whole.history["loss"].values.tolist()
 
@@ -58,7 +56,7 @@ def test_a_fit_does_not_start_again_in_silence(tmp_path):
     scratch.make()
     scratch.__del__()
     with pytest.warns(UserWarning, match="holds no whole checkpoint.*starts at its first epoch"):
-        fit(checkpoint=tmp_path / "run", resume=True)
+        fit(checkpoint=tmp_path / "run")
     assert [p.name for p in (tmp_path / "run").iterdir()] == [NAME]
 
 
@@ -86,7 +84,7 @@ def test_scratch_of_a_writer_killed_after_its_last_checkpoint_is_cleared(tmp_pat
     scratch = files._Scratch(tmp_path / "run" / NAME)
     scratch.make()
     scratch.__del__()
-    fit(checkpoint=tmp_path / "run", resume=True)
+    fit(checkpoint=tmp_path / "run")
     assert [p.name for p in (tmp_path / "run").iterdir()] == [NAME]
 
 
@@ -94,7 +92,7 @@ def test_a_fit_that_failed_is_tried_again(tmp_path, monkeypatch):
     from neurornn.training import fit_many, one
 
     jobs = [(nr.models.Memoryless(16, 2, dt=0.01), WIN)]
-    options = {"optimizer": "adam", "max_epochs": 2, "partial": tmp_path / "p"}
+    options = {"optimizer": "adam", "max_epochs": 2, "checkpoint": tmp_path / "p"}
     with monkeypatch.context() as patch:
         patch.setattr(one, "make_passes", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
         assert str(fit_many(jobs, **options)[0].status) == "failed"

@@ -103,9 +103,7 @@ def test_a_damaged_or_newer_checkpoint_is_refused(checkpoint, tmp_path, name, da
     file = tmp_path / "run" / "checkpoint" / name
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(FileFormatError):
-        nr.fit(
-            pair(), WIN, optimizer="adam", max_epochs=3, checkpoint=tmp_path / "run", resume=True
-        )
+        nr.fit(pair(), WIN, optimizer="adam", max_epochs=3, checkpoint=tmp_path / "run")
 
 
 def _newer(raw):
@@ -132,7 +130,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(tmp_path, monkeypatch):
     # Taken up at epoch 2, where the last whole checkpoint stands.
     seen = []
     again = quiet(
-        pair(), WIN, checkpoint=tmp_path, resume=True, progress=lambda d, t: seen.append(d),
+        pair(), WIN, checkpoint=tmp_path, progress=lambda d, t: seen.append(d),
         **options,
     )  # fmt: skip
     assert seen[0] == 3 and same_weights(again, whole)

@@ -156,7 +156,7 @@ def same_weights(a, b):
         {"segment_duration": 0.5},
         {"teacher_forcing": 0.5, "forcing_interval": 0.3},
         {"schedule": "plateau", "patience": 4},
-        {"schedule": "constant", "warmup": 3},
+        {"schedule": "constant", "warmup_epochs": 3},
     ],
     ids=lambda o: "-".join(o),
 )
@@ -176,7 +176,7 @@ def test_every_way_learns_and_resumes_bit_for_bit(tmp_path, options):
 
     with pytest.raises(Stop):
         quiet(model, data, checkpoint=tmp_path, checkpoint_every=1, progress=stop_at_4, **options)
-    again = quiet(model, data, checkpoint=tmp_path, resume=True, **options)
+    again = quiet(model, data, checkpoint=tmp_path, **options)
     assert same_weights(again, whole) and again.history.identical(whole.history)
 
 
@@ -208,7 +208,7 @@ def test_the_learning_rate_follows_its_schedule():
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fit(MODELS["vanilla"](), tuple(DATA), optimizer="adam", max_epochs=10, warmup=2)
+            fit(MODELS["vanilla"](), tuple(DATA), optimizer="adam", max_epochs=10, warmup_epochs=2)
     finally:
         patch.undo()
     cosine = [0.01 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * k / 10))) for k in range(10)]
@@ -358,12 +358,10 @@ def test_an_output_that_is_never_observed_takes_nothing_along():
         {"patience": 0},
         {"clip_norm": 0.0},
         {"weight_decay": -0.1},
-        {"resume": True},
     ],
     ids=str,
 )
 def test_numbers_out_of_range_are_refused(options):
     (name,) = options
-    words = "came without checkpoint" if name == "resume" else f"{name} is {options[name]!r}"
-    with pytest.raises(ThreePartError, match=words.removesuffix(".0")):
+    with pytest.raises(ThreePartError, match=f"{name} is {options[name]!r}".removesuffix(".0")):
         nr.fit(MODELS["leaky"](), tuple(DATA), **options)

@@ -33,7 +33,7 @@ def data(n_trials=40):
         ({"weight_decay": -0.1}, "weight_decay"),
         ({"patience": None}, "patience"),
         ({"tolerance": float("nan")}, "tolerance"),
-        ({"warmup": -1}, "warmup"),
+        ({"warmup_epochs": -1}, "warmup_epochs"),
         ({"truncation": 0.0}, "truncation"),
         ({"teacher_forcing": -0.1}, "teacher_forcing"),
         ({"optimizer": "adma"}, "'adam'"),

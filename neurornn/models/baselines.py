@@ -1,4 +1,4 @@
-"""The plain accounts a recurrent network has to beat: memoryless, and linear with memory."""
+"""The plain models a recurrent network has to beat: memoryless, and linear with memory."""
 
 from itertools import pairwise
 from typing import Any
@@ -66,14 +66,14 @@ class MemorylessMLP(RecurrentModel):
 
     Other Parameters
     ----------------
-    dropout : chance of a hidden unit to be dropped for a whole trial, see `SequenceDropout`.
+    dropout : probability of a hidden unit to be dropped for a whole trial, see `SequenceDropout`.
     time_unit : ``"s"`` or ``"bp"``.
     rng : for the initial weights.
 
     Raises
     ------
     DataError
-        Sizes or chances that cannot be.
+        Sizes or probabilities that cannot be.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Plain accounts: their equations, how far back they look, states, fits, files."""
+"""Plain models: their equations, how far back they look, states, fits, files."""
 
 import numpy as np
 import pytest
@@ -287,9 +287,9 @@ def test_accounts_compete_in_the_league(league):
     r2 = league.parameters["r2"].sel(horizon=1)
     # The present frame says nothing of the next, the one four before it 0.95^2 = 0.90 of its
     # variance; a fifth of that is left for what a hundred epochs do not learn.
-    assert float(r2.sel(account="MemorylessMLP")) < 0.1
+    assert float(r2.sel(model="MemorylessMLP")) < 0.1
     for name in CONTEXT:
-        assert float(r2.sel(account=name)) > 0.7
+        assert float(r2.sel(model=name)) > 0.7
 
 
 def test_forecasts_go_on_from_the_state_of_every_step(league):
@@ -297,7 +297,7 @@ def test_forecasts_go_on_from_the_state_of_every_step(league):
     # is made of the forecasts between.
     r2 = league.parameters["r2"].sel(horizon=3)
     for name in CONTEXT:
-        assert float(r2.sel(account=name)) > 0.7
+        assert float(r2.sel(model=name)) > 0.7
 
 
 @pytest.mark.parametrize("name", CONTEXT)

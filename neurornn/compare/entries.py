@@ -15,31 +15,32 @@ from neurornn._core.errors import (
     UnitError,
     nearest,
 )
+from neurornn._core.renamed import new_names
 from neurornn._core.status import Status
 from neurornn.compare.ridge import fit_linear_history
 from neurornn.compare.task import Task
-from neurornn.models.accounts import LinearStateSpace, Memoryless
 from neurornn.models.base import RecurrentModel
+from neurornn.models.baselines import LinearStateSpace, Memoryless
 from neurornn.models.ridge import LinearHistory
 from neurornn.training.loop import fit
 from neurornn.training.many import redrawn
 from neurornn.training.one import fit_one
-from neurornn.training.settings import FitSettings
+from neurornn.training.settings import OLD_NAMES, FitSettings
 
-#: Accounts that go by name.
+#: Models that go by name.
 NAMED = ("linear", "ridge", "memoryless", "persistence")
-#: Modes of the linear account.
+#: Modes of the linear model.
 N_MODES = 4
 #: Arguments of `nr.fit` that the league has itself, and those that it does not pass on.
 _OWN = ("objective", "max_epochs", "rng", "progress", "n_seeds")
 _NOT_PASSED = (
     "model", "data", "validation", "intervals", "strict", "confidence_level",
-    "checkpoint", "resume", "checkpoint_every", "n_jobs", "client",
+    "checkpoint", "checkpoint_every", "n_jobs", "client",
 )  # fmt: skip
 
 
-class Account(NamedTuple):
-    """One account.
+class Entry(NamedTuple):
+    """One model.
 
     Attributes
     ----------
@@ -52,28 +53,30 @@ class Account(NamedTuple):
 
 
 def options_of(
-    given: Mapping[str, Any] | None, accounts: Mapping[str, Account]
+    given: Mapping[str, Any] | None, entries: Mapping[str, Entry]
 ) -> dict[str, dict[str, Any]]:
-    """Return the options for `nr.fit` of every account, or raise where the league decides them.
+    """Return the options for `nr.fit` of every model, or raise where the league decides them.
 
     Parameters
     ----------
-    given : options for all accounts alike, or options of each by its name.
+    given : options for all models alike, or options of each by its name.
     """
     options = dict(given or {})
     each = bool(options) and all(isinstance(v, Mapping) for v in options.values())
     for name in options if each else ():
-        if name not in accounts or accounts[name].recipe is None:
-            known = [n for n, a in accounts.items() if a.recipe is not None]
+        if name not in entries or entries[name].recipe is None:
+            known = [n for n, a in entries.items() if a.recipe is not None]
             raise NameUnknownError(
                 f"fit_options are given for {name!r}",
-                f"Accounts that nr.fit fits were needed: {', '.join(known) or 'there is none'}",
+                f"Models that nr.fit fits were needed: {', '.join(known) or 'there is none'}",
                 nearest(str(name), known),
             )
-    per_account = {n: dict(options.get(n, {})) if each else options for n in accounts}
-    for chosen in per_account.values():
+    per_entry = {
+        n: new_names(options.get(n, {}) if each else options, OLD_NAMES, "nr.fit") for n in entries
+    }
+    for chosen in per_entry.values():
         _check_options(chosen)
-    return per_account
+    return per_entry
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
@@ -85,7 +88,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
         if name in _OWN:
             remedy = f"Pass {name} to the league itself"
         elif name in _NOT_PASSED:
-            remedy = "Leave it out: the league decides it for all accounts alike"
+            remedy = "Leave it out: the league decides it for all models alike"
         raise DataError(
             f"fit_options has the key {name!r}",
             f"Arguments of nr.fit that the league leaves open were needed: {', '.join(known)}",
@@ -93,10 +96,10 @@ def _check_options(options: Mapping[str, Any]) -> None:
         )
 
 
-def named_accounts(
+def named_entries(
     recipes: Sequence[Any], task: Task, *, gaussian: bool, looks_on: bool
-) -> dict[str, Account]:
-    """Check the recipes and name the accounts, in their order.
+) -> dict[str, Entry]:
+    """Check the recipes and name the models, in their order.
 
     Parameters
     ----------
@@ -105,12 +108,12 @@ def named_accounts(
     gaussian : the objective is Gaussian; closed forms ask for it.
     looks_on : a score asks for a target after the last known input.
     """
-    accounts: dict[str, Account] = {}
+    entries: dict[str, Entry] = {}
     for recipe in recipes:
         if isinstance(recipe, RecurrentModel):
-            name, account = type(recipe).__name__, _from_model(recipe, task, gaussian, looks_on)
+            name, entry = type(recipe).__name__, _from_model(recipe, task, gaussian, looks_on)
         elif isinstance(recipe, str) and recipe in NAMED:
-            name, account = recipe, _from_name(recipe, task, gaussian)
+            name, entry = recipe, _from_name(recipe, task, gaussian)
         else:
             raise KindError(
                 f"A recipe is {recipe!r}",
@@ -118,20 +121,20 @@ def named_accounts(
                 nearest(str(recipe), NAMED),
             )
         number = 2
-        while name in accounts:
+        while name in entries:
             name, number = f"{name.split(' ')[0]} {number}", number + 1
-        accounts[name] = account
-    if not accounts:
+        entries[name] = entry
+    if not entries:
         raise DataError("No recipes came", "At least one was needed", "Pass ['linear']")
-    return accounts
+    return entries
 
 
-def _from_name(name: str, task: Task, gaussian: bool) -> Account:
+def _from_name(name: str, task: Task, gaussian: bool) -> Entry:
     n_in, n_out = task.train.inputs.shape[2], task.train.targets.shape[2]
     if name == "linear":
-        return Account(LinearStateSpace(n_in, N_MODES, n_out, dt=task.dt))
+        return Entry(LinearStateSpace(n_in, N_MODES, n_out, dt=task.dt))
     if name == "memoryless":
-        return Account(Memoryless(n_in, n_out, dt=task.dt))
+        return Entry(Memoryless(n_in, n_out, dt=task.dt))
     if name == "persistence":
         if not task.feeds_itself:
             raise KindError(
@@ -139,12 +142,12 @@ def _from_name(name: str, task: Task, gaussian: bool) -> Account:
                 "A series that is forecast from its own past was needed to repeat its last frame",
                 'Leave it out, or pass a DataArray (time, unit) such as recording["dff"]',
             )
-        return Account(solve=_persistence)
+        return Entry(solve=_persistence)
     _check_closed_form(name, gaussian)
-    return Account(solve=lambda given: fit_linear_history(given))
+    return Entry(solve=lambda given: fit_linear_history(given))
 
 
-def _from_model(recipe: RecurrentModel, task: Task, gaussian: bool, looks_on: bool) -> Account:
+def _from_model(recipe: RecurrentModel, task: Task, gaussian: bool, looks_on: bool) -> Entry:
     name = type(recipe).__name__
     if recipe.observes_targets:
         raise KindError(
@@ -172,8 +175,8 @@ def _from_model(recipe: RecurrentModel, task: Task, gaussian: bool, looks_on: bo
         )
     if isinstance(recipe, LinearHistory):
         _check_closed_form(name, gaussian)
-        return Account(solve=lambda given: fit_linear_history(given, recipe.n_context))
-    return Account(recipe)
+        return Entry(solve=lambda given: fit_linear_history(given, recipe.n_context))
+    return Entry(recipe)
 
 
 def _check_closed_form(name: str, gaussian: bool) -> None:
@@ -194,9 +197,9 @@ def _persistence(task: Task) -> tuple[RecurrentModel, dict[str, Any]]:
 
 
 def fitted(
-    account: Account, task: Task, seed: int, settings: Mapping[str, Any]
+    entry: Entry, task: Task, seed: int, settings: Mapping[str, Any]
 ) -> tuple[RecurrentModel, str, dict[str, Any]]:
-    """Fit an account with one seed.
+    """Fit a model with one seed.
 
     Parameters
     ----------
@@ -206,17 +209,17 @@ def fitted(
     -------
     model : in float64 and evaluation mode.
     status : how the fit ended.
-    chosen : on the validation part, by an account in closed form.
+    chosen : on the validation part, by a model in closed form.
     """
-    if account.solve is not None:
-        model, chosen = account.solve(task)
+    if entry.solve is not None:
+        model, chosen = entry.solve(task)
         return model, str(Status.OK), chosen
-    assert account.recipe is not None
+    assert entry.recipe is not None
     with warnings.catch_warnings():
         # The table's status column says it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         result = fit_one(
-            redrawn(account.recipe, seed),
+            redrawn(entry.recipe, seed),
             task.train,
             task.validation,
             FitSettings(rng=seed, intervals=False, **settings),
