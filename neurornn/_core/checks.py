@@ -1,6 +1,5 @@
 """One checker for the whole package, so that the same mistake reads the same everywhere."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
@@ -27,6 +26,7 @@ from neurornn._core.values import (
     check_rng,
     check_rows,
 )
+from neurornn._core.warning import warn_user
 
 #: What the rooms take from here; numbers and arrays are looked at in `values`.
 __all__ = [
@@ -96,10 +96,9 @@ def check_bin_size(bin_size: Any) -> float:
             "Pass the width in s, for example 0.02 for 20 ms",
         )
     if width > 1:
-        warnings.warn(
+        warn_user(
             f"bin_size is {width:g} s. Are these ms? Then pass {width / 1000:g}.",
             UnitWarning,
-            stacklevel=3,
         )
     return width
 
@@ -238,12 +237,11 @@ def _warn_of_milliseconds(trains: Sequence[NDArray[np.float64]], name: str) -> N
     typical = float(np.median(medians))
     missing = slow.any() and expected > _EXPECTED and found < _MISSING * expected
     if typical > _SLOWEST_CELL or missing:
-        warnings.warn(
+        warn_user(
             f"The median interspike interval of {name} is {typical:g} s"
             + (f", and only {found} intervals are under {_SHORT:g} s" if missing else "")
             + ". Are these ms? Then divide by 1000.",
             UnitWarning,
-            stacklevel=4,
         )
 
 

@@ -12,7 +12,6 @@ import stat
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 
 from neurornn._core.errors import FileWriteError
 from neurornn._core.targets import SCRATCH, Recogniser, check_target
+from neurornn._core.warning import warn_user
 
 #: Scratch that cannot be locked (some network file systems) is left over after so many s.
 _FORGOTTEN = 86_400.0
@@ -207,11 +207,10 @@ class _Scratch:
         if reason is not None:
             kept = self.target.with_name(f"{self.target.name}.kept-{secrets.token_hex(3)}")
             os.rename(replaced, kept)
-            warnings.warn(
+            warn_user(
                 f"{self.target.name} {reason} and was kept as {kept}: something was put into it "
                 "while a new result was being written.",
                 UserWarning,
-                stacklevel=4,
             )
 
     def remove(self) -> None:

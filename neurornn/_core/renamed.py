@@ -1,12 +1,11 @@
 """Old names of arguments: they work for two releases, and say what they are called now."""
 
 import functools
-import sys
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from neurornn._core.errors import DataError
+from neurornn._core.warning import warn_user
 
 
 def renamed(*gone: str, **names: str) -> Callable[[Any], Any]:
@@ -59,7 +58,7 @@ def new_names(
     found: dict[str, Any] = {}
     for name, value in given.items():
         if name in gone:
-            _warn(f"{name}= of {where} has no meaning any more; leave it out.")
+            warn_user(f"{name}= of {where} has no meaning any more; leave it out.", FutureWarning)
             continue
         today = names.get(name, name)
         if today != name:
@@ -83,12 +82,4 @@ def warn_renamed(name: str, today: str, where: str) -> None:
     where : what has it.
     """
     told = f"{name} of {where} is now called {today}; the old name goes in the release after the "
-    _warn(told + "next.")
-
-
-def _warn(told: str) -> None:
-    """Warn at the line outside the package that asked for it."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("neurornn."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(told, FutureWarning, stacklevel=level)
+    warn_user(told + "next.", FutureWarning)

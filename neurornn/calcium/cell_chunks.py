@@ -1,6 +1,5 @@
 """The cells of one chunk: fitted one by one, returned as arrays that files and processes carry."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from neurornn._core.checks import find_blocks
 from neurornn._core.confidence import median_interval
 from neurornn._core.status import Status
+from neurornn._core.warning import warn_user
 from neurornn._kernels.projection import draw_decays
 from neurornn.calcium.decay_fit import TraceFit, fit_trace, nothing_fitted
 from neurornn.calcium.trace_model import Kernel, Settings, knots_of
@@ -77,10 +77,9 @@ def _fit_or_fail(
     try:
         return fit_trace(y, time, blocks, settings)
     except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
-        warnings.warn(
+        warn_user(
             f"The fit of a cell broke down ({type(error).__name__}: {error}): status failed",
             RuntimeWarning,
-            stacklevel=2,
         )
         return nothing_fitted(Status.FAILED, float(np.nanmedian(y)))
 

@@ -12,6 +12,7 @@ from neurornn._core.checks import check_number, check_positive
 from neurornn._core.errors import DataError, ShapeError, UnitWarning
 from neurornn._core.status import Status, status_variable
 from neurornn._core.units import format_number
+from neurornn._core.warning import warn_user
 from neurornn.data.labelled import as_labelled
 from neurornn.data.recording import TIME_CONVENTION
 from neurornn.data.samples import Samples
@@ -243,18 +244,16 @@ def _check_window(window: float, rate: float) -> float:
     window = check_positive(window, "window", "s")
     from_frames = window / rate
     if window > _LONGEST_WINDOW:
-        warnings.warn(
+        warn_user(
             f"window is {window:g} s. Are these frames or ms? Then pass "
             f"{format_number(from_frames)} or {format_number(window / 1000)}.",
             UnitWarning,
-            stacklevel=3,
         )
     elif window < _SHORTEST_WINDOW:
-        warnings.warn(
+        warn_user(
             f"window is {window:g} s, as short as a transient: F0 follows the signal. "
             f"Are these minutes? Then pass {60 * window:g}.",
             UnitWarning,
-            stacklevel=3,
         )
     return window
 
@@ -311,11 +310,10 @@ def _judge(traces: Samples, dtype: np.dtype[Any]) -> list[str]:
 
 def _warn_of(which: NDArray[np.bool_], traces: Samples, what: str, remedy: str) -> None:
     if which.any():
-        warnings.warn(
+        warn_user(
             f"{int(which.sum())} of {len(which)} units {what} (units "
             f"{_named(traces.unit[which])}). {remedy}",
             UserWarning,
-            stacklevel=4,
         )
 
 

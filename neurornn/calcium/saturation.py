@@ -1,6 +1,5 @@
 """From dF/F of an indicator that binds cooperatively and saturates back to calcium."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_number, check_numbers, check_positive
 from neurornn._core.errors import DataError, UnitWarning
+from neurornn._core.warning import warn_user
 from neurornn.data.series import as_series
 
 #: A resting or half-saturating calcium below this (nM) is taken for micromolar.
@@ -125,10 +125,9 @@ def linearise(
         )
     for name, value in (("dissociation", dissociation), ("resting", resting)):
         if value < _SMALLEST_NANOMOLAR:
-            warnings.warn(
+            warn_user(
                 f"{name} is {value:g} nM. Is this micromolar? Then multiply it by 1000.",
                 UnitWarning,
-                stacklevel=2,
             )
     traces = as_series(trace, sampling_rate=sampling_rate, name="trace")
     at_rest = resting**hill / (resting**hill + dissociation**hill)
@@ -144,12 +143,11 @@ def linearise(
     seen = ~np.isnan(traces.values)
     lost = float(np.sum(outside & seen)) / max(int(seen.sum()), 1)
     if lost > 0.01:
-        warnings.warn(
+        warn_user(
             f"{100 * lost:.1f} % of the frames are darker or brighter than an indicator with "
             "these constants can be, and count as missing. Is the trace in %? Is its baseline "
             "too high?",
             UnitWarning,
-            stacklevel=2,
         )
     attrs = dict(trace.attrs) if isinstance(trace, xr.DataArray) else {}
     attrs.update(

@@ -15,6 +15,7 @@ from neurornn._core.checks import (
     find_blocks,
 )
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitError, UnitWarning
+from neurornn._core.warning import warn_user
 from neurornn.data.samples import Samples, runs_of
 
 #: Rates of microscopes, Hz, whose frame interval in ms is no rate that is common; 33.3 stands for
@@ -160,13 +161,12 @@ def _warn_of_wrapping(
     wrapped = wrapped_around(array, dtype)
     if wrapped.any():
         named = ", ".join(str(u) for u in labels[wrapped][:8])
-        warnings.warn(
+        warn_user(
             f"{name} came as {dtype}, and {int(wrapped.sum())} of {len(wrapped)} units (units "
             f"{named}{', ...' if wrapped.sum() > 8 else ''}) jump up and down by more than half "
             "its range from frame to frame: whole numbers wrap around at their limit. Convert to "
             "float before adding, subtracting or scaling.",
             UserWarning,
-            stacklevel=4,
         )
 
 
@@ -226,9 +226,8 @@ def _warn_of_interval(sampling_rate: Any) -> None:
         return
     for rate in _USUAL_RATES:
         if abs(float(sampling_rate) * rate / 1000 - 1) < _ROUNDED:
-            warnings.warn(
+            warn_user(
                 f"sampling_rate is {sampling_rate:g} Hz. Is this a frame interval of "
                 f"{sampling_rate:g} ms? Then pass {rate:g}.",
                 UnitWarning,
-                stacklevel=4,
             )

@@ -1,7 +1,6 @@
 """What all decoders share: checks, preparation, held-out errors, prediction, the stream."""
 
 import os
-import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -23,6 +22,7 @@ from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.renamed import warn_renamed
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
+from neurornn._core.warning import warn_user
 from neurornn._kernels.streaming import POWERS
 from neurornn.data.rows import is_list_of_trials, n_dims
 from neurornn.data.samples import Samples
@@ -167,11 +167,10 @@ class Decoder(Estimator):
             stated = stated_widths(part[0] if is_list_of_trials(part) else part)
             if stated:
                 return check_bin_size(stated[0][1])
-        warnings.warn(
+        warn_user(
             f"Nobody said how wide the bins are: they were taken for {self._usual_width:g} s. "
             f"Pass bin_size= in s, {self._usual_width:g} too, or counts of nr.data.bin_spikes.",
             UnitWarning,
-            stacklevel=3,
         )
         return self._usual_width
 

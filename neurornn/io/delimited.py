@@ -1,7 +1,6 @@
 """Text tables (CSV, TSV): traces with or without a time column, or a list of spikes."""
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from neurornn._core.errors import (
     UnitError,
 )
 from neurornn._core.files import atomic_path
+from neurornn._core.warning import warn_user
 from neurornn.data.recording import from_traces
 from neurornn.io.arrays import indicator_of, no_rate, trace_name
 from neurornn.io.clocks import (
@@ -284,11 +284,10 @@ def _warn_of_turns(recording: xr.Dataset, table: Table, source: str) -> None:
         turns = () if clock else alternates(values)
         if len(turns) > 1:
             shown = ", ".join(f"{v:g}" for v in turns)
-            warnings.warn(
+            warn_user(
                 f"The column {column!r} of {source} takes the values {shown} in turn, so its "
                 "traces mix the frames of several lights or channels. Read those of one: "
                 f"rows={{{column!r}: {turns[0]:g}}}",
-                stacklevel=3,
             )
 
 

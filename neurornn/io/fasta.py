@@ -2,12 +2,12 @@
 
 import os
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from neurornn._core.errors import DataError, FileFormatError, MissingDependencyError
+from neurornn._core.warning import warn_user
 from neurornn.io.sources import check_source, explained
 from neurornn.io.text_files import text_lines
 
@@ -87,12 +87,11 @@ def read_fasta(path: str | os.PathLike[str], *, alphabet: str | None = None) -> 
         _refuse_doubt(names, sequences, alphabet, source.name)
         longest = max(map(len, sequences))
         if alphabet != "protein" and longest < SHORT:
-            warnings.warn(
+            warn_user(
                 f"The longest sequence of {source.name} has {longest} letters, all of them "
                 f"nucleotides: it is taken for {alphabet}. Are these peptides? Then pass "
                 'alphabet="protein".',
                 UserWarning,
-                stacklevel=3,
             )
     return SequenceSet.from_sequences(names, sequences, alphabet=alphabet)
 
@@ -101,19 +100,17 @@ def _say_what_is_odd(names: Sequence[str], sequences: Sequence[str], source: str
     """Warn of names that occur twice, and of records without letters."""
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
-        warnings.warn(
+        warn_user(
             f"{len(twice)} names of {source} occur more than once, {twice[0]!r} for one: by name "
             "only the first is found. Give each record a name of its own.",
             UserWarning,
-            stacklevel=4,
         )
     empty = [name for name, letters in zip(names, sequences, strict=True) if not letters]
     if empty:
-        warnings.warn(
+        warn_user(
             f"{len(empty)} records of {source} have no letters, {empty[0]!r} for one: they keep "
             "their rows, of length 0. Is the file whole?",
             UserWarning,
-            stacklevel=4,
         )
 
 

@@ -1,6 +1,5 @@
 """Units of NWB files: their spikes, their columns, and when each was observed."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurornn._core.errors import ShapeError, UnitWarning
+from neurornn._core.warning import warn_user
 from neurornn.data.observation import set_observed, without_ranges
 from neurornn.data.recording import add_spikes, spike_trains
 from neurornn.io.nwb_series import loaded, split_at
@@ -52,7 +52,7 @@ def add_units(recording: xr.Dataset, units: Any) -> tuple[xr.Dataset, list[str]]
         recording = _add_electrodes(recording, units["electrodes"])
     if back:
         k, a, b = back[0]
-        warnings.warn(
+        warn_user(
             f"The spike times of unit {recording['unit'].values[k]} go back from {a:.12g} to "
             f"{b:.12g} s"
             + (f", and those of {len(back) - 1} more units too" if len(back) > 1 else "")
@@ -60,7 +60,6 @@ def add_units(recording: xr.Dataset, units: Any) -> tuple[xr.Dataset, list[str]]
             "again, as in a second session? Then the two lie on top of each other: write them "
             "with the second clock shifted.",
             UnitWarning,
-            stacklevel=2,
         )
     return recording, left
 
@@ -128,13 +127,12 @@ def _compare_with_spikes(
     k, n = max(outside, key=lambda pair: pair[1])
     own = each[k]
     said = f"from {own.min():.12g} to {own.max():.12g} s" if len(own) else "which are none"
-    warnings.warn(
+    warn_user(
         f"{n} of {len(trains[k])} spikes of unit {recording['unit'].values[k]}, from "
         f"{trains[k].min():.12g} to {trains[k].max():.12g} s, lie outside its obs_intervals, "
         f"{said}; so it is in {len(outside)} of {len(trains)} units. Spikes within them were "
         "needed. Are both in s, on one clock? The spikes outside are not counted.",
         UnitWarning,
-        stacklevel=2,
     )
 
 
@@ -166,7 +164,7 @@ def compare_clocks(recording: xr.Dataset, others: Mapping[str, tuple[float, floa
         other = min(ratios) > _OTHER_UNIT or max(ratios) < 1 / _OTHER_UNIT
         if not other and last >= a and first <= b:
             continue
-        warnings.warn(
+        warn_user(
             f"{said}, and {name} from {a:.12g} to {b:.12g} s. Times in s on one clock were "
             "needed. "
             + (
@@ -176,16 +174,14 @@ def compare_clocks(recording: xr.Dataset, others: Mapping[str, tuple[float, floa
             )
             + "Correct the file; counts and trials do not fit.",
             UnitWarning,
-            stacklevel=2,
         )
         return
     # A long median interval is told where any spike times are checked.
     if len(times) > 10 and last > _WHOLE_BEYOND and np.all(times == np.round(times)):
-        warnings.warn(
+        warn_user(
             f"{said}, all whole numbers. Times in s were needed. Are they samples, or ms? Correct "
             "the file: divide them by the rate in Hz, or by 1000.",
             UnitWarning,
-            stacklevel=2,
         )
 
 

@@ -1,7 +1,6 @@
 """The planes of a run of Suite2p, as arrays, and the one recording that they make."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurornn._core.errors import DataError, ShapeError
+from neurornn._core.warning import warn_user
 from neurornn.data.recording import from_traces
 from neurornn.io.arrays import no_rate
 from neurornn.io.clocks import OVERRIDE, agreed_rate
@@ -341,11 +341,10 @@ def share_of(plane: Plane, passed: float | None, several: bool = False) -> float
     if stated:
         return next(iter(stated.values()))
     if plane.name == FALL:
-        warnings.warn(
+        warn_user(
             f"{FALL} does not state the neuropil coefficient of its run (Suite2p 1.x loses it), "
             f"so {_USUAL_SHARE:g} was taken, which is what Suite2p takes by itself. Open the "
             "folder of the run, which states it, or pass neuropil=",
-            stacklevel=5,
         )
     return _USUAL_SHARE
 

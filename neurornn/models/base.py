@@ -1,6 +1,5 @@
 """What all models share: shapes, settings, and the way they are called."""
 
-import warnings
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from neurornn._core.checks import check_count, check_numbers, check_positive
 from neurornn._core.errors import DataError, KindError, ShapeError, UnitWarning, nearest
 from neurornn._core.units import check_unit
+from neurornn._core.warning import warn_user
 
 NONLINEARITIES = {
     "tanh": torch.tanh,
@@ -337,9 +337,8 @@ def random_weights(rows: int, columns: int, scale: float, generator: torch.Gener
 
 
 def _suspect_milliseconds(what: str, dt: float) -> None:
-    warnings.warn(
+    warn_user(
         f"{what}. Are these ms? Then pass dt={dt / 1000:g}, and tau in s too; a clock of another "
         "unit is named by time_unit, for example 'h' or 'step'.",
         UnitWarning,
-        stacklevel=5,
     )

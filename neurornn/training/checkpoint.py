@@ -1,7 +1,6 @@
 """Everything a fit needs to go on bit for bit: weights, optimiser, best weights, history."""
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from neurornn._core.errors import FileWriteError, ResumeError
 from neurornn._core.files import clear_scratch, has_scratch, standing
 from neurornn._core.report import versions
 from neurornn._core.targets import check_own_folder, folder_content
+from neurornn._core.warning import warn_user
 from neurornn.io.saved import read_saved, write_saved
 
 NAME = "checkpoint"
@@ -74,11 +74,10 @@ def read_checkpoint(folder: str | os.PathLike[str], key: str) -> dict[str, Any] 
     path = Path(folder) / NAME
     if standing(path) is None:
         if has_scratch(path):
-            warnings.warn(
+            warn_user(
                 f"{folder} holds no whole checkpoint: an earlier run was stopped while it wrote "
                 "its first one. The fit starts at its first epoch.",
                 UserWarning,
-                stacklevel=4,
             )
         return None
     # What a writer has left that was killed after its checkpoint was whole.

@@ -20,6 +20,7 @@ from neurornn._core.jobs import run_chunks
 from neurornn._core.renamed import new_names, renamed
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
+from neurornn._core.warning import warn_user
 from neurornn.io.headers import plain, unplain
 from neurornn.io.saved import SavedContent
 from neurornn.models.base import RecurrentModel
@@ -163,7 +164,7 @@ def fit_seeds(
             raise DataError(
                 text, "A converged fit was asked for (strict=True)", best.status.remedy
             )
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        warn_user(text, ConvergenceWarning)
     return best.with_seeds(_seed_table(results, reached, watch is not None))
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import os
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from neurornn._core.files import fingerprint
 from neurornn._core.report import versions
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
+from neurornn._core.warning import warn_user
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
 from neurornn.training.checkpoint import read_checkpoint, write_checkpoint
@@ -351,7 +351,7 @@ class Run:
             text = f"The fit ended with status {status}. {status.remedy}"
             if strict:
                 raise DataError(text, "A converged fit was asked for (strict=True)", status.remedy)
-            warnings.warn(text, ConvergenceWarning, stacklevel=4)
+            warn_user(text, ConvergenceWarning)
         n_epochs = len(self.loss)
         history = xr.Dataset(
             {

@@ -1,6 +1,5 @@
 """Trials as users hand them over: lists of unequal lengths, and arrays with time first."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from neurornn._core.checks import check_numbers
 from neurornn._core.errors import AxisWarning, DataError, ShapeError
+from neurornn._core.warning import warn_user
 from neurornn.data.rows import is_list_of_trials
 from neurornn.data.samples import Samples, joined, stacked
 
@@ -169,13 +169,12 @@ def warn_of_time_first(targets: Tensor, mask: Tensor, name: str) -> None:
         return
     along = [_smoothness(targets, axis) for axis in (0, 1)]
     if along[0] > _SMOOTH and along[1] < _ROUGH:
-        warnings.warn(
+        warn_user(
             f"{name} targets of shape {tuple(targets.shape)} were taken as (trial, time, output), "
             f"but neighbours correlate by {along[0]:.2f} along the first axis and by "
             f"{along[1]:.2f} along the second. If time comes first, as in torch.nn, pass "
             "x.swapaxes(0, 1); a DataArray with dims (time, trial, ...) is turned by itself.",
             AxisWarning,
-            stacklevel=5,
         )
 
 
