@@ -52,9 +52,9 @@ lint: $(VENV)/.test
 snippets: $(VENV)/.test
 	$(BIN)/python docs/check_snippets.py --near $(PAGES)
 
-# The notebooks are made from the .md files; edit those.
+# The notebooks, with what they print and their pictures, are made from the .md files; edit those.
 tutorials: $(VENV)/.test
-	$(BIN)/jupytext --quiet --update --to ipynb tutorials/*.md
+	$(BIN)/python docs/make_notebooks.py $(PAGES)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.benchmarks --out docs/benchmarks.md

@@ -1,17 +1,22 @@
 """Fixtures for all rooms: random numbers, real recordings, quiet threads and pictures."""
 
+import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-#: Files whose tests look at the same fitted decoders.
-SHARED_FITS = tuple(
-    f"tests/decode/test_{name}.py" for name in ("decoders", "hard_days", "robustness", "stream")
+#: Files whose tests look at the same fitted decoders, and at the same results.
+SHARED_FITS = (
+    *(
+        f"tests/decode/test_{name}.py"
+        for name in ("decoders", "hard_days", "robustness", "stream")
+    ),
+    "tests/contracts/",
 )
 
 # Before anything imports matplotlib: no window is ever opened.
@@ -57,12 +62,28 @@ def _one_thread_per_test() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Look for no rubbish while tests are collected, and later only among what they make.
+
+    A million objects are made here that live to the end of the run. Looking through them again and
+    again was a quarter of the time that collection took.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give all tests of a file to one worker, which then builds their shared fits once.
 
-    The tests of decoders share the fits of decode/conftest.py over files. xdist_group cannot say
-    this: xdist 3.8 writes the name of a group where pytest 9 no longer reads it.
+    The tests of decoders share the fits of decode/conftest.py over files, and those of contracts
+    the results of contracts/results.py. xdist_group cannot say this: xdist 3.8 writes the name of
+    a group where pytest 9 no longer reads it.
     """
     from xdist.scheduler import LoadScopeScheduling
 

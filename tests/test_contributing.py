@@ -86,6 +86,9 @@ def copy(tmp_path_factory):
     source = Path(neurornn.__file__).parent
     shutil.copytree(source, folder / "neurornn", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "datasets", folder / "datasets")
+    # Nothing is added to the kernels: where they stand they are compiled already.
+    path = folder / "neurornn" / "_kernels" / "__init__.py"
+    path.write_text(f"__path__ = [{str(source / '_kernels')!r}]\n", "utf-8")
     lines = 0
     for name, body in BLOCKS:
         path = folder / name

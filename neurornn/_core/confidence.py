@@ -203,8 +203,7 @@ def profile_interval(
         inner, reach = best, 1.05 * root * step
         found = np.nan
         for _ in range(60):
-            outer = best + sign * reach
-            outer = max(outer, limit) if sign < 0 else min(outer, limit)
+            outer = min(max(best + sign * reach, lower), upper)
             if excess(outer) > 0:
                 a, b = min(inner, outer), max(inner, outer)
                 # A thousandth of a standard error is far below anything an interval is read to.

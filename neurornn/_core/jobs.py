@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -310,8 +311,14 @@ def _difference(found: Any, wanted: Mapping[str, Any]) -> str:
     return "other data or settings"
 
 
+def _looked_at() -> bool:
+    """Whether somebody sees a bar: at a terminal, or in a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return sys.stderr.isatty() or hasattr(shell, "kernel")
+
+
 class progress_bar:
-    """A progress bar where there is a terminal, a callback where one was given."""
+    """A progress bar in a terminal or a notebook, a callback where one was given."""
 
     def __init__(
         self, total: int, done: int, progress: bool | Callable[[int, int], None], label: str
@@ -320,9 +327,11 @@ class progress_bar:
         self.bar: Any = None
 
     def __enter__(self) -> Callable[[], None]:
-        if self.progress is True and sys.stderr.isatty():
-            from tqdm.auto import tqdm
-
+        if self.progress is True and _looked_at():
+            with warnings.catch_warnings():
+                # Without ipywidgets a notebook shows the bar as text.
+                warnings.filterwarnings("ignore", message="IProgress not found")
+                from tqdm.auto import tqdm
             self.bar = tqdm(total=self.total, initial=self.done, desc=self.label, unit="chunk")
         return self._tick
 

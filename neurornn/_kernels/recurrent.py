@@ -176,8 +176,8 @@ def _columns(dtype: Any) -> int:
 
 
 def _end_to_end(x: Array, n: int) -> Array:
-    """Repeat a row n times within one."""
-    return np.broadcast_to(x, (n, x.shape[-1])).reshape(-1)
+    """Repeat a row n times within one, in a copy: numba compiles anew for what is read-only."""
+    return np.tile(x.reshape(-1), n)
 
 
 def _together(n_trials: int, n_hidden: int) -> int:

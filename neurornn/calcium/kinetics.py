@@ -24,8 +24,8 @@ from neurornn._core.confidence import (
 )
 from neurornn._core.errors import DataError, UnitError
 from neurornn._core.jobs import run_chunks
+from neurornn._core.old_names import renamed
 from neurornn._core.quantities import OF_DATA, Quantity
-from neurornn._core.renamed import renamed
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
@@ -64,7 +64,7 @@ class Kinetics(Estimator):
     confidence_level : of every interval.
     n_jobs : processes; -1 for one per core.
     chunk_size : cells per chunk.
-    progress : show a progress bar in a terminal, or a callable ``(done, total)``.
+    progress : show a progress bar in a terminal or a notebook, or a callable ``(done, total)``.
 
     Attributes
     ----------

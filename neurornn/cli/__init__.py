@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     argv : arguments; by default those of the process.
     """
     found = commands()
-    parser = _parser(found)
+    parser = _parser(found, sys.argv[1:] if argv is None else argv)
     settings = parser.parse_args(argv)
     name = settings.command
     if name is None:
@@ -59,7 +59,8 @@ def commands() -> dict[str, ModuleType]:
     return {n.replace("_", "-"): importlib.import_module(f"{__name__}.{n}") for n in names}
 
 
-def _parser(found: dict[str, ModuleType]) -> Any:
+def _parser(found: dict[str, ModuleType], argv: list[str]) -> Any:
+    """Parser of all commands; only one whose name was typed gets its many options."""
     from jsonargparse import ArgumentParser
 
     from neurornn import __version__
@@ -72,8 +73,9 @@ def _parser(found: dict[str, ModuleType]) -> Any:
     subcommands = parser.add_subcommands(required=False, dest="command")
     for name, module in found.items():
         own = ArgumentParser(description=module.__doc__)
-        module.add_arguments(own)
-        own.add_argument("--json", action="store_true", help="print JSON instead of text")
+        if name in argv:
+            module.add_arguments(own)
+            own.add_argument("--json", action="store_true", help="print JSON instead of text")
         subcommands.add_subcommand(name, own, help=module.HELP)
     return parser
 

@@ -15,7 +15,7 @@ from neurornn._core.errors import (
     UnitError,
     nearest,
 )
-from neurornn._core.renamed import new_names
+from neurornn._core.old_names import new_names
 from neurornn._core.status import Status
 from neurornn.compare.ridge import fit_linear_history
 from neurornn.compare.task import Task

@@ -14,7 +14,7 @@ from neurornn._core.checks import (
 )
 from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn._core.report import Table, latex_row, parameter_names
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status, remedies_of
@@ -169,7 +169,7 @@ def league(
         not use them.
     confidence_level : of the intervals.
     rng : seed.
-    progress : show a progress bar in a terminal.
+    progress : show a progress bar in a terminal or a notebook.
 
     Returns
     -------

@@ -20,7 +20,7 @@ from neurornn._core.checks import (
 )
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import KindError, NameUnknownError, SplitError, nearest
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn._core.rng import RNG, generator
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.rows import as_samples

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from neurornn._core.checks import check_count, check_number, check_rng, check_rows
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import SplitError
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn._core.rng import RNG, generator
 from neurornn._core.units import format_number
 from neurornn.data.audit_report import NOTABLE, AuditReport, AuditStatus

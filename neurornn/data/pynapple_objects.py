@@ -20,7 +20,7 @@ from neurornn._core.errors import (
     ShapeError,
     nearest,
 )
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn.data.foreign import is_trains, kept_columns, kind_of, values_of
 from neurornn.data.intervals import intersect, support
 from neurornn.data.labelled import (

@@ -35,7 +35,7 @@ from neurornn._core.errors import (
     UnitError,
     nearest,
 )
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn.data.foreign import kind_of
 from neurornn.data.labelled import as_labelled, unit_of
 from neurornn.data.observation import joined_observed, selected_observed, start_of_clock

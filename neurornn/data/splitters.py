@@ -10,7 +10,7 @@ from sklearn.model_selection import BaseCrossValidator
 
 from neurornn._core.checks import check_count
 from neurornn._core.errors import SplitError
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn._core.rng import RNG, generator
 
 

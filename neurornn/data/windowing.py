@@ -15,7 +15,7 @@ from neurornn._core.checks import (
     check_positive,
 )
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn.data.binning import bin_spikes
 from neurornn.data.intervals import support
 from neurornn.data.recording import TIME_CONVENTION, sampling_rate_of

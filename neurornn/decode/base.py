@@ -18,8 +18,8 @@ from neurornn._core.errors import (
     UnitWarning,
     nearest,
 )
+from neurornn._core.old_names import warn_renamed
 from neurornn._core.quantities import OF_DATA, Quantity
-from neurornn._core.renamed import warn_renamed
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.warning import warn_user

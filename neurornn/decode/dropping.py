@@ -18,7 +18,7 @@ from neurornn._core.checks import (
 )
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.errors import DataError, KindError, ShapeError
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn._core.rng import RNG, generator
 from neurornn.data.splitters import BlockedSplit
 

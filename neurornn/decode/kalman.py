@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_bin_size, check_count
 from neurornn._core.errors import DataError, ShapeError
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn.data.moments import Histories, Moments, fold_moments, lagged_moments
 from neurornn.data.samples import Samples
 from neurornn.decode.machines import KalmanMachine, steady_covariance

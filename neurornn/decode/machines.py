@@ -42,7 +42,10 @@ class Machine:
     kind = ""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> None:
-        self.arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        # Writable, if by a copy: numba compiles a kernel anew for arrays that are read-only.
+        self.arrays = {
+            k: np.require(np.ascontiguousarray(v), requirements="W") for k, v in arrays.items()
+        }
         self.settings = dict(settings)
         self.state: Arrays = {}
         self.out = np.zeros(self.n_outputs)

@@ -112,7 +112,7 @@ class RecurrentDecoder(_Networks, MovementDecoder):
     rng : int, Generator or None.
     checkpoint : path
         Folder in which every training is kept; a fit that was killed goes on from there.
-    progress : show a progress bar in a terminal, or a callable ``(done, total)``.
+    progress : show a progress bar in a terminal or a notebook, or a callable ``(done, total)``.
 
     Attributes
     ----------

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,13 +144,12 @@ def _parse(path: Path) -> Card:
         return Card(**{k: v for k, v in content.items() if k in known}, place=path.parent)
 
 
-def _places(card: Card, file: str) -> list[Path]:
-    places = []
+def _places(card: Card, file: str) -> Iterator[Path]:
     if os.environ.get(DATA_DIR):
-        places.append(Path(os.environ[DATA_DIR]).expanduser() / card.folder / file)
-    places.append(card.place / file)
-    places.append(_cache() / card.name / file)
-    return places
+        yield Path(os.environ[DATA_DIR]).expanduser() / card.folder / file
+    yield card.place / file
+    # Asked last: what downloads is not imported for what is here.
+    yield _cache() / card.name / file
 
 
 def _cache() -> Path:

@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.confidence import CI_BOUND
+from neurornn._core.old_names import new_names, renamed, warn_renamed
 from neurornn._core.quantities import Quantity
-from neurornn._core.renamed import new_names, renamed, warn_renamed
 from neurornn._core.report import Reported, entries, parameter_names
 from neurornn.io.saved import Saved, SavedContent
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neurornn._core.confidence import normal_quantile
 from neurornn._core.errors import DataError, KindError
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn.training.batches import as_training_data

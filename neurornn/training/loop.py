@@ -6,7 +6,7 @@ from typing import Any
 
 from neurornn._core.checks import check_count
 from neurornn._core.errors import KindError
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn._core.rng import RNG
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import as_training_data, check_same_labels
@@ -105,8 +105,8 @@ def fit(
         from the one that is there; the result is that of a run that was never interrupted, bit
         for bit.
     checkpoint_every : epochs.
-    progress : show progress bars in a terminal, of the epochs and of the last stretch, or a
-        callable ``(epoch, max_epochs)``.
+    progress : show progress bars in a terminal or a notebook, of the epochs and of the last
+        stretch, or a callable ``(epoch, max_epochs)``.
     intervals : form intervals; without them the parameters come with NaN and the reason.
     strict : raise instead of warning where the fit did not converge.
 

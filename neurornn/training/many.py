@@ -17,7 +17,7 @@ from safetensors.numpy import save as save_tensors
 from neurornn._core.errors import ConvergenceWarning, DataError, KindError
 from neurornn._core.files import fingerprint
 from neurornn._core.jobs import run_chunks
-from neurornn._core.renamed import new_names, renamed
+from neurornn._core.old_names import new_names, renamed
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn._core.warning import warn_user
@@ -60,7 +60,7 @@ def fit_many(
     checkpoint : folder
         Keeps finished fits until you delete it; the same call goes on from there, and tries those
         that failed again.
-    progress : show a bar in a terminal, or a callable ``(done, total)``.
+    progress : show a bar in a terminal or a notebook, or a callable ``(done, total)``.
     options : of `nr.fit`, for all.
 
     Returns

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from neurornn._core.errors import DataError, KindError
-from neurornn._core.renamed import renamed
+from neurornn._core.old_names import renamed
 from neurornn.models.base import ModelOutput, RecurrentModel
 from neurornn.training.batches import TrainingData, as_training_data
 

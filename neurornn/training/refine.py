@@ -53,7 +53,7 @@ def go_to_maximum(
     data : of the fit, double precision.
     objective : observation model; the Gaussian with a noise variance of each output of its own.
     rng : seed of the drawn scores.
-    progress : show a bar in a terminal.
+    progress : show a bar in a terminal or a notebook.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 
 import neurornn as nr
 from neurornn._core.errors import ConvergenceWarning, DataError
-from neurornn._core.renamed import new_names, renamed
+from neurornn._core.old_names import new_names, renamed
 from neurornn.io.saved import SavedContent
 
 SERIES = np.random.default_rng(0).normal(size=(200, 3))
