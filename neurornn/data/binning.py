@@ -214,7 +214,6 @@ def _edges_of_stretches(
 def _count(
     table: Spikes, edges: list[NDArray[np.float64]], width: float, closed: str
 ) -> xr.DataArray:
-    edges = [e for e in edges if len(e) > 1]
     flat = np.concatenate(edges) if edges else np.empty(0)
     # Bin j of the flat list lies between edges j and j + 1; between two stretches there is none.
     number = np.full(len(flat) + 1, -1, dtype=np.int64)

@@ -239,7 +239,7 @@ def start_of_clock(times: NDArray[np.float64], earliest: float | None = None) ->
         if earliest is not None and before == first:
             return first, f"{what}, at {first:.12g} s"
         return before, f"{what}, at {first:.12g} s"
-    span = float(times.max()) - first if len(times) else 0.0
+    span = float(np.max(times, initial=first)) - first
     if len(times) < 2 or span == 0:
         late = first > _LONGEST_SILENCE
     else:

@@ -182,7 +182,8 @@ def write_groups(path: Path, groups: Mapping[str, xr.Dataset]) -> None:
             for group, table in groups.items():
                 store = xr.backends.H5NetCDFStore(file, group=group)
                 table.compute().dump_to_store(store)
-        path.write_bytes(image.getbuffer())
+        # Not getbuffer: where the write fails, Python 3.12.1 ends while it collects that buffer.
+        path.write_bytes(image.getvalue())
         return
     try:
         for k, (group, table) in enumerate(groups.items()):

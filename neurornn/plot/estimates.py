@@ -114,7 +114,7 @@ def timescales(
 def _over_steps(gates: xr.DataArray) -> xr.Dataset:
     """Median of the time constants of each unit over steps, with the range of 90 % of them.
 
-    A gate that is all but 1 forgets nothing: quantiles are taken in the logarithm of finite ones.
+    A gate that is all but 1 forgets nothing: quantiles are those of the finite ones.
     """
     steps = [d for d in gates.dims if d in ("trial", "time")]
     if not steps or len(gates.dims) != len(steps) + 1:
