@@ -43,14 +43,20 @@ PLACES = {
 }  # fmt: skip
 #: Of long files the functions that tell what was found; the rest is about finding it.
 PARTS = {"calcium/kinetics.py": {"_collect", "_report_table", "_methods_sentence", "_table"}}
-#: Tests that are recorded: what else there is runs these lines on the way to something else.
+#: Tests that are recorded: what else there is runs these lines on the way to something else, or in
+#: processes of its own, where nothing is recorded. Of training and decoding those that tell.
 TESTS = (
     "tests/core", "tests/data", "tests/plot", "tests/contracts", "tests/compare", "tests/simulate",
-    "tests/io", "tests/calcium", "tests/decode/test_scores.py", "tests/decode/test_dropping.py",
-    "tests/decode/test_closed_loop.py", "tests/decode/test_moments.py",
-    "tests/training/test_gradients.py", "tests/training/test_predict.py",
-    "tests/training/test_settings.py", "tests/training/test_trials.py",
-    "tests/training/test_how_it_ended.py", "tests/test_cli.py", "tests/test_spine.py",
+    "tests/io", "tests/calcium", "tests/decode/test_scores.py",
+    "tests/decode/test_score_details.py", "tests/decode/test_dropping.py",
+    "tests/decode/test_closed_loop.py", "tests/decode/test_left_out.py",
+    "tests/decode/test_moments.py",
+    "tests/training/test_counts.py", "tests/training/test_gradients.py",
+    "tests/training/test_how_it_ended.py", "tests/training/test_predict.py",
+    "tests/training/test_settings.py", "tests/training/test_told_details.py",
+    "tests/training/test_trials.py", "tests/hostile/test_hostile.py",
+    "tests/hostile/test_saving.py", "tests/test_cli.py", "tests/test_cli_config.py",
+    "tests/test_cli_door.py", "tests/test_spine.py",
     "neurornn/_core", "neurornn/data", "neurornn/plot", "neurornn/decode/scores.py",
     "neurornn/calcium/planning.py",
 )  # fmt: skip

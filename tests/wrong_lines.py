@@ -33,9 +33,11 @@ WORDS = {
     "debug", "info", "new_axes", "isinstance", "set_visible", "tight_layout", "ljust",
     "LogLocator", "MaxNLocator", "derived_seed",
 }  # fmt: skip
-#: Calls to which the order of two arguments is the same.
+#: Calls to which the order of two arguments is the same; of a fingerprint it only matters that it
+#: is the same one every time.
 EITHER_WAY = {
     "min", "max", "minimum", "maximum", "array_equal", "logical_and", "logical_or", "suppress",
+    "fingerprint",
 }  # fmt: skip
 #: A dict with one of these holds attributes of a table.
 ATTRS = {"units", "long_name", "method", "reason", "ci_prob"}
@@ -199,7 +201,8 @@ def _inside(
         return
     if isinstance(node, ast.Assign):
         names = {n.id for n in ast.walk(node.targets[0]) if isinstance(n, ast.Name)}
-        if names & (UNSEEN | LOOKS):
+        # A type variable is for the type checker alone.
+        if names & (UNSEEN | LOOKS) or _called(node.value) == "TypeVar":
             return
     if isinstance(node, ast.If) and "sys.platform" in ast.unparse(node.test):
         # Another system is not to be had here.

@@ -101,7 +101,8 @@ def audit(
         look_for_shared_kmers(ledger, sequences, kmer)
     if test is not None:
         look_for_overlap(ledger, *_as_parts(data, what, test), kmer)
-    if targets is not None and kind is not None:
+    if targets is not None:
+        assert kind is not None
         varied = sequences is not None and np.ptp(sequences.lengths) > 0
         lengths = sequences.lengths if sequences is not None and varied else None
         score_labels(ledger, targets, kind, labels, lengths, n_splits)
@@ -231,10 +232,12 @@ def _n_rows(data: Any, y: NDArray[Any] | None, groups: dict[str, NDArray[Any]]) 
     sizes = {name: len(labels) for name, labels in groups.items()}
     sizes |= {} if y is None else {"y": len(y)}
     sizes |= {} if data is None else {"X": len(data)}
-    if not sizes or len(set(sizes.values())) > 1 or min(sizes.values()) < 2:
+    lengths = set(sizes.values())
+    n = lengths.pop() if len(lengths) == 1 else 0
+    if n < 2:
         raise ShapeError(
             "Lengths came as " + (", ".join(f"{k} {n}" for k, n in sizes.items()) or "nothing"),
             "X, y and every group of one length, at least 2 rows, were needed",
             "Select the same rows of all of them",
         )
-    return next(iter(sizes.values()))
+    return n

@@ -57,7 +57,8 @@ def step_of(time: NDArray[np.float64]) -> float | None:
     middle = float(np.median(steps))
     if not middle > 0:
         return None
-    near = steps[steps < 1.5 * middle]
+    # A step of half as much again is late and no gap, as in `find_blocks`.
+    near = steps[steps <= 1.5 * middle]
     blur = 1e-3 * middle + 4 * float(np.spacing(abs(time[-1])))
     return 1 / rate_of_stamps(time) if np.all(np.abs(near - middle) <= blur) else None
 

@@ -8,7 +8,7 @@ from neurornn._core.status import Status
 from neurornn._kernels.projection import _solved_in_parts
 from neurornn.calcium.clipping import goes_down, is_noise_free
 from neurornn.calcium.increments import decays_of
-from neurornn.calcium.kinetics import _rate_bounds
+from neurornn.calcium.kinetics_tables import _rate_bounds
 from neurornn.calcium.overlap import apart, has_floor, strung_together, unit_size
 from neurornn.calcium.trace_model import knots_of
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 import neurornn as nr
 from neurornn._core.errors import DataError, KindError, ShapeError
-from neurornn.calcium.quanta import _Mixture, _Sizes
+from neurornn.calcium.size_mixture import Mixture, Sizes
 
 
 def bursty(seed, *, alone=0.8, spread=0.02, size_cv=0.1, snr=10.0):
@@ -127,7 +127,7 @@ def test_one_broad_mode_is_not_taken_for_many(law):
 
 def test_half_of_the_quantum_loses_against_the_quantum():
     numbers = np.random.default_rng(0).geometric(0.7, 200)
-    mixture = _Mixture(_sizes(drawn(1, numbers)), 8, 1.0)
+    mixture = Mixture(_sizes(drawn(1, numbers)), 8, 1.0)
     start = np.log([0.1, 0.4])
     whole, half = (mixture.given(float(np.log(q)), start)[1] for q in (1.0, 0.5))
     assert half > whole + 20
@@ -173,11 +173,11 @@ def test_an_exponent_makes_larger_events_of_the_same_spikes():
 
 def _sizes(size, variance=1e-4):
     size = np.asarray(size, float)
-    return _Sizes(size, np.full(len(size), variance), 0.0, 0.0, np.arange(len(size)))
+    return Sizes(size, np.full(len(size), variance), 0.0, 0.0, np.arange(len(size)))
 
 
 def test_posterior_is_bayes_by_hand():
-    mixture = _Mixture(_sizes([1.5], 0.01), 2, 1.0)
+    mixture = Mixture(_sizes([1.5], 0.01), 2, 1.0)
     mean, sd = mixture.numbers(1.0, 0.2, 0.25)
     prior = np.array([0.8, 0.2])
     variance = np.array([0.04, 0.08]) + 0.01
@@ -191,7 +191,7 @@ def test_posterior_is_bayes_by_hand():
 
 
 def test_an_event_beyond_the_largest_number_counts_by_its_size():
-    mean, _ = _Mixture(_sizes([1.0, 30.0]), 4, 1.0).numbers(1.0, 0.1, 0.3)
+    mean, _ = Mixture(_sizes([1.0, 30.0]), 4, 1.0).numbers(1.0, 0.1, 0.3)
     assert mean == pytest.approx([1.0, 30.0], rel=0.02)
 
 
