@@ -21,6 +21,8 @@ SHARED_FITS = (
 
 # Before anything imports matplotlib: no window is ever opened.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Before anything imports torch: last digits of a fit depend on the number of threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

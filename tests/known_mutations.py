@@ -116,19 +116,19 @@ MUTATIONS = [
         "duration * np.exp(-z * stderr)", "duration * (1 - z * stderr)",
     ),
     Mutation(
-        8, "snr is the amplitude", "calcium/kinetics.py",
+        8, "snr is the amplitude", "calcium/kinetics_tables.py",
         'column("amplitude") / column("noise_sd")', 'column("amplitude")',
     ),
     Mutation(
-        8, "the interval of snr is that of the amplitude", "calcium/kinetics.py",
+        8, "the interval of snr is that of the amplitude", "calcium/kinetics_tables.py",
         'column("amplitude_ci") / column("noise_sd")[:, None]', 'column("amplitude_ci")',
     ),
     Mutation(
-        9, "rates are per frame, intervals too", "calcium/kinetics.py",
+        9, "rates are per frame, intervals too", "calcium/kinetics_tables.py",
         'seconds = column("n_seen") / traces.sampling_rate', 'seconds = column("n_seen")',
     ),
     Mutation(
-        9, "rates are per frame", "calcium/kinetics.py",
+        9, "rates are per frame", "calcium/kinetics_tables.py",
         "np.where(seconds > 0, seconds, np.nan)",
         'np.where(seconds > 0, column("n_seen"), np.nan)',
     ),

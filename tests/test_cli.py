@@ -99,7 +99,10 @@ def written(folder, model, **more):
     config = {
         "data": {"file": str(nr.fetch("sample_calcium")), "units": [1]},
         "windows": {
-            "inputs": "spikes", "targets": "dff", "duration": 20.0, "fractions": [0.8, 0.2],
+            "inputs": "spikes",
+            "targets": "dff",
+            "duration": 20.0,
+            "fractions": [0.8, 0.2],
         },
         "model": model,
         "fit": {"max_epochs": 1, "optimizer": "adam", "intervals": False},

@@ -8,7 +8,7 @@ from neurornn._core.report import Table
 
 
 class FittedKinetics(Protocol):
-    """Fitted kinetics, as checks, averages and pages see them; `Kinetics` is one."""
+    """Fitted kinetics, as rates, checks, averages and pages see them; `Kinetics` is one."""
 
     parameters_: xr.Dataset
     events_: xr.Dataset
@@ -16,6 +16,8 @@ class FittedKinetics(Protocol):
     sampling_rate_: float
     indicator_: Any
     confidence_level: float
+    chunk_size: int
+    _frame_delay: float
 
     def drawn(self, name: str, units: Any = None) -> xr.DataArray:
         """``"calcium"`` or ``"baseline"`` of some units, by their positions, (time, unit)."""

@@ -17,34 +17,27 @@ from neurornn._core.checks import (
     check_positive,
     find_blocks,
 )
-from neurornn._core.confidence import (
-    rate_interval,
-    scale_interval,
-    to_dataset,
-)
-from neurornn._core.errors import DataError, UnitError
+from neurornn._core.errors import UnitError
 from neurornn._core.jobs import run_chunks
 from neurornn._core.old_names import renamed
-from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
-from neurornn.calcium.cell_chunks import draw_baseline, draw_calcium, fit_cells, mean_baseline
-from neurornn.calcium.fitted_traces import check_match
+from neurornn.calcium.cell_chunks import draw_baseline, draw_calcium, fit_cells
 from neurornn.calcium.indicators import compare_with_literature
-from neurornn.calcium.rates import EXPONENT, binned_jumps, jumps_of, rise_delay
+from neurornn.calcium.kinetics_tables import (
+    QUANTITIES,
+    gather_columns,
+    tabulate_events,
+    tabulate_parameters,
+    tabulate_segments,
+)
+from neurornn.calcium.rates import EXPONENT, rate_of_events, rate_of_jumps
 from neurornn.calcium.trace_model import Kernel, Settings
 from neurornn.calcium.trace_source import TraceSource
-from neurornn.data.binning import bin_spikes
-from neurornn.data.recording import TIME_CONVENTION, set_intervals
 from neurornn.data.samples import Samples
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator, keep_names
-
-_METHOD = "segmentation into events, sizes and baseline eliminated, profile likelihood"
-_NO_RISE = "the rise is not resolved: it leaves no trace between the frames"
-_HELD = "the rise was held, not fitted"
-_FEW = "there are too few events for an interval of their median, or they were not told apart"
 
 
 class Kinetics(Estimator):
@@ -124,22 +117,7 @@ class Kinetics(Estimator):
     True
     """
 
-    _quantities = tuple(
-        Quantity(
-            name=name, units=units, long_name=said, method=_METHOD, dims=("unit",), reason=why
-        )
-        for name, units, said, why in (
-            ("tau_decay", "s", "time constant of the decay", "the status is not ok"),
-            ("tau_rise", "s", "time constant of the rise", _NO_RISE),
-            ("amplitude", OF_DATA, "median size of an event", _FEW),
-            ("noise_sd", OF_DATA, "standard deviation of the noise of one frame",
-             "the trace could not be fitted"),
-            ("baseline", OF_DATA, "mean of the baseline over the recording", ""),
-            ("snr", "1", "amplitude over noise_sd", _FEW),
-            ("event_rate", "Hz", "events per second of recorded time",
-             "no frame was seen, or events were not told apart"),
-        )
-    )  # fmt: skip
+    _quantities = QUANTITIES
     _renamed: ClassVar[Mapping[str, str]] = {"rise": "tau_rise"}
     _tables: ClassVar[Mapping[str, str]] = {
         "parameters": "parameters_",
@@ -275,115 +253,13 @@ class Kinetics(Estimator):
     def _collect(
         self, results: list[dict[str, NDArray[Any]]], traces: Samples, source: Any
     ) -> None:
-        columns = {k: np.concatenate([r[k] for r in results], axis=0) for k in results[0]}
-        if isinstance(source, xr.DataArray) and "status" in source.coords:
-            # Whoever made dF/F has seen the counts, in which a clipped top or a lost F0 shows.
-            before = np.atleast_1d(source["status"].values)
-            told = np.isin(before, [str(Status.CLIPPED), str(Status.BASELINE_NEAR_ZERO)])
-            cut = told & (columns["status"] == "ok")
-            columns["status"] = np.where(cut, before, columns["status"])
-            for name in ("tau_ci", "rise_ci", "covariance"):
-                columns[name][cut] = np.nan
-        column = columns.__getitem__
-
+        settings, columns = self._settings(traces), gather_columns(results, source)
         attrs = dict(source.attrs) if isinstance(source, xr.DataArray) else {}
         units = str(attrs.get("units") or "1")
-        coords: dict[Any, Any] = {"unit": ("unit", traces.unit)}
-        dims = ("unit",)
-        level = float(self.confidence_level)
-        seconds = column("n_seen") / traces.sampling_rate
-        held = self._held_rise()
-        rate = column("n_events")[:, 0] / np.where(seconds > 0, seconds, np.nan)
-        baseline = mean_baseline(
-            traces.clock, column("heights"), self._spacing(), 1 / traces.sampling_rate
-        )
-        found = {
-            "tau_decay": (column("tau"), column("tau_ci")),
-            "tau_rise": (
-                np.full_like(column("rise"), held) if held else column("rise"),
-                column("rise_ci"),
-            ),
-            "amplitude": (column("amplitude"), column("amplitude_ci")),
-            "noise_sd": (
-                column("noise_sd"), scale_interval(column("noise_sd"), column("dof"), level),
-            ),
-            "baseline": (baseline, None),
-            "snr": (
-                column("amplitude") / column("noise_sd"),
-                column("amplitude_ci") / column("noise_sd")[:, None],
-            ),
-            "event_rate": (rate, _rate_bounds(column("n_events"), seconds, level)),
-        }  # fmt: skip
-        why = {"tau_rise": {"reason": _NO_RISE if self._fits_rise() else _HELD}}
-        self.parameters_ = to_dataset(
-            [q.of(*found[q.name], units=units, **why.get(q.name, {})) for q in self._quantities],
-            confidence_level=self.confidence_level,
-            coords=coords,
-            status=column("status"),
-            status_dims=dims,
-            covariance=column("covariance"),
-            covariance_names=["tau_decay", "tau_rise"],
-            covariance_dims=dims,
-        )
-        self.parameters_["rise_status"] = (
-            dims,
-            np.where(
-                np.isfinite(column("rise")),
-                "ok",
-                "not_resolved" if self._fits_rise() else "held",
-            ),
-            {"long_name": "whether a rise time was resolved, or held"},
-        )
-        self.parameters_["residual_autocorrelation"] = (
-            dims,
-            column("autocorrelation"),
-            {
-                "units": "1",
-                "long_name": "mean autocorrelation of the residual over lags of 1 to 3 frames",
-            },
-        )
-        self.segments_ = xr.Dataset(
-            {
-                "segment_frame": ("segment", column("start_frame")),
-                "segment_unit": ("segment", column("start_unit")),
-                "decaying": ("segment", column("start_jump"), {"units": units}),
-                "rising": ("segment", column("start_rise"), {"units": units}),
-                "kernel_rise": ("unit", column("kernel_rise"), {"units": "s"}),
-                "knot_height": (("unit", "knot"), column("heights"), {"units": units}),
-            },
-            coords={
-                **coords,
-                "time": ("time", traces.clock, {"units": "s", "convention": TIME_CONVENTION}),
-            },
-            attrs={"units": units},
-        )
         self._frame_delay = float(attrs.get("frame_delay", 0.5 / traces.sampling_rate))
-        chosen = column("start_is_event")
-        frame = column("start_frame")[chosen]
-        self.events_ = xr.Dataset(
-            {
-                "event_time": (
-                    "event",
-                    traces.clock[frame] - column("start_delay")[chosen] - self._frame_delay,
-                    {"units": "s"},
-                ),
-                "event_size": ("event", column("start_size")[chosen], {"units": units}),
-                "event_probability": (
-                    "event",
-                    column("start_probability")[chosen],
-                    {"units": "1", "long_name": "probability of an event, given the others"},
-                ),
-                "event_unit": ("event", column("start_unit")[chosen]),
-                "event_frame": ("event", frame),
-            },
-            coords=coords,
-            attrs={
-                "convention": TIME_CONVENTION
-                + "; an event without a time in it is put in its middle; event_time is earlier "
-                "than that by frame_delay",
-                "frame_delay": self._frame_delay,
-            },
-        )
+        self.parameters_ = tabulate_parameters(columns, traces, settings, units)
+        self.segments_ = tabulate_segments(columns, traces, units)
+        self.events_ = tabulate_events(columns, traces, units, self._frame_delay)
         self.sampling_rate_ = traces.sampling_rate
         self.indicator_ = attrs.get("indicator")
         self._trace = source
@@ -504,82 +380,9 @@ class Kinetics(Estimator):
         """
         check_is_fitted(self, "parameters_")
         where = {"bin_size": bin_size} if time is None else {"time": time}
-        source = self._trace if trace is None else trace
-        if source is None and not events_only:
-            raise DataError(
-                "The fit was loaded from a file, which does not hold its trace",
-                "The trace was needed, which the rate is read from",
-                "Pass trace=, what was passed to fit, or events_only=True to count events_ alone",
-            )
         if events_only:
-            counts, method = self._counted_events(where), "events by size"
-        else:
-            counts = self._counted_jumps(source, where, check_positive(exponent, "exponent"))
-            method = f"jumps of every frame to the power of {exponent:g}"
-        width = counts.attrs["bin_size"]
-        usable = np.isfinite(self.parameters_["noise_sd"].values)
-        rate = (counts / width).where(xr.DataArray(usable, dims="unit"))
-        kept = {k: counts.attrs[k] for k in ("bin_size", "convention")}
-        return rate.rename("rate").assign_attrs(
-            units="Hz", long_name="event rate", method=method, **kept
-        )
-
-    def _event_weights(self) -> NDArray[np.float64]:
-        """Size of every event over the amplitude of its cell."""
-        amplitude = self.parameters_["amplitude"].values
-        own = np.where(amplitude > 0, amplitude, np.nan)[self.events_["event_unit"].values]
-        return np.asarray(self.events_["event_size"].values / own)
-
-    def _counted_events(self, where: Mapping[str, Any]) -> xr.DataArray:
-        events = xr.Dataset(
-            {
-                "spike_times": ("spike", self.events_["event_time"].values),
-                "spike_unit": ("spike", self.events_["event_unit"].values),
-                "spike_weight": ("spike", self._event_weights()),
-            },
-            coords={"unit": self.parameters_["unit"].values},
-        )
-        return bin_spikes(set_intervals(events, *self._stretches().T), **where)
-
-    def _counted_jumps(
-        self, trace: Any, where: Mapping[str, Any], exponent: float
-    ) -> xr.DataArray:
-        source = TraceSource(trace, self.sampling_rate_, self.chunk_size, min_frames=20)
-        table = self.parameters_
-        check_match(
-            source.traces.clock,
-            source.traces.unit,
-            self.segments_["time"].values,
-            table["unit"].values,
-        )
-        clock, dt = source.traces.clock, 1 / self.sampling_rate_
-        owner, weights = self.events_["event_unit"].values, self._event_weights()
-        rises = self.segments_["kernel_rise"].values
-        columns = []
-        for chunk in source:
-            flat = chunk.values - self.drawn(
-                "baseline", chunk.first_unit + np.arange(chunk.values.shape[1])
-            )
-            for j in range(flat.shape[1]):
-                k = chunk.first_unit + j
-                tau, noise = float(table["tau_decay"][k]), float(table["noise_sd"][k])
-                total = float(np.sum(weights[slice(*np.searchsorted(owner, [k, k + 1]))]))
-                jumps = np.zeros(len(clock))
-                if total > 0 and tau > 0 and noise > 0:
-                    jumps = jumps_of(
-                        flat[:, j].values, source.traces.blocks, np.exp(-dt / tau), noise, exponent
-                    )
-                    jumps *= total / max(float(jumps.sum()), 1e-300)
-                delay = self._frame_delay + rise_delay(tau, float(rises[k]))
-                columns.append(binned_jumps(jumps, clock, dt, delay, self._stretches(), where))
-        counts = xr.concat(columns, "unit", combine_attrs="override")
-        return counts.transpose("time", "unit").assign_coords(unit=table["unit"].values)
-
-    def _stretches(self) -> NDArray[np.float64]:
-        """Recorded stretches, (stretch, 2), s."""
-        time, dt = self.segments_["time"].values, 1 / self.sampling_rate_
-        blocks = find_blocks(time, dt)
-        return np.stack([time[blocks[:, 0]] - dt, time[blocks[:, 1] - 1]], axis=1)
+            return rate_of_events(self, where)
+        return rate_of_jumps(self, self._trace if trace is None else trace, where, exponent)
 
     def write_html(
         self,
@@ -672,11 +475,3 @@ class Kinetics(Estimator):
         self._trace = None
         self.n_features_in_ = self.parameters_.sizes["unit"]
         keep_names(self, self.parameters_["unit"].values)
-
-
-def _rate_bounds(
-    counts: NDArray[np.float64], seconds: NDArray[np.float64], level: float
-) -> NDArray[np.float64]:
-    """Poisson interval from the least to the most events that are believed, (unit, 2), Hz."""
-    least, most = (rate_interval(counts[:, k], seconds, level) for k in (1, 2))
-    return np.stack([least[:, 0], most[:, 1]], axis=1)

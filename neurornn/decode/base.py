@@ -10,13 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from neurornn._core.checks import check_bin_size, check_count, check_positive
+from neurornn._core.checks import check_bin_size, check_positive
 from neurornn._core.confidence import growing_halfwidth, to_dataset
 from neurornn._core.errors import (
     DataError,
-    NameUnknownError,
     UnitWarning,
-    nearest,
 )
 from neurornn._core.old_names import warn_renamed
 from neurornn._core.quantities import OF_DATA, Quantity
@@ -39,15 +37,15 @@ from neurornn.decode.preparation import (
     features_of,
     learn_preparation,
 )
-from neurornn.decode.stream import Stream, _as_arrays, _as_table, size_of
+from neurornn.decode.saved_parts import parts_of, settings_of, tables_of
+from neurornn.decode.setting_checks import alike, check_enough_bins, check_settings, is_number
+from neurornn.decode.stream import Stream, size_of
 from neurornn.decode.stretches import Learned, Stretch
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator, keep_names
 
-SIGNALS = ("counts", "features")
 #: Why a score has no interval.
 SCORE = "a score of blocks, not an estimate"
-IMPUTATIONS = ("expected", "mean")
 #: A gap in a stream of up to so many s is stepped over; after a longer one it starts anew.
 MAX_GAP = 5.0
 
@@ -175,69 +173,12 @@ class Decoder(Estimator):
         return self._usual_width
 
     def _check_settings(self) -> None:
-        if self.bin_size is not None:
-            check_bin_size(self.bin_size)
-        check_count(self.n_folds, "n_folds")
-        for name, value, known in (
-            ("signal", self.signal, SIGNALS), ("impute", self.impute, IMPUTATIONS),
-        ):  # fmt: skip
-            if not isinstance(value, str) or value not in known:
-                raise NameUnknownError(
-                    f"{name} is {value!r}", f"One of {', '.join(known)} was needed",
-                    nearest(str(value), known),
-                )  # fmt: skip
-        smoothing, tau = self.smoothing, self.adaptation_tau
-        if not (_is_number(smoothing) and smoothing >= 0) or not (
-            tau is None or (_is_number(tau) and tau > 0)
-        ):
-            raise DataError(
-                f"smoothing is {smoothing!r} s and adaptation_tau {tau!r} s",
-                "Times in s of at least 0 were needed, adaptation_tau above 0 or None",
-                "Leave them at their defaults",
-            )
-        level = self.confidence_level
-        if not (_is_number(level) and 0 < level < 1):
-            raise DataError(
-                f"confidence_level is {level!r}", "A share above 0 and below 1 was needed",
-                "Pass 0.9 for intervals that cover 90 of 100",
-            )  # fmt: skip
+        check_settings(self)
 
     def _check_enough(self, bins: Samples) -> None:
-        y = bins.targets
-        assert y is not None
-        recorded = np.isfinite(bins.values)
-        low = np.where(recorded, bins.values, np.inf).min(axis=0)
-        if not np.any(np.where(recorded, bins.values, -np.inf).max(axis=0) > low):
-            raise DataError(
-                f"No unit ever changes its count, n_samples={len(bins.values)} bins came",
-                "At least one unit that fires at times was needed",
-                "Check the units and the bin size",
-            )
         given = [getattr(self, name, 0) for name in ("n_lags", "lag")]
-        span = sum(n for n in given if _is_number(n))
-        if 2 * span > len(bins.values) > 0:
-            raise DataError(
-                f"n_lags and lag span {span} bins, n_samples={len(bins.values)} bins came",
-                f"At least {2 * span} bins were needed",
-                "Record for longer, or pass fewer n_lags",
-            )
-        if self._labelled:
-            return
-        known = np.isfinite(y).all(axis=1)
-        if known.sum() < 2 * self.n_folds:
-            raise DataError(
-                f"{int(known.sum())} bins with counts and targets came, n_samples="
-                f"{int(known.sum())}",
-                f"At least {2 * self.n_folds} were needed for {self.n_folds} blocks",
-                "Record for longer, or pass fewer n_folds",
-            )
-        flat = np.ptp(y[known], axis=0) == 0
-        if flat.any():
-            raise DataError(
-                f"Output {bins.output[flat][0]} of the targets never changes",
-                "Targets that change over time were needed",
-                "Leave that output out, or check the selection",
-            )
+        span = sum(n for n in given if is_number(n))
+        check_enough_bins(bins, span, self.n_folds, labelled=self._labelled)
 
     def _begin(self, bins: Samples, one: bool) -> None:
         self.n_features_in_ = bins.values.shape[1]
@@ -255,7 +196,7 @@ class Decoder(Estimator):
         """Refuse a setting that was changed after the fit: half of it would count."""
         for name, before in self._settings_of_fit.items():
             now = getattr(self, name)
-            if now is not before and not _alike(now, before):
+            if now is not before and not alike(now, before):
                 raise DataError(
                     f"{name} was {before!r} at the fit and is {now!r} now",
                     "The settings of the fit were needed: they shaped what was learned",
@@ -305,7 +246,7 @@ class Decoder(Estimator):
         """Powers of the counts to try."""
         if isinstance(power, str) and power == "auto":
             return POWERS if self.signal == "counts" else (1.0,)
-        if not _is_number(power) or power not in POWERS:
+        if not is_number(power) or power not in POWERS:
             raise DataError(
                 f"power is {power!r}",
                 f"One of {', '.join(map(str, POWERS))} or 'auto' was needed",
@@ -516,15 +457,8 @@ class Decoder(Estimator):
     def _to_saved(self) -> dict[str, Any]:
         saved = super()._to_saved()
         self._check_unchanged()
-        saved["settings"] |= {
-            "kind": self._machine.kind,
-            "machine": self._machine.settings,
-            "preparation": self._preparation.settings,
-        }
-        saved["tables"] |= {
-            "machine": _as_table(self._machine.arrays),
-            "preparation": _as_table(self._preparation.arrays),
-        }
+        saved["settings"] |= settings_of(self._machine, self._preparation)
+        saved["tables"] |= tables_of(self._machine, self._preparation)
         return saved
 
     @classmethod
@@ -534,38 +468,12 @@ class Decoder(Estimator):
         return super()._from_saved(content)
 
     def _after_load(self, content: SavedContent) -> None:
-        s, tables = content.settings, content.tables
-        self._machine = make_machine(s["kind"], _as_arrays(tables["machine"]), s["machine"])
-        self._preparation = Preparation(_as_arrays(tables["preparation"]), s["preparation"])
+        self._machine, self._preparation = parts_of(content.settings, content.tables)
         self.n_features_in_ = len(self.units_)
         # Labels of text came with the data; others may be mere positions.
         keep_names(self, self.units_)
         self._remember_settings()
 
 
-def _alike(a: Any, b: Any) -> bool:
-    """Whether two settings are the same value of the same kind; 1 and 1.0 are."""
-    try:
-        return type(a) in (type(b), int, float, bool) and bool(np.all(a == b))
-    except (TypeError, ValueError):
-        return False
-
-
-def _is_number(value: Any) -> bool:
-    plain = isinstance(value, int | float | np.integer | np.floating)
-    return plain and not isinstance(value, bool | np.timedelta64) and -1e30 < value < 1e30
-
-
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def only_counts(decoder: Decoder) -> None:
-    """Refuse settings that change the counts, for a decoder whose likelihood is Poisson."""
-    if decoder.signal != "counts" or decoder.smoothing or decoder.adaptation_tau is not None:
-        raise DataError(
-            f"signal is {decoder.signal!r}, smoothing {decoder.smoothing} and adaptation_tau "
-            f"{decoder.adaptation_tau}",
-            "Counts as they are were needed: their likelihood is Poisson",
-            "Leave these settings at their defaults",
-        )

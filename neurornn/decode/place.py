@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 from neurornn._core.checks import check_number, check_positive
 from neurornn._core.errors import DataError
 from neurornn.data.samples import Samples
-from neurornn.decode.base import only_counts
 from neurornn.decode.machines import Machine, PosteriorMachine
 from neurornn.decode.movement import MovementDecoder
+from neurornn.decode.setting_checks import only_counts
 from neurornn.decode.stretches import Learned, Stretch, cut, run_machine
 from neurornn.decode.wiener import mean_r2
 from neurornn.io.saved import SavedContent

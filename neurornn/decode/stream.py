@@ -11,16 +11,20 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import LONGEST_BIN, check_count, check_numbers
-from neurornn._core.errors import DataError, FileFormatError, KindError, ShapeError
+from neurornn._core.errors import DataError, FileFormatError, ShapeError
 from neurornn._core.files import fingerprint
 from neurornn._core.report import Table
 from neurornn.decode.inputs import check_bin_width, check_unit_labels
 from neurornn.decode.machines import Machine, make_machine
+from neurornn.decode.one_bin import as_row, check_labels, wrong_buffer, wrong_counts
 from neurornn.decode.preparation import Preparation
+from neurornn.decode.saved_parts import as_arrays, as_table, parts_of, settings_of, tables_of
 from neurornn.io.headers import plain
 from neurornn.io.saved import Saved, read_saved
 
 COUNTERS = ("bins", "missing", "late", "duplicated", "invalid", "changed_units", "restarts")
+#: Tables of what changes from bin to bin.
+_MEMORY = ("machine_state", "preparation_state", "stream_state")
 #: Number of a bin on a clock that counts; more are stamps in ns or a broken clock.
 MOST_BINS = 2**53
 #: Kinds of streams of which one has run in this process: their first step is not slow.
@@ -136,15 +140,15 @@ class Stream(Saved):
         if counts is not None:
             row = counts
             if type(row) is not np.ndarray or row.dtype.kind not in "fiub":
-                row = self._as_row(counts)
+                row = as_row(counts, self.description["units"])
             if row.shape != p.counts.shape or row.dtype.kind not in "fiub":
-                raise self._wrong_counts(counts)
+                raise wrong_counts(counts, self.n_units)
         if out is not None and (
             not isinstance(out, np.ndarray)
             or out.shape != self._out_shape
             or out.dtype.kind != "f"
         ):
-            raise self._wrong_buffer(out)
+            raise wrong_buffer(out, self.n_outputs)
         if index is not None:
             if not self._in_turn(index):
                 return self._give(out)
@@ -203,66 +207,6 @@ class Stream(Saved):
         self._next, self._stray = int(index) + 1, -1
         return True
 
-    def _as_row(self, counts: Any) -> NDArray[Any]:
-        """Bring what is no plain array to one; the slow way in."""
-        if isinstance(counts, xr.DataArray):
-            self._check_labels(counts)
-            return np.asarray(counts.values)
-        if isinstance(counts, np.ma.MaskedArray):
-            return np.where(np.ma.getmaskarray(counts), np.nan, np.ma.getdata(counts))
-        if hasattr(counts, "detach"):
-            return check_numbers(counts, "counts")
-        try:
-            row = np.asarray(counts)
-            return row.astype(float) if row.dtype.kind == "O" else row
-        except (TypeError, ValueError, OverflowError):
-            raise self._wrong_counts(counts) from None
-
-    def _check_labels(self, counts: xr.DataArray) -> None:
-        """Refuse a DataArray whose units are labelled as others than those of the fit."""
-        if "unit" not in counts.dims or "unit" not in counts.coords:
-            return
-        fitted, given = self.description["units"], counts["unit"].values.tolist()
-        if given != fitted and len(given) == len(fitted):
-            raise DataError(
-                f"The units are {given[0]} to {given[-1]}, another selection or order than at "
-                "the fit",
-                f"The units of the fit were needed, in their order, {fitted[0]} to {fitted[-1]}",
-                "counts.sel(unit=decoder.units_) puts them in order",
-            )
-
-    def _wrong_buffer(self, out: Any) -> Exception:
-        return ShapeError(
-            f"out has shape {np.shape(out)} and holds {getattr(out, 'dtype', type(out).__name__)}",
-            f"An array of {self.n_outputs} floats, ({self.n_outputs},), was needed",
-            f"Make it once with np.zeros({self.n_outputs})",
-        )
-
-    def _wrong_counts(self, counts: Any) -> Exception:
-        try:
-            shape, dtype = np.shape(counts), np.asarray(counts).dtype
-        except (ValueError, TypeError):
-            shape, dtype = "none: its parts differ", np.dtype(object)
-        if not isinstance(counts, np.ndarray | list | tuple | xr.DataArray):
-            return KindError(
-                f"counts is a {type(counts).__name__}",
-                f"The counts of one bin, ({self.n_units},), were needed",
-                "Pass an array, or None for a bin that was not recorded",
-            )
-        if dtype.kind not in "fiubO" or shape == (self.n_units,):
-            return KindError(
-                f"counts holds {dtype} values",
-                f"The counts of one bin as real numbers, ({self.n_units},), were needed",
-                "Convert them, NaN where a unit was not recorded",
-            )
-        return ShapeError(
-            f"counts has shape {shape}",
-            f"The counts of one bin of the {self.n_units} units of the fit, ({self.n_units},), "
-            "were needed",
-            "Give every unit a place, NaN where it was not recorded; run(counts) takes "
-            "(time, unit)",
-        )
-
     def run(self, counts: ArrayLike) -> NDArray[np.float64]:
         """Take many bins, one after the other.
 
@@ -275,7 +219,7 @@ class Stream(Saved):
         (time, output)
         """
         if isinstance(counts, xr.DataArray):
-            self._check_labels(counts)
+            check_labels(counts, self.description["units"])
             counts = counts.transpose("time", ...) if "time" in counts.dims else counts
         rows = check_numbers(counts, "counts")
         if rows.ndim != 2 or rows.shape[1] != self.n_units:
@@ -486,31 +430,23 @@ class Stream(Saved):
         self._take_up(*_memory_of(content))
 
     def _to_saved(self) -> dict[str, Any]:
-        tables = {"machine": self._machine.arrays, "preparation": self._preparation.arrays}
-        tables |= dict(
-            zip(
-                ("machine_state", "preparation_state", "stream_state"), self._memory(), strict=True
-            )
-        )
+        memory = zip(_MEMORY, self._memory(), strict=True)
         return {
             "settings": {
-                "kind": self._machine.kind,
-                "machine": self._machine.settings,
-                "preparation": self._preparation.settings,
+                **settings_of(self._machine, self._preparation),
                 "description": self.description,
                 "key": self.key,
             },
-            "tables": {name: _as_table(arrays) for name, arrays in tables.items()},
+            "tables": {
+                **tables_of(self._machine, self._preparation),
+                **{name: as_table(arrays) for name, arrays in memory},
+            },
         }
 
     @classmethod
     def _from_saved(cls, content: Any) -> Self:
-        s = content.settings
-        self = cls(
-            make_machine(s["kind"], _as_arrays(content.tables["machine"]), s["machine"]),
-            Preparation(_as_arrays(content.tables["preparation"]), s["preparation"]),
-            s["description"],
-        )
+        machine, preparation = parts_of(content.settings, content.tables)
+        self = cls(machine, preparation, content.settings["description"])
         self._take_up(*_memory_of(content))
         return self
 
@@ -554,16 +490,4 @@ def _what(content: Any) -> str:
 
 
 def _memory_of(content: Any) -> tuple[dict[str, Any], ...]:
-    names = ("machine_state", "preparation_state", "stream_state")
-    return tuple(_as_arrays(content.tables[n]) for n in names)
-
-
-def _as_table(arrays: Mapping[str, NDArray[Any]]) -> xr.Dataset:
-    table = xr.Dataset()
-    for name, values in arrays.items():
-        table[name] = (tuple(f"{name}_{k}" for k in range(values.ndim)), values.copy())
-    return table
-
-
-def _as_arrays(table: xr.Dataset) -> dict[str, NDArray[Any]]:
-    return {str(name): table[name].values for name in table.data_vars}
+    return tuple(as_arrays(content.tables[n]) for n in _MEMORY)

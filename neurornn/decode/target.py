@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from neurornn._core.errors import DataError
 from neurornn.data.samples import Samples
-from neurornn.decode.base import only_counts
 from neurornn.decode.labels import LabelDecoder
 from neurornn.decode.machines import Machine, PosteriorMachine
 from neurornn.decode.place import rates_of
+from neurornn.decode.setting_checks import only_counts
 from neurornn.decode.stretches import Learned, cut, run_machine
 from neurornn.io.saved import SavedContent
 

@@ -110,7 +110,7 @@ def read_minian(path: str | os.PathLike[str], *, sampling_rate: float | None = N
         sampling_rate=rate,
         time=(frames / step + 1) / rate,
         name="fluorescence",
-        units="a.u.",
+        value_unit="a.u.",
         indicator=indicator_of(source.name, source.parent.name),
         unit=labels,
     )

@@ -289,7 +289,7 @@ def _traces(item: Any, rate: float | None, source: str) -> xr.Dataset:
         sampling_rate=found,
         time=time,
         name="dff" if "dfoverf" in label.lower() or "dff" in label.lower() else "fluorescence",
-        units=str(item.unit) if str(item.unit) not in ("n.a.", "NA", "") else "1",
+        value_unit=str(item.unit) if str(item.unit) not in ("n.a.", "NA", "") else "1",
         indicator=indicator_of(stated, source) or stated or None,
         unit=labels,
     )

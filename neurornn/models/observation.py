@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from neurornn._core.checks import check_count
 from neurornn._core.errors import DataError
 from neurornn._core.rng import RNG
-from neurornn._kernels.observer import observe, observe_adjoint
 from neurornn.models.base import MOST_UNITS, PhysicalParameter, RecurrentModel
 from neurornn.models.bounded import LogBounded
 from neurornn.models.leaky import LeakyRNN
+from neurornn.models.observer import Observer, observe_plainly
 from neurornn.models.recurrence import kernels_run
 
 #: Shot noise over measurement noise to start from where no data were seen: SNR 5 at 1 Hz, in 1/s.
@@ -359,7 +359,7 @@ class CalciumRNN(RecurrentModel):
         for k, one in enumerate(innovations * seen):
             before = nn.functional.pad(one, (0, 0, 1, 0))[:, :-1]
             nothing = torch.zeros_like(one)
-            out[k] = one + _Observer.apply(nothing, nothing, before, *columns, rest, rest)[0]
+            out[k] = one + Observer.apply(nothing, nothing, before, *columns, rest, rest)[0]
         return out
 
     @torch.no_grad()
@@ -373,7 +373,7 @@ class CalciumRNN(RecurrentModel):
         rest = self.start(series.shape[1])[:, :n]
         out = torch.empty_like(series)
         for k, one in enumerate(series):
-            expected = _Observer.apply(one, seen, torch.zeros_like(one), *columns, rest, rest)[0]
+            expected = Observer.apply(one, seen, torch.zeros_like(one), *columns, rest, rest)[0]
             out[k] = one - expected
         return out
 
@@ -449,7 +449,7 @@ class CalciumRNN(RecurrentModel):
             amplitude * into[1],
         )
         a, b = state[:, h : h + n], state[:, h + n : h + 2 * n]
-        run = _Observer.apply if kernels_run(above) else _observe
+        run = Observer.apply if kernels_run(above) else observe_plainly
         expected, slow, fast = run(above, seen.to(above.dtype), rate, *parameters, a, b)
         states = torch.cat([latent, slow, fast, expected], 2)
         return states, states[:, -1]
@@ -462,79 +462,3 @@ class CalciumRNN(RecurrentModel):
 def _unbounded(bounds: LogBounded, value: Any, learn: bool) -> nn.Parameter:
     given = torch.tensor(float(value), dtype=torch.float64)
     return nn.Parameter(bounds.right_inverse(given).float(), requires_grad=learn)
-
-
-def _observe(
-    above: Tensor,
-    seen: Tensor,
-    rate: Tensor,
-    gamma: Tensor,
-    rho: Tensor,
-    gain_c: Tensor,
-    gain_d: Tensor,
-    into_c: Tensor,
-    into_d: Tensor,
-    a: Tensor,
-    b: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the observer in plain torch, which forward-mode derivatives pass through."""
-    expected, slow, fast = [], [], []
-    for y, m, c, d in zip(
-        above.unbind(1),
-        seen.unbind(1),
-        (into_c * rate).unbind(1),
-        (into_d * rate).unbind(1),
-        strict=True,
-    ):
-        c, d = a + c, b + d
-        error = m * (y - (c - d))
-        a, b = gamma * c + gain_c * error, rho * d + gain_d * error
-        expected.append(c - d)
-        slow.append(a)
-        fast.append(b)
-    return torch.stack(expected, 1), torch.stack(slow, 1), torch.stack(fast, 1)
-
-
-class _Observer(torch.autograd.Function):
-    """`_observe` in a compiled loop, with its adjoint."""
-
-    @staticmethod
-    def forward(ctx: Any, above: Tensor, seen: Tensor, rate: Tensor, *rest: Tensor) -> Any:
-        n_trials, _, n_units = above.shape
-        series = [_flat(x) for x in (above, seen, rate)]
-        columns = [_columns(x, n_trials, n_units) for x in rest]
-        c, d, a, b = observe(*series, *columns)
-        ctx.kept = (c, d, series, columns, above.shape)
-        return tuple(_back(x, above.shape) for x in (c - d, a, b))
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        c, d, series, columns, shape = ctx.kept
-        n_trials, _, n_units = shape
-        flat: list[Any] = [_flat(g) for g in grads]
-        given: list[Any] = [*flat, c, d, *series, *columns[:6]]
-        grad_observed, grad_rate, found = observe_adjoint(*given)
-        each = torch.from_numpy(found).reshape(8, n_trials, n_units)
-        return (
-            _back(grad_observed, shape),
-            None,
-            _back(grad_rate, shape),
-            *each[:6].sum(1),
-            each[6],
-            each[7],
-        )
-
-
-def _flat(x: Tensor) -> Any:
-    """(trial, time, unit) to (time, trace)."""
-    return x.detach().transpose(0, 1).reshape(x.shape[1], -1).contiguous().numpy()
-
-
-def _columns(x: Tensor, n_trials: int, n_units: int) -> Any:
-    return x.detach().expand(n_trials, n_units).reshape(-1).contiguous().numpy()
-
-
-def _back(x: Any, shape: torch.Size) -> Tensor:
-    n_trials, n_steps, n_units = shape
-    return torch.from_numpy(x).reshape(n_steps, n_trials, n_units).transpose(0, 1)

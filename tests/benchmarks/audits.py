@@ -96,5 +96,5 @@ def _meltome(score: str) -> list[str]:
 
 def _track() -> list[str]:
     counts, position = linear_track()
-    report = nr.data.leakage_report(counts, position, window=10)
+    report = nr.data.leakage_report(counts, position, n_lags=10)
     return [f"{_value(report, 'inflation'):.3f}", ">= .5"]

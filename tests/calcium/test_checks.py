@@ -195,17 +195,17 @@ def test_plain_arrays_are_taken_with_the_rate_of_the_fit(recording, kinetics):
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
+    ("change", "error", "said"),
     [
-        (lambda y: y[:-5], ShapeError),
-        (lambda y: y.isel(unit=[0, 1]), ShapeError),
-        (lambda y: y.isel(unit=[1, 0, 2, 3]), ShapeError),
-        (lambda y: y.assign_coords(time=y["time"] + 5.0), ShapeError),
-        (lambda y: 3 * y, DataError),
+        (lambda y: y[:-5], ShapeError, "trace has 8995 frames of 4 units"),
+        (lambda y: y.isel(unit=[0, 1]), ShapeError, "trace has 9000 frames of 2 units"),
+        (lambda y: y.isel(unit=[1, 0, 2, 3]), ShapeError, "The units of trace are 1, 0, 2, 3"),
+        (lambda y: y.assign_coords(time=y["time"] + 5.0), ShapeError, "trace runs from 5.03"),
+        (lambda y: 3 * y, DataError, "The fit misses the trace of unit 0"),
     ],
 )
-def test_a_trace_that_was_not_fitted_is_refused(recording, kinetics, change, error):
-    with pytest.raises(error) as caught:
+def test_a_trace_that_was_not_fitted_is_refused(recording, kinetics, change, error, said):
+    with pytest.raises(error, match=said) as caught:
         nr.calcium.residual_table(kinetics, change(recording["dff"]))
     assert isinstance(caught.value, ThreePartError)
 

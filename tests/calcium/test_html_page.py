@@ -193,16 +193,18 @@ def repeated(kinetics, times):
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
+    ("change", "error", "said"),
     [
-        (lambda y: y[:-5], ShapeError),
-        (lambda y: y.isel(unit=[0, 1]), ShapeError),
-        (lambda y: 3 * y, DataError),
-        (lambda y: y.to_dataset(name="dff"), KindError),
+        (lambda y: y[:-5], ShapeError, "trace has 4495 frames of 8 units"),
+        (lambda y: y.isel(unit=[0, 1]), ShapeError, "trace has 4500 frames of 2 units"),
+        (lambda y: 3 * y, DataError, "The fit misses the trace of unit 6"),
+        (lambda y: y.to_dataset(name="dff"), KindError, "A whole recording came"),
     ],
 )
-def test_a_trace_that_was_not_fitted_is_refused(recording, kinetics, change, error, tmp_path):
-    with pytest.raises(error):
+def test_a_trace_that_was_not_fitted_is_refused(
+    recording, kinetics, change, error, said, tmp_path
+):
+    with pytest.raises(error, match=said):
         write_html(kinetics, change(recording), tmp_path / "a.html")
     assert list(tmp_path.iterdir()) == []
 

@@ -181,7 +181,7 @@ def test_the_report_can_show_a_truth(fitted, recording):
 def test_an_unfitted_estimator_says_so():
     from sklearn.exceptions import NotFittedError
 
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="This Kinetics instance is not fitted yet"):
         nr.calcium.Kinetics().predict_rate()
 
 

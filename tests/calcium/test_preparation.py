@@ -177,17 +177,17 @@ def test_a_window_in_minutes(raw):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "kind"),
+    ("wrong", "kind", "said"),
     [
-        ({"percentile": 0.0}, DataError),
-        ({"percentile": 120.0}, DataError),
-        ({"window": -1.0}, DataError),
-        ({"offset": np.nan}, DataError),
-        ({"sampling_rate": 0.033}, UnitError),
+        ({"percentile": 0.0}, DataError, "percentile is 0.*between 0 and 100"),
+        ({"percentile": 120.0}, DataError, "percentile is 120.*between 0 and 100"),
+        ({"window": -1.0}, DataError, "window is -1.*above 0 in s"),
+        ({"offset": np.nan}, DataError, "offset is nan.*A finite number"),
+        ({"sampling_rate": 0.033}, UnitError, "sampling_rate is 0.033 Hz.*a frame interval"),
     ],
 )
-def test_bad_settings(raw, wrong, kind):
-    with pytest.raises(kind):
+def test_bad_settings(raw, wrong, kind, said):
+    with pytest.raises(kind, match=said):
         nr.calcium.dff(raw[0].values, **{"sampling_rate": RATE, **wrong})
 
 
@@ -196,7 +196,7 @@ def test_bad_data(raw):
         nr.calcium.dff(raw[1])
     with pytest.raises(ShapeError, match=r"shape \(2, 3, 4\)"):
         nr.calcium.dff(np.ones((2, 3, 4)), sampling_rate=RATE)
-    with pytest.raises(UnitError):
+    with pytest.raises(UnitError, match="without a sampling rate"):
         nr.calcium.dff(raw[0].values)
 
 

@@ -213,17 +213,29 @@ def test_linear_history_can_be_fitted_like_any_model_saved_and_carried_on(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "said"),
     [
-        lambda x, y: nr.compare.league((x, y), ["ridge"], objective="poisson", horizons=(0,)),
-        lambda x, y: nr.compare.league((x, y), ["persistence"], horizons=(0,)),
-        lambda x, y: nr.models.LinearHistory(2, 1, dt=0.01, context=0.001),
-        lambda x, y: nr.models.LinearHistory(2, 1, dt=0.01, context=0.1).with_dt(0.02),
+        (
+            lambda x, y: nr.compare.league((x, y), ["ridge"], objective="poisson", horizons=(0,)),
+            "'ridge' came with an objective that is not Gaussian",
+        ),
+        (
+            lambda x, y: nr.compare.league((x, y), ["persistence"], horizons=(0,)),
+            "'persistence' came with inputs that are not the past",
+        ),
+        (
+            lambda x, y: nr.models.LinearHistory(2, 1, dt=0.01, context=0.001),
+            "context is 0.001 s and dt 0.01 s",
+        ),
+        (
+            lambda x, y: nr.models.LinearHistory(2, 1, dt=0.01, context=0.1).with_dt(0.02),
+            "A LinearHistory with dt = 0.01 s was asked for dt = 0.02",
+        ),
     ],
 )
-def test_what_has_no_closed_form_is_refused_in_three_parts(call):
+def test_what_has_no_closed_form_is_refused_in_three_parts(call, said):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((20, 30, 2))
-    with pytest.raises(ThreePartError) as caught:
+    with pytest.raises(ThreePartError, match=said) as caught:
         call(x, rng.poisson(1.0, (20, 30, 1)).astype(float))
     assert len(caught.value.remedy) > 8

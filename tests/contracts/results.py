@@ -235,7 +235,7 @@ def given_kalman():
     """Matrices that somebody else made: outputs that were never scored."""
     return nr.decode.KalmanFilter.from_matrices(
         transition=0.9 * np.eye(2), gain=np.random.default_rng(0).normal(size=(2, 10)),
-        bin_size=DT, units="cm/s",
+        bin_size=DT, value_unit="cm/s",
     )  # fmt: skip
 
 

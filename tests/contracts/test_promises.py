@@ -165,7 +165,8 @@ def test_nothing_is_told_before_a_fit():
 
     for made in (nr.calcium.Kinetics(), nr.decode.RidgeDecoder(bin_size=0.05)):
         for ask in (made.report, made.to_latex, made.methods_text):
-            with pytest.raises(NotFittedError):
+            said = f"This {type(made).__name__} instance is not fitted yet"
+            with pytest.raises(NotFittedError, match=said):
                 ask()
 
 

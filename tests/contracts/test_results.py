@@ -319,7 +319,7 @@ def fit_head(result):
 def league_head(result):
     s, level = result.settings, result.parameters["r2_ci"].attrs["ci_prob"]
     return [
-        f"same split {s['split']}, {s['n_seeds']} seeds; test scores, {100 * level:g} % "
+        f"same split {s['fractions']}, {s['n_seeds']} seeds; test scores, {100 * level:g} % "
         f"intervals over {s['n_blocks']} blocks and seeds",
         f"one horizon step is {s['dt']:.4g} s; log-likelihood in nats per value above the "
         "training mean (the row 'mean')",

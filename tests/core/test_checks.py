@@ -150,7 +150,7 @@ def test_a_number_out_of_range_is_a_data_error(value):
 def test_limits_that_are_allowed_themselves():
     assert check_number(0, "x", least=0) == 0 and check_number(3, "x", most=3) == 3
     for bad in ({"above": 0}, {"below": 0}):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match=f"number {next(iter(bad))} 0 was needed"):
             check_number(0, "x", **bad)
 
 
@@ -305,20 +305,20 @@ def test_one_array_is_not_a_list_of_trains():
 def test_starts_and_stops_go_together():
     begin, end = check_ranges(1.0, 2.0)
     assert begin.tolist() == [1.0] and end.tolist() == [2.0]
-    for start, stop in (
-        ([1.0], [0.5]),
-        ([1.0, 2.0], [3.0]),
-        ([np.nan], [1.0]),
-        ([[1.0]], [[2.0]]),
+    for start, stop, said in (
+        ([1.0], [0.5], "start holds 1 and stop 1 times, or a stop lies before its start"),
+        ([1.0, 2.0], [3.0], "start holds 2 and stop 1 times"),
+        ([np.nan], [1.0], "start holds 1 NaN"),
+        ([[1.0]], [[2.0]], "As many starts as stops"),
     ):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match=said):
             check_ranges(start, stop)
 
 
 def test_a_time_axis_in_days_is_no_time_axis_in_seconds():
     with pytest.raises(UnitError, match="hours or days"):
         check_frame_times(TIME / 86400 / 1000)
-    with pytest.raises(KindError):
+    with pytest.raises(KindError, match="time is a list that is not an array of real numbers"):
         check_frame_times([f"t{k}" for k in range(5)])
 
 

@@ -146,9 +146,13 @@ def test_forgetting_removes_our_own_files_alone(tmp_path):
 
 def test_a_manifest_of_somebody_else_stays(tmp_path):
     (tmp_path / "p").mkdir()
-    for text in ("", "my own list", "null", '{"mine": 1}', "[1, 2]"):
+    unreadable, foreign = "without a readable manifest", "of another version of neurornn"
+    for text, said in (
+        ("", unreadable), ("my own list", unreadable), ("null", unreadable),
+        ('{"mine": 1}', foreign), ("[1, 2]", foreign),
+    ):  # fmt: skip
         (tmp_path / "p" / "manifest.json").write_text(text)
-        with pytest.raises(ResumeError):
+        with pytest.raises(ResumeError, match=said):
             run_chunks(square, CHUNKS, shared=(2,), checkpoint=tmp_path / "p")
         forget_partial(tmp_path / "p")
         assert (tmp_path / "p" / "manifest.json").read_text() == text
@@ -200,9 +204,12 @@ def test_chunk_slices_cover_once():
 def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
     target = tmp_path / "result.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(target, ours=replace_any) as path:
+    with (
+        pytest.raises(RuntimeError, match="in the middle"),
+        atomic_path(target, ours=replace_any) as path,
+    ):
         path.write_text("half")
-        raise RuntimeError
+        raise RuntimeError("in the middle")
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["result.txt"]
 
@@ -235,7 +242,10 @@ except OSError as error:
 
 def test_a_file_in_the_way_of_a_folder_is_explained(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FileWriteError), atomic_path(tmp_path / "file" / "inner.txt") as path:
+    with (
+        pytest.raises(FileWriteError, match="part of the path is a file"),
+        atomic_path(tmp_path / "file" / "inner.txt") as path,
+    ):
         path.write_text("y")
 
 
@@ -262,5 +272,5 @@ def test_two_folders_are_exchanged_in_one_step(tmp_path):
     if not _exchange(tmp_path / "one", tmp_path / "other"):
         pytest.skip("this file system cannot")
     assert (tmp_path / "one/other").exists() and (tmp_path / "other/one").exists()
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*nothing"):
         _exchange(tmp_path / "one", tmp_path / "nothing")

@@ -130,8 +130,12 @@ def test_a_name_that_just_fits_is_written(lab):
 
 def test_a_refusal_writes_nothing(lab):
     before = sorted(os.listdir(lab))
-    for path, folder in (("notes", True), ("letter.txt", False), (".", True)):
-        with pytest.raises(FileWriteError), atomic_path(path, folder=folder):
+    for path, folder, said in (
+        ("notes", True, "a folder of yours is never replaced"),
+        ("letter.txt", False, "a file of yours is never replaced"),
+        (".", True, r"^\. names no file or folder of its own"),
+    ):
+        with pytest.raises(FileWriteError, match=said), atomic_path(path, folder=folder):
             pytest.fail("the block ran")
     assert sorted(os.listdir(lab)) == before
 
@@ -160,8 +164,14 @@ def test_a_folder_of_intermediate_results_holds_nothing_else(lab):
 def test_the_root_and_no_name_hold_no_results(lab):
     check_container(".")
     check_container("notes")
-    for folder in ("", " ", "/", "a\0b", None):
-        with pytest.raises(FileWriteError):
+    for folder, said in (
+        ("", "^'' is no name of a folder"),
+        (" ", "^' ' is no name of a folder"),
+        ("/", "which holds everything else"),
+        ("a\0b", "cannot be followed: embedded null byte"),
+        (None, "^None is no name of a folder"),
+    ):
+        with pytest.raises(FileWriteError, match=said):
             check_container(folder)
 
 
@@ -240,7 +250,7 @@ def test_the_system_exchanges_folders_in_one_step(lab):
     if not files._exchange(lab / "a", lab / "b"):
         pytest.skip("this system cannot exchange two folders")
     assert os.listdir(lab / "a") == ["b"]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*nowhere"):
         files._exchange(lab / "a", lab / "nowhere")
 
 

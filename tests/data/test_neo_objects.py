@@ -107,9 +107,9 @@ def test_several_segments_are_chosen_from():
             nr.data.from_neo(given)
         assert "segment" in caught.value.remedy or "them[0]" in caught.value.remedy
     assert nr.data.from_neo(block, segment=1)["unit"].values.tolist() == ["a"]
-    with pytest.raises(NameUnknownError):
+    with pytest.raises(NameUnknownError, match="segment is 2 and the Block has 2"):
         nr.data.from_neo(block, segment=2)
-    with pytest.raises(KindError):
+    with pytest.raises(KindError, match="Only a Block has segments"):
         nr.data.from_neo(block.segments[0].spiketrains, segment=0)
 
 

@@ -189,7 +189,7 @@ def test_closed_left_is_that_of_numpy(rng):
     assert "before its time stamp" in counts.attrs["convention"]
     trials = nr.data.bin_spikes([times], 0.25, trials=[[1, 3], [2, 4]], closed="left")
     assert np.array_equal(trials.values[:, :, 0], [expected[4:12], expected[8:16]])
-    with pytest.raises(NameUnknownError):
+    with pytest.raises(NameUnknownError, match="closed is 'both'"):
         nr.data.bin_spikes([times], 0.25, closed="both")
 
 

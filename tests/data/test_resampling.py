@@ -96,7 +96,7 @@ def test_the_rate_of_a_recording_is_stated_or_that_of_its_clock():
     from neurornn.data.recording import sampling_rate_of
 
     one = xr.DataArray([1.0], dims="time", coords={"time": [0.1]}, name="x")
-    with pytest.raises(UnitError):
+    with pytest.raises(UnitError, match="x has neither a sampling_rate nor a time axis"):
         sampling_rate_of(one)
     two = xr.DataArray([1.0, 2.0], dims="time", coords={"time": [0.1, 0.3]}, name="x")
     assert sampling_rate_of(two) == pytest.approx(5.0)

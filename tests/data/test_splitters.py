@@ -54,16 +54,16 @@ def test_cross_val_score_and_grid_search_give_what_a_loop_gives(rng):
 
 
 @pytest.mark.parametrize(
-    ("splitter", "error"),
+    ("splitter", "error", "said"),
     [
-        (BlockedSplit(1), DataError),
-        (BlockedSplit(3, gap_rows=-1), DataError),
-        (BlockedSplit(3, gap_rows=0.5), DataError),
-        (BlockedSplit(2, gap_rows=30), SplitError),
-        (BlockedSplit(30), SplitError),
-        (RandomSplit(30), SplitError),
+        (BlockedSplit(1), DataError, "n_splits is 1"),
+        (BlockedSplit(3, gap_rows=-1), DataError, "gap_rows is -1"),
+        (BlockedSplit(3, gap_rows=0.5), DataError, "gap_rows is 0.5"),
+        (BlockedSplit(2, gap_rows=30), SplitError, "20 rows .*2 blocks, 30 purged on each side"),
+        (BlockedSplit(30), SplitError, "20 rows came for 30 blocks"),
+        (RandomSplit(30), SplitError, "20 rows came for 30 folds"),
     ],
 )
-def test_impossible_splits_say_so(splitter, error):
-    with pytest.raises(error):
+def test_impossible_splits_say_so(splitter, error, said):
+    with pytest.raises(error, match=said):
         list(splitter.split(np.zeros(20)))

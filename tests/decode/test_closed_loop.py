@@ -246,21 +246,51 @@ class Wrong:
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "said"),
     [
-        lambda: nr.decode.run_closed_loop(object(), quiet_user()),
-        lambda: nr.decode.run_closed_loop(Wrong([0, 0]), object()),
-        lambda: nr.decode.run_closed_loop(Wrong([0.0, 0.0, 0.0]), quiet_user()),
-        lambda: nr.decode.run_closed_loop(Wrong([np.nan, 0.0]), quiet_user()),
-        lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), targets=[[0.5, 0.0]]),
-        lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), targets=[8.0, 0.0]),
-        lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), hold_time=0.001),
-        lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), target_radius=0.3),
-        lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), n_trials=0),
-        lambda: nr.decode.intended_velocity(nr.simulate.simulate_reaches(2, 2, rng=0)),
-        lambda: nr.decode.closed_loop_scores(np.zeros(3)),
+        (
+            lambda: nr.decode.run_closed_loop(object(), quiet_user()),
+            "stream is a object without step and reset",
+        ),
+        (
+            lambda: nr.decode.run_closed_loop(Wrong([0, 0]), object()),
+            "user is a object without reset",
+        ),
+        (
+            lambda: nr.decode.run_closed_loop(Wrong([0.0, 0.0, 0.0]), quiet_user()),
+            r"The stream returned \[0.0, 0.0, 0.0\]",
+        ),
+        (
+            lambda: nr.decode.run_closed_loop(Wrong([np.nan, 0.0]), quiet_user()),
+            r"The stream returned \[nan, 0.0\]",
+        ),
+        (
+            lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), targets=[[0.5, 0.0]]),
+            "A target lies 0.5 cm from the start",
+        ),
+        (
+            lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), targets=[8.0, 0.0]),
+            r"targets has shape \(2,\)",
+        ),
+        (
+            lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), hold_time=0.001),
+            "hold_time is 0.001 s and a bin 0.02 s",
+        ),
+        (
+            lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), target_radius=0.3),
+            "The user rests within 0.5 cm",
+        ),
+        (
+            lambda: nr.decode.run_closed_loop(Wrong([0, 0]), quiet_user(), n_trials=0),
+            "n_trials is 0",
+        ),
+        (
+            lambda: nr.decode.intended_velocity(nr.simulate.simulate_reaches(2, 2, rng=0)),
+            "The Dataset has no on_target",
+        ),
+        (lambda: nr.decode.closed_loop_scores(np.zeros(3)), "A ndarray came"),
     ],
 )
-def test_bad_calls_are_refused_in_three_parts(call):
-    with pytest.raises(ThreePartError):
+def test_bad_calls_are_refused_in_three_parts(call, said):
+    with pytest.raises(ThreePartError, match=said):
         call()

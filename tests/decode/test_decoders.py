@@ -359,9 +359,9 @@ def test_recurrent_decoders_are_what_torch_makes_of_their_networks(
     kept = []
     original = type(decoder)._machine_of
 
-    def keep(self, models):
+    def keep(self, models, silent):
         kept.append(list(models))
-        return original(self, models)
+        return original(self, models, silent)
 
     monkeypatch.setattr(type(decoder), "_machine_of", keep)
     decoder.fit(bench.data.counts[:600], bench.data.targets[:600])
@@ -685,7 +685,7 @@ def test_saved_and_loaded_is_the_same(bench, tmp_path):
 
 def test_errors_that_are_unknown_stay_unknown(tmp_path):
     decoder = nr.decode.KalmanFilter.from_matrices(
-        transition=0.9 * np.eye(2), gain=np.ones((2, 3)), bin_size=BIN_SIZE, units="cm/s"
+        transition=0.9 * np.eye(2), gain=np.ones((2, 3)), bin_size=BIN_SIZE, value_unit="cm/s"
     )
     decoder.save(tmp_path / "known")
     again = nr.load(tmp_path / "known")

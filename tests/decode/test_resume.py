@@ -28,6 +28,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path):
             raise Stopped
 
     folder = tmp_path / "kept"
+    # Raised by the callback above, without words.
     with pytest.raises(Stopped):
         nr.decode.RecurrentDecoder("gru", checkpoint=folder, progress=stop, **settings).fit(
             counts, velocity

@@ -280,8 +280,9 @@ def test_labels_that_are_none_are_refused(small, name, what):
 
 @pytest.mark.parametrize("n", [1, 4, 9])
 def test_too_short_a_recording_is_refused(kind, small, n):
-    make, targets, _ = kind
-    with pytest.raises(ThreePartError):
+    make, targets, labelled = kind
+    said = f"{n} bins carry one label" if labelled else f"{n} bins with counts and targets came"
+    with pytest.raises(ThreePartError, match="No unit ever changes" if n == 1 else said):
         make().fit(small[0][:n], targets[:n])
 
 
@@ -434,8 +435,10 @@ def test_what_was_never_fitted_says_so(kind, small, tmp_path):
         lambda d: d.stream(),
         lambda d: d.save(tmp_path / "unfitted"),
     ):
-        with pytest.raises(NotFittedError):
-            call(make())
+        decoder = make()
+        said = f"This {type(decoder).__name__} instance is not fitted yet"
+        with pytest.raises(NotFittedError, match=said):
+            call(decoder)
 
 
 def test_known_matrices_that_do_not_fit_are_refused():
@@ -443,22 +446,23 @@ def test_known_matrices_that_do_not_fit_are_refused():
     a, gain = np.eye(2) * 0.9, np.ones((2, 5))
     model = {"process": np.eye(2), "observation": gain.T, "noise": np.eye(5)}
     make(transition=a, bin_size=BIN_SIZE, **model)
-    for given in (
-        {},
-        {"process": np.eye(2)},
-        {"gain": gain.T},
-        {"gain": gain, "offset": np.zeros(3)},
-        {"gain": gain, "baseline": np.zeros(4)},
-        {**model, "noise": np.eye(4)},
-        {**model, "noise": np.zeros((5, 5))},
-        {**model, "process": np.eye(3)},
-        {**model, "observation": gain},
+    neither = "Neither a gain nor process, observation and noise came"
+    for given, said in (
+        ({}, neither),
+        ({"process": np.eye(2)}, neither),
+        ({"gain": gain.T}, r"gain or observation \(5, 2\)"),
+        ({"gain": gain, "offset": np.zeros(3)}, r"offset \(3,\)"),
+        ({"gain": gain, "baseline": np.zeros(4)}, r"baseline has shape \(4,\)"),
+        ({**model, "noise": np.eye(4)}, r"noise has shape \(4, 4\)"),
+        ({**model, "noise": np.zeros((5, 5))}, "noise has no inverse"),
+        ({**model, "process": np.eye(3)}, r"process has shape \(3, 3\)"),
+        ({**model, "observation": gain}, r"gain or observation \(2, 5\)"),
     ):
-        with pytest.raises(ThreePartError):
+        with pytest.raises(ThreePartError, match=said):
             make(transition=a, bin_size=BIN_SIZE, **given)
-    with pytest.raises(ThreePartError):
+    with pytest.raises(ThreePartError, match=r"transition has shape \(2, 3\)"):
         make(transition=np.ones((2, 3)), gain=gain, bin_size=BIN_SIZE)
-    with pytest.raises(ThreePartError):
+    with pytest.raises(ThreePartError, match="bin_size is 0"):
         make(transition=a, gain=gain, bin_size=0.0)
 
 

@@ -237,7 +237,7 @@ def test_states_of_others_are_refused(bench_of, tmp_path):
     with pytest.raises(FileFormatError, match="holds a RidgeDecoder"):
         bench.decoder.stream(state=tmp_path / "decoder.nc")
     # The same weights, other units left out of the watch: another key as well.
-    with pytest.raises(FileFormatError):
+    with pytest.raises(FileFormatError, match="another RidgeDecoder"):
         bench.make(monitor_units=False).fit(bench.data.counts, bench.data.targets).stream(
             state=tmp_path / "state.nc"
         )

@@ -35,10 +35,17 @@ def test_a_wrong_alphabet_is_refused(tmp_path):
         read_fasta(tmp_path / "p.fasta", alphabet="dna")
 
 
-@pytest.mark.parametrize("text", [">only a header\n", "ACGT\n", "\n"])
-def test_no_records(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (">only a header\n", "the record 'only' without letters"),
+        ("ACGT\n", "Line 1 of a.fa comes before the first record"),
+        ("\n", "a.fa holds no record"),
+    ],
+)
+def test_no_records(tmp_path, text, said):
     (tmp_path / "a.fa").write_text(text)
-    with pytest.raises(FileFormatError):
+    with pytest.raises(FileFormatError, match=said):
         read_fasta(tmp_path / "a.fa")
 
 

@@ -316,7 +316,7 @@ def test_a_rate_that_is_none(session, rng, bad):
     path = imaged(session, rng, rate=20.0)
     with h5py.File(path, "r+") as file:
         file[f"{SERIES}/starting_time"].attrs["rate"] = bad
-    with pytest.raises(ThreePartError):
+    with pytest.raises(ThreePartError, match=r"soma (states a rate of|GroupBuilder)"):
         nr.open(path)
 
 

@@ -120,7 +120,7 @@ def test_a_fit(tmp_path):
 def test_gaps_and_labels_of_text(tmp_path, rng):
     time = np.concatenate([np.arange(1, 50), np.arange(200, 250)]) / 20
     made = nr.data.from_traces(
-        rng.random((99, 2)), time=time, name="fluorescence", units="a.u.", unit=["a", "b"]
+        rng.random((99, 2)), time=time, name="fluorescence", value_unit="a.u.", unit=["a", "b"]
     )
     write_nwb(made, tmp_path / "a.nwb", session=SESSION)
     assert pynwb.validate(path=str(tmp_path / "a.nwb")) == []
@@ -280,14 +280,14 @@ def test_what_is_refused(tmp_path, traces, parameters, events, template):
         write_nwb(None, path, events=events.drop_vars("event_unit"), session=SESSION)
     with pytest.raises(DataError, match="reaches 2 for 2 units"):
         write_nwb(None, path, events=events.isel(unit=slice(0, 2)), session=SESSION)
-    with pytest.raises(FileMissingError):
+    with pytest.raises(FileMissingError, match=r"There is no file .*none\.nwb"):
         write_nwb(traces, path, template=tmp_path / "none.nwb")
     whole = template.read_bytes()
     template.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FileFormatError, match=r"template\.nwb"):
         write_nwb(traces, path, template=template)
     (tmp_path / "file").touch()
-    with pytest.raises(FileWriteError):
+    with pytest.raises(FileWriteError, match="part of the path is a file"):
         write_nwb(traces, tmp_path / "file" / "a.nwb", session=SESSION)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "template.nwb"]
 

@@ -77,7 +77,7 @@ def test_each_file_is_hashed_once_and_again_when_it_changes(shelf, monkeypatch):
     fetch("one")
     assert len(calls) == 1
     (folder / "a.npz").write_bytes(b"changed")
-    with pytest.raises(FileFormatError):
+    with pytest.raises(FileFormatError, match=r"a\.npz has sha256 .*The file of 'one' has sha256"):
         fetch("one")
 
 

@@ -58,9 +58,9 @@ def test_library_errors_become_one_error_in_three_parts(tmp_path, error):
 
 
 def test_own_errors_and_warnings_pass_unchanged(tmp_path):
-    with pytest.raises(UserWarning), explained(tmp_path, "x"):
+    with pytest.raises(UserWarning, match="stays itself"), explained(tmp_path, "x"):
         raise UserWarning("a warning turned into an error stays itself")
-    with pytest.raises(FileMissingError), explained(tmp_path, "x"):
+    with pytest.raises(FileMissingError, match=r"a\. b\. c\."), explained(tmp_path, "x"):
         raise FileMissingError("a", "b", "c")
 
 

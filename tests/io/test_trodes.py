@@ -51,11 +51,15 @@ def test_the_counter_that_starts_again_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "header", [HEADER.replace("<End settings>\n", ""), HEADER.replace("clockrate", "rate")]
+    ("header", "said"),
+    [
+        (HEADER.replace("<End settings>\n", ""), "has no end of its header"),
+        (HEADER.replace("clockrate", "rate"), "has no clockrate"),
+    ],
 )
-def test_a_damaged_header_is_explained(tmp_path, header):
+def test_a_damaged_header_is_explained(tmp_path, header, said):
     write(tmp_path / "a.videoPositionTracking", [0, 500], 1, 1, header=header)
-    with pytest.raises(FileFormatError):
+    with pytest.raises(FileFormatError, match=said):
         read_trodes(tmp_path / "a.videoPositionTracking")
 
 

@@ -64,7 +64,8 @@ def test_the_file_of_another_program_of_the_same_kind_stays(traces, tmp_path, na
         with h5py.File(path, "r+") as file:
             file["processing/neurornn"].attrs["description"] = "dF/F of the other program"
     before = path.read_bytes()
-    with pytest.raises(FileWriteError):
+    said = "is not a CSV file of these" if name == "table.csv" else "that neurornn did not write"
+    with pytest.raises(FileWriteError, match=said):
         WRITERS[name](traces, path)
     assert path.read_bytes() == before
 

@@ -302,42 +302,45 @@ def test_forecasts_go_on_from_the_state_of_every_step(league):
 
 @pytest.mark.parametrize("name", CONTEXT)
 @pytest.mark.parametrize(
-    "more",
+    ("more", "said"),
     [
-        {"context": 0.005},
-        {"context": -1.0},
-        {"context": "long"},
-        {"n_layers": 0},
-        {"n_hidden": 0},
-        {"n_input": 0},
-        {"dropout": 1},
-        {"dt": 0.0},
+        ({"context": 0.005}, "context is 0.005 s and dt 0.01 s"),
+        ({"context": -1.0}, "context is -1"),
+        ({"context": "long"}, "context is 'long', a str"),
+        ({"n_layers": 0}, "n_layers is 0"),
+        ({"n_hidden": 0}, "n_hidden is 0"),
+        ({"n_input": 0}, "n_input is 0"),
+        ({"dropout": 1}, "dropout is 1"),
+        ({"dt": 0.0}, "dt is 0"),
     ],
 )
-def test_bad_contexts_are_refused_in_three_parts(name, more):
-    with pytest.raises(ThreePartError) as caught:
+def test_bad_contexts_are_refused_in_three_parts(name, more, said):
+    with pytest.raises(ThreePartError, match=said) as caught:
         CONTEXT[name](**more)
     assert len(caught.value.remedy) > 8
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "said"),
     [
-        lambda: EVERY["CausalTransformer"](n_hidden=6, n_heads=4),
-        lambda: EVERY["CausalTransformer"](n_heads=0),
-        lambda: EVERY["CausalCNN"](nonlinearity="tanhh"),
-        lambda: EVERY["CausalCNN"]()(X, torch.zeros(3, 5)),
-        lambda: EVERY["CausalCNN"]().with_dt(0.02),
-        lambda: EVERY["CausalTransformer"]()(X[..., :1]),
-        lambda: EVERY["MemorylessMLP"](n_layers=0),
-        lambda: EVERY["MemorylessMLP"](n_hidden=0),
-        lambda: EVERY["MemorylessMLP"](n_input=0),
-        lambda: EVERY["MemorylessMLP"](nonlinearity="tanhh"),
-        lambda: EVERY["MemorylessMLP"]()(X[0]),
+        (lambda: EVERY["CausalTransformer"](n_hidden=6, n_heads=4), "n_hidden is 6 and n_heads 4"),
+        (lambda: EVERY["CausalTransformer"](n_heads=0), "n_heads is 0"),
+        (lambda: EVERY["CausalCNN"](nonlinearity="tanhh"), "nonlinearity is 'tanhh'"),
+        (lambda: EVERY["CausalCNN"]()(X, torch.zeros(3, 5)), r"The state has shape \(3, 5\)"),
+        (
+            lambda: EVERY["CausalCNN"]().with_dt(0.02),
+            "A CausalCNN with dt = 0.01 s was asked for dt = 0.02",
+        ),
+        (lambda: EVERY["CausalTransformer"]()(X[..., :1]), r"inputs has shape \(3, 25, 1\)"),
+        (lambda: EVERY["MemorylessMLP"](n_layers=0), "n_layers is 0"),
+        (lambda: EVERY["MemorylessMLP"](n_hidden=0), "n_hidden is 0"),
+        (lambda: EVERY["MemorylessMLP"](n_input=0), "n_input is 0"),
+        (lambda: EVERY["MemorylessMLP"](nonlinearity="tanhh"), "nonlinearity is 'tanhh'"),
+        (lambda: EVERY["MemorylessMLP"]()(X[0]), r"inputs has shape \(25, 2\)"),
     ],
 )
-def test_bad_accounts_and_inputs_are_refused_in_three_parts(call):
-    with pytest.raises(ThreePartError) as caught:
+def test_bad_accounts_and_inputs_are_refused_in_three_parts(call, said):
+    with pytest.raises(ThreePartError, match=said) as caught:
         call()
     assert len(caught.value.remedy) > 8
 

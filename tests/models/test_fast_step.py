@@ -245,7 +245,7 @@ def test_where_the_compiled_loops_do_not_run(monkeypatch, counted):
 def test_sizes_that_do_not_fit_never_reach_the_loops(name, counted):
     given = {k: x.detach() for k, x in arguments(fed=True).items()}
     given[name] = torch.cat([given[name]] * 2, -1)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied|must match"):
         run_leaky_on(**given)
     # One share for all units is stretched.
     given = {k: x.detach() for k, x in arguments(fed=True).items()}

@@ -506,25 +506,25 @@ def test_networks_without_inputs_run_by_themselves():
 
 @both
 @pytest.mark.parametrize(
-    "call",
+    ("call", "said"),
     [
-        lambda c: c(2, 0, 1, dt=0.1),
-        lambda c: c(2, 2, 0, dt=0.1),
-        lambda c: c(2, 2, 1, dt=0.0),
-        lambda c: c(2, 2, 1, dt=0.1, n_layers=0),
-        lambda c: c(2, 2, 1, dt=0.1, n_layers=1.5),
-        lambda c: c(2, 2, 1, dt=0.1, tau=[1.0, 2.0, 3.0]),
-        lambda c: c(2, 2, 1, dt=0.1, tau=-1.0),
-        lambda c: c(2, 2, 1, dt=0.1, tau=np.inf),
-        lambda c: c(2, 2, 1, dt=0.1, dropout=1),
-        lambda c: c(2, 2, 1, dt=0.1, input_dropout=-1),
-        lambda c: c(2, 2, 1, dt=0.1)(X[..., :1]),
-        lambda c: c(2, 2, 1, dt=0.1)(X, torch.zeros(3, 7)),
-        lambda c: c(2, 2, 1, dt=0.1).timescales(X[:, :0]),
-        lambda c: c(2, 2, 1, dt=0.1).with_dt(0.2),
+        (lambda c: c(2, 0, 1, dt=0.1), "n_hidden is 0"),
+        (lambda c: c(2, 2, 0, dt=0.1), "n_output is 0"),
+        (lambda c: c(2, 2, 1, dt=0.0), "dt is 0"),
+        (lambda c: c(2, 2, 1, dt=0.1, n_layers=0), "n_layers is 0"),
+        (lambda c: c(2, 2, 1, dt=0.1, n_layers=1.5), "n_layers is 1.5"),
+        (lambda c: c(2, 2, 1, dt=0.1, tau=[1.0, 2.0, 3.0]), r"tau has shape \(3,\)"),
+        (lambda c: c(2, 2, 1, dt=0.1, tau=-1.0), "tau is -1.0"),
+        (lambda c: c(2, 2, 1, dt=0.1, tau=np.inf), "tau holds 1 infinite values"),
+        (lambda c: c(2, 2, 1, dt=0.1, dropout=1), "dropout is 1"),
+        (lambda c: c(2, 2, 1, dt=0.1, input_dropout=-1), "dropout is -1"),
+        (lambda c: c(2, 2, 1, dt=0.1)(X[..., :1]), r"inputs has shape \(3, 25, 1\)"),
+        (lambda c: c(2, 2, 1, dt=0.1)(X, torch.zeros(3, 7)), r"The state has shape \(3, 7\)"),
+        (lambda c: c(2, 2, 1, dt=0.1).timescales(X[:, :0]), "The inputs have 3 trials of 0 steps"),
+        (lambda c: c(2, 2, 1, dt=0.1).with_dt(0.2), "with dt = 0.1 s was asked for dt = 0.2"),
     ],
 )
-def test_bad_models_and_inputs_are_refused_in_three_parts(cell, call):
-    with pytest.raises(ThreePartError) as caught:
+def test_bad_models_and_inputs_are_refused_in_three_parts(cell, call, said):
+    with pytest.raises(ThreePartError, match=said) as caught:
         call(cell)
     assert len(caught.value.remedy) > 8

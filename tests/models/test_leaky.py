@@ -247,26 +247,35 @@ def test_gradients_of_every_option(options):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "said"),
     [
-        {"form": "rates"},
-        {"substeps": 0},
-        {"rank": 0},
-        {"noise_sd": -1.0},
-        {"excitatory": 80},
-        {"excitatory": [True] * 5},
-        {"connections": np.ones((5, 6))},
-        {"regions": ["a"] * 5},
-        {"region_connections": [[1]]},
-        {"regions": ["a"] * 6, "region_connections": np.ones((2, 2))},
-        {"tau_groups": ["a", "b", "a", "b", "a", "a"], "tau": [0.1] * 6},
-        {"readout": "states", "n_output": 2},
-        {"initial_state": "random"},
+        ({"form": "rates"}, "form is 'rates'"),
+        ({"substeps": 0}, "substeps is 0"),
+        ({"rank": 0}, "rank is 0"),
+        ({"noise_sd": -1.0}, "noise_sd is -1"),
+        ({"excitatory": 80}, "excitatory is 80"),
+        ({"excitatory": [True] * 5}, r"excitatory has shape \(5,\)"),
+        ({"connections": np.ones((5, 6))}, r"connections has shape \(5, 6\)"),
+        ({"regions": ["a"] * 5}, "5 labels came for regions or groups"),
+        ({"region_connections": [[1]]}, "region_connections came without regions"),
+        (
+            {"regions": ["a"] * 6, "region_connections": np.ones((2, 2))},
+            r"region_connections has shape \(2, 2\)",
+        ),
+        (
+            {"tau_groups": ["a", "b", "a", "b", "a", "a"], "tau": [0.1] * 6},
+            r"tau has shape \(6,\)",
+        ),
+        (
+            {"readout": "states", "n_output": 2},
+            "n_output is 2 and n_hidden 6 with readout='states'",
+        ),
+        ({"initial_state": "random"}, "initial_state is 'random'"),
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_refused(options):
-    with pytest.raises(ThreePartError) as caught:
+def test_what_does_not_fit_is_refused(options, said):
+    with pytest.raises(ThreePartError, match=said) as caught:
         leaky(**options)
     assert len(caught.value.remedy) > 8
 

@@ -178,20 +178,29 @@ def test_no_model_looks_ahead():
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "said"),
     [
-        lambda m: m(np.zeros((3, 10, 5))),
-        lambda m: m(np.zeros((10, 2))),
-        lambda m: m("text"),
-        lambda m: nr.models.LeakyRNN(-1, 1, 1, dt=0.1, tau=1.0),
-        lambda m: nr.models.LeakyRNN(1, 1, 1, dt=-0.1, tau=1.0),
-        lambda m: nr.models.LeakyRNN(1, 1, 1, dt=0.1, tau=1.0, nonlinearity="tanhh"),
-        lambda m: nr.models.LeakyRNN(1, 1, 1, dt=0.1, tau=1.0, step="rk4"),
-        lambda m: nr.models.LeakyRNN(1, 2, 1, dt=0.1, tau=[1.0, 1.0, 1.0]),
-        lambda m: nr.models.LeakyRNN(1, 2, 1, dt=0.1, tau=1.0, tau_bounds=(2.0, 3.0)),
+        (lambda m: m(np.zeros((3, 10, 5))), r"inputs has shape \(3, 10, 5\)"),
+        (lambda m: m(np.zeros((10, 2))), r"inputs has shape \(10, 2\)"),
+        (lambda m: m("text"), "inputs is a str that is not an array"),
+        (lambda m: nr.models.LeakyRNN(-1, 1, 1, dt=0.1, tau=1.0), "n_input is -1"),
+        (lambda m: nr.models.LeakyRNN(1, 1, 1, dt=-0.1, tau=1.0), "dt is -0.1"),
+        (
+            lambda m: nr.models.LeakyRNN(1, 1, 1, dt=0.1, tau=1.0, nonlinearity="tanhh"),
+            "nonlinearity is 'tanhh'",
+        ),
+        (lambda m: nr.models.LeakyRNN(1, 1, 1, dt=0.1, tau=1.0, step="rk4"), "step is 'rk4'"),
+        (
+            lambda m: nr.models.LeakyRNN(1, 2, 1, dt=0.1, tau=[1.0, 1.0, 1.0]),
+            r"tau has shape \(3,\)",
+        ),
+        (
+            lambda m: nr.models.LeakyRNN(1, 2, 1, dt=0.1, tau=1.0, tau_bounds=(2.0, 3.0)),
+            r"A value of \[1.0, 1.0\] came",
+        ),
     ],
 )
-def test_bad_models_and_inputs_are_refused_in_three_parts(call):
-    with pytest.raises(ThreePartError) as caught:
+def test_bad_models_and_inputs_are_refused_in_three_parts(call, said):
+    with pytest.raises(ThreePartError, match=said) as caught:
         call(nr.models.LeakyRNN(2, 2, 1, dt=0.01, tau=0.1))
     assert len(caught.value.remedy) > 8

@@ -248,30 +248,67 @@ ONES = np.ones((1, 50, 3))
 
 
 @pytest.mark.parametrize(
-    ("call", "kind"),
+    ("call", "kind", "said"),
     [
-        (lambda m: nr.models.CalciumRNN(2, n_stimulus=1, dt=DT), DataError),
-        (lambda m: nr.models.CalciumRNN(2, n_hidden=3, dt=DT), DataError),
-        (lambda m: nr.models.CalciumRNN(0, dt=DT), DataError),
-        (lambda m: nr.models.CalciumRNN(2, dt=DT, tau_decay=-1.0), DataError),
-        (lambda m: m(np.zeros((1, 50, 2))), ShapeError),
-        (lambda m: nr.fit(m, (ONES[..., :1], ONES)), ShapeError),
-        (lambda m: nr.fit(m, (ONES[..., :2], ONES[..., :2])), ShapeError),
-        (lambda m: nr.fit(m, (ONES[:, :9, :1], ONES[..., :2])), ShapeError),
-        (lambda m: nr.fit(m, (None, ONES[..., :2])), ThreePartError),
-        (lambda m: nr.fit(m, (ONES, 2 * ONES[..., :2])), DataError),
-        (lambda m: nr.fit(m, (np.nan * ONES[..., :1], ONES[..., :2])), DataError),
-        (lambda m: nr.fit(m, recording(2)["dff"]), ShapeError),
+        (
+            lambda m: nr.models.CalciumRNN(2, n_stimulus=1, dt=DT),
+            DataError,
+            "n_stimulus is 1 and n_hidden 0",
+        ),
+        (
+            lambda m: nr.models.CalciumRNN(2, n_hidden=3, dt=DT),
+            DataError,
+            "n_stimulus is 0 and n_hidden 3",
+        ),
+        (lambda m: nr.models.CalciumRNN(0, dt=DT), DataError, "n_units is 0"),
+        (
+            lambda m: nr.models.CalciumRNN(2, dt=DT, tau_decay=-1.0),
+            DataError,
+            r"A value of \[-1.0\] came",
+        ),
+        (lambda m: m(np.zeros((1, 50, 2))), ShapeError, r"inputs has shape \(1, 50, 2\)"),
+        (
+            lambda m: nr.fit(m, (ONES[..., :1], ONES)),
+            ShapeError,
+            r"inputs have shape \(1, 50, 1\) and targets \(1, 50, 3\)",
+        ),
+        (
+            lambda m: nr.fit(m, (ONES[..., :2], ONES[..., :2])),
+            ShapeError,
+            r"inputs have shape \(1, 50, 2\) and targets \(1, 50, 2\)",
+        ),
+        (
+            lambda m: nr.fit(m, (ONES[:, :9, :1], ONES[..., :2])),
+            ShapeError,
+            r"inputs have shape \(1, 9, 1\)",
+        ),
+        (lambda m: nr.fit(m, (None, ONES[..., :2])), ThreePartError, "data inputs is a NoneType"),
+        (
+            lambda m: nr.fit(m, (ONES, 2 * ONES[..., :2])),
+            DataError,
+            "100 values among the last 2 data inputs differ",
+        ),
+        (
+            lambda m: nr.fit(m, (np.nan * ONES[..., :1], ONES[..., :2])),
+            DataError,
+            "data inputs hold 50 NaN",
+        ),
+        (
+            lambda m: nr.fit(m, recording(2)["dff"]),
+            ShapeError,
+            r"inputs have shape \(4, 600, 2\) and targets",
+        ),
         (
             lambda m: nr.fit(
                 nr.models.CalciumRNN(3, dt=DT),
                 nr.data.windows(recording(), inputs="dff", targets="dff", duration=9, horizon=1),
             ),
             DataError,
+            "data was cut with horizon=1",
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_in_three_parts(call, kind):
-    with pytest.raises(kind) as caught:
+def test_what_does_not_fit_is_refused_in_three_parts(call, kind, said):
+    with pytest.raises(kind, match=said) as caught:
         call(nr.models.CalciumRNN(**MODEL))
     assert len(caught.value.remedy) > 8 and len(caught.value.needed) > 8

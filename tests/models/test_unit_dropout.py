@@ -48,5 +48,5 @@ def test_what_is_no_chance_or_no_sequence_is_refused():
             UnitDropout(p)
     with pytest.raises(KindError, match="dropout is 'half', a str"):
         UnitDropout("half")
-    with pytest.raises(ShapeError):
+    with pytest.raises(ShapeError, match=r"The features have shape \(4, 5\)"):
         UnitDropout(0.5)(torch.ones(4, 5))

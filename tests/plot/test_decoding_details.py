@@ -69,27 +69,63 @@ def test_labels_are_those_of_the_outputs_or_numbers():
 
 def test_what_does_not_go_together_is_refused():
     good, few = output(), output(19)
-    for call, kind in (
-        (lambda: nr.plot.decoded_traces(good, few), ShapeError),
-        (lambda: nr.plot.decoded_traces(np.zeros((2, 2, 2)), np.zeros((2, 2, 2))), ShapeError),
-        (lambda: nr.plot.decoded_traces(np.zeros((0, 2)), np.zeros((0, 2))), ShapeError),
-        (lambda: nr.plot.decoded_traces(good, good, np.zeros((20, 2))), ShapeError),
-        (lambda: nr.plot.decoded_traces(good, good, ax=plt.subplots(1, 3)[1]), ShapeError),
-        (lambda: nr.plot.decoded_traces(good, good, t_start=7.0), DataError),
-        (lambda: nr.plot.confusion(np.ones((2, 3))), ShapeError),
-        (lambda: nr.plot.confusion(np.ones(3)), ShapeError),
-        (lambda: nr.plot.confusion(np.zeros((0, 0))), ShapeError),
-        (lambda: nr.plot.confusion([[1, 0], [-1, 2]]), DataError),
-        (lambda: nr.plot.latency([]), DataError),
-        (lambda: nr.plot.latency([1.0, 0.0]), DataError),
-        (lambda: nr.plot.latency([1.0, np.nan]), DataError),
-        (lambda: nr.plot.latency(xr.Dataset({"p50": 1.0})), KindError),
-        (lambda: nr.plot.dropping_curve(xr.Dataset({"r2": 1.0})), KindError),
-        (lambda: nr.plot.dropping_curve("table"), KindError),
-        (lambda: nr.plot.cursor_paths(reaches().drop_vars("trial")), NameUnknownError),
-        (lambda: nr.plot.cursor_paths(reaches().isel(axis=[0])), ShapeError),
+    for call, kind, said in (
+        (
+            lambda: nr.plot.decoded_traces(good, few),
+            ShapeError,
+            r"true has \(time, output\) \(20, 2\) and predicted \(19, 2\)",
+        ),
+        (
+            lambda: nr.plot.decoded_traces(np.zeros((2, 2, 2)), np.zeros((2, 2, 2))),
+            ShapeError,
+            r"true has shape \(2, 2, 2\)",
+        ),
+        (
+            lambda: nr.plot.decoded_traces(np.zeros((0, 2)), np.zeros((0, 2))),
+            ShapeError,
+            r"true has shape \(0, 2\)",
+        ),
+        (
+            lambda: nr.plot.decoded_traces(good, good, np.zeros((20, 2))),
+            ShapeError,
+            r"interval has shape \(20, 2\)",
+        ),
+        (
+            lambda: nr.plot.decoded_traces(good, good, ax=plt.subplots(1, 3)[1]),
+            ShapeError,
+            "3 axes came for 2 outputs",
+        ),
+        (
+            lambda: nr.plot.decoded_traces(good, good, t_start=7.0),
+            DataError,
+            "No row lies between t_start 7.0",
+        ),
+        (lambda: nr.plot.confusion(np.ones((2, 3))), ShapeError, r"matrix has shape \(2, 3\)"),
+        (lambda: nr.plot.confusion(np.ones(3)), ShapeError, r"matrix has shape \(3,\)"),
+        (lambda: nr.plot.confusion(np.zeros((0, 0))), ShapeError, r"matrix has shape \(0, 0\)"),
+        (lambda: nr.plot.confusion([[1, 0], [-1, 2]]), DataError, "matrix holds -1"),
+        (lambda: nr.plot.latency([]), DataError, "0 latencies came"),
+        (lambda: nr.plot.latency([1.0, 0.0]), DataError, "2 latencies came, 1 of them not"),
+        (lambda: nr.plot.latency([1.0, np.nan]), DataError, "2 latencies came, 1 of them not"),
+        (lambda: nr.plot.latency(xr.Dataset({"p50": 1.0})), KindError, "A table with p50 came"),
+        (
+            lambda: nr.plot.dropping_curve(xr.Dataset({"r2": 1.0})),
+            KindError,
+            "table is a Dataset without score",
+        ),
+        (lambda: nr.plot.dropping_curve("table"), KindError, "table is a str without score"),
+        (
+            lambda: nr.plot.cursor_paths(reaches().drop_vars("trial")),
+            NameUnknownError,
+            "traces has no trial",
+        ),
+        (
+            lambda: nr.plot.cursor_paths(reaches().isel(axis=[0])),
+            ShapeError,
+            "position has 1 axes of space",
+        ),
     ):
-        with pytest.raises(kind):
+        with pytest.raises(kind, match=said):
             call()
 
 

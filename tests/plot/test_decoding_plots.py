@@ -149,23 +149,35 @@ def test_pictures_are_drawn_into_the_axes_given(draw):
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "said"),
     [
-        lambda: nr.plot.decoded_traces(velocity(), velocity(90)),
-        lambda: nr.plot.decoded_traces(velocity(), velocity(), np.zeros((100, 2))),
-        lambda: nr.plot.decoded_traces(velocity(), velocity(), t_start=50.0),
-        lambda: nr.plot.decoded_traces(velocity(), velocity(), ax=plt.subplots()[1]),
-        lambda: nr.plot.cursor_paths(np.zeros((5, 2))),
-        lambda: nr.plot.cursor_paths(paths().drop_vars("target")),
-        lambda: nr.plot.confusion(np.zeros((2, 3))),
-        lambda: nr.plot.confusion(np.array([[1, -1], [0, 1]])),
-        lambda: nr.plot.dropping_curve(xr.Dataset()),
-        lambda: nr.plot.latency([]),
-        lambda: nr.plot.latency([1.0, -2.0]),
+        (
+            lambda: nr.plot.decoded_traces(velocity(), velocity(90)),
+            r"true has \(time, output\) \(100, 2\) and predicted \(90, 2\)",
+        ),
+        (
+            lambda: nr.plot.decoded_traces(velocity(), velocity(), np.zeros((100, 2))),
+            r"interval has shape \(100, 2\)",
+        ),
+        (
+            lambda: nr.plot.decoded_traces(velocity(), velocity(), t_start=50.0),
+            "No row lies between t_start 50.0",
+        ),
+        (
+            lambda: nr.plot.decoded_traces(velocity(), velocity(), ax=plt.subplots()[1]),
+            "1 axes came for 2 outputs",
+        ),
+        (lambda: nr.plot.cursor_paths(np.zeros((5, 2))), "traces is a ndarray"),
+        (lambda: nr.plot.cursor_paths(paths().drop_vars("target")), "traces has no target"),
+        (lambda: nr.plot.confusion(np.zeros((2, 3))), r"matrix has shape \(2, 3\)"),
+        (lambda: nr.plot.confusion(np.array([[1, -1], [0, 1]])), "matrix holds -1"),
+        (lambda: nr.plot.dropping_curve(xr.Dataset()), "table is a Dataset without score"),
+        (lambda: nr.plot.latency([]), "0 latencies came"),
+        (lambda: nr.plot.latency([1.0, -2.0]), "2 latencies came, 1 of them not above 0"),
     ],
 )
-def test_bad_calls_are_refused_in_three_parts(call):
-    with pytest.raises(ThreePartError):
+def test_bad_calls_are_refused_in_three_parts(call, said):
+    with pytest.raises(ThreePartError, match=said):
         call()
 
 

@@ -72,16 +72,22 @@ def test_history_marks_the_best_epoch():
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "said"),
     [
-        lambda: nr.plot.timescales(table(), name="tu"),
-        lambda: nr.plot.trace(nr.simulate.simulate_calcium(1, 10.0, rng=0)["dff"], unit=9),
-        lambda: nr.plot.trace(nr.simulate.simulate_calcium(1, 10.0, rng=0)["tau_decay_true"]),
-        lambda: nr.plot.trace(np.zeros(10)),
+        (lambda: nr.plot.timescales(table(), name="tu"), "The table has no quantity 'tu'"),
+        (
+            lambda: nr.plot.trace(nr.simulate.simulate_calcium(1, 10.0, rng=0)["dff"], unit=9),
+            "There is no unit 9",
+        ),
+        (
+            lambda: nr.plot.trace(nr.simulate.simulate_calcium(1, 10.0, rng=0)["tau_decay_true"]),
+            r"data has dims \('unit',\)",
+        ),
+        (lambda: nr.plot.trace(np.zeros(10)), "data is a ndarray"),
     ],
 )
-def test_bad_calls_are_refused_in_three_parts(call):
-    with pytest.raises(ThreePartError):
+def test_bad_calls_are_refused_in_three_parts(call, said):
+    with pytest.raises(ThreePartError, match=said):
         call()
 
 

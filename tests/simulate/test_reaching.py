@@ -154,23 +154,35 @@ def test_a_seed_gives_the_same_session():
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "said"),
     [
-        lambda: nr.simulate.simulate_reaches(0),
-        lambda: nr.simulate.simulate_reaches(2, 3, movement_time=-1.0),
-        lambda: nr.simulate.simulate_reaches(2, 3, lag_range=(0.1, 0.0)),
-        lambda: nr.simulate.simulate_reaches(2, 3, drift=-0.1),
-        lambda: nr.simulate.simulate_reaches(2, 3, timing_cv=1.5),
-        lambda: nr.simulate.simulate_reaches(2, 3, baseline_rate=[1.0, 2.0]),
-        lambda: nr.simulate.simulate_reaches(2, 3, modulation_depth=-5.0),
-        lambda: nr.simulate.CursorUser(3, feedback_delay=-0.1),
-        lambda: nr.simulate.CursorUser(3, rng=0).counts([0, 0], [0, 0]),
-        lambda: nr.simulate.CursorUser(3, rng=0).reset([1, 2, 3], [0, 0]),
-        lambda: nr.simulate.CursorUser(3, rng=0).reset([np.nan, 2], [0, 0]),
+        (lambda: nr.simulate.simulate_reaches(0), "n_trials is 0"),
+        (lambda: nr.simulate.simulate_reaches(2, 3, movement_time=-1.0), "movement_time is -1"),
+        (lambda: nr.simulate.simulate_reaches(2, 3, lag_range=(0.1, 0.0)), r"lag_range is \(0"),
+        (lambda: nr.simulate.simulate_reaches(2, 3, drift=-0.1), "drift is -0.1"),
+        (lambda: nr.simulate.simulate_reaches(2, 3, timing_cv=1.5), "timing_cv is 1.5"),
+        (
+            lambda: nr.simulate.simulate_reaches(2, 3, baseline_rate=[1.0, 2.0]),
+            r"baseline_rate has shape \(2,\) for 3 units",
+        ),
+        (
+            lambda: nr.simulate.simulate_reaches(2, 3, modulation_depth=-5.0),
+            "modulation_depth holds -5",
+        ),
+        (lambda: nr.simulate.CursorUser(3, feedback_delay=-0.1), "feedback_delay is -0.1"),
+        (lambda: nr.simulate.CursorUser(3, rng=0).counts([0, 0], [0, 0]), "has no target"),
+        (
+            lambda: nr.simulate.CursorUser(3, rng=0).reset([1, 2, 3], [0, 0]),
+            r"target has shape \(3,\)",
+        ),
+        (
+            lambda: nr.simulate.CursorUser(3, rng=0).reset([np.nan, 2], [0, 0]),
+            r"target is \[nan, 2.0\]",
+        ),
     ],
 )
-def test_bad_calls_are_refused_in_three_parts(call):
-    with pytest.raises(ThreePartError):
+def test_bad_calls_are_refused_in_three_parts(call, said):
+    with pytest.raises(ThreePartError, match=said):
         call()
 
 

@@ -224,6 +224,7 @@ def test_a_resumed_fit_ends_with_the_same_bits(tmp_path, optimizer):
         if epoch == 4:
             raise Stop
 
+    # Raised by the callback above, without words.
     with pytest.raises(Stop):
         quiet_fit(pair(), driven(), checkpoint=tmp_path / "run", progress=stop_at_4, **options)
     resumed = quiet_fit(pair(), driven(), checkpoint=tmp_path / "run", **options)
@@ -294,21 +295,41 @@ def test_a_series_is_fitted_to_its_own_next_frame():
 
 
 @pytest.mark.parametrize(
-    ("data", "kind"),
+    ("data", "kind", "said"),
     [
-        (np.zeros((3, 4)), KindError),
-        ((np.zeros((2, 5, 2)), np.zeros((2, 6, 2))), ThreePartError),
-        ((np.zeros((2, 5, 3)), np.zeros((2, 5, 2))), ThreePartError),
-        ((np.zeros((2, 5)), np.zeros((2, 5))), ThreePartError),
-        ((np.full((2, 5, 2), np.nan), np.zeros((2, 5, 2))), DataError),
-        ((np.zeros((2, 5, 2)), np.full((2, 5, 2), np.nan)), DataError),
-        ((np.zeros((2, 5, 2)), np.full((2, 5, 2), np.inf)), DataError),
-        ((np.zeros((2, 5, 2)), np.zeros((2, 5, 2)), np.ones((3, 5))), ThreePartError),
-        (("a", "b"), KindError),
+        (np.zeros((3, 4)), KindError, "data is a ndarray"),
+        (
+            (np.zeros((2, 5, 2)), np.zeros((2, 6, 2))),
+            ThreePartError,
+            r"inputs have \(trial, time\) \(2, 5\), targets \(2, 6\)",
+        ),
+        (
+            (np.zeros((2, 5, 3)), np.zeros((2, 5, 2))),
+            ThreePartError,
+            "data has 3 inputs and 2 outputs",
+        ),
+        ((np.zeros((2, 5)), np.zeros((2, 5))), ThreePartError, r"targets have shape \(2, 5\)"),
+        ((np.full((2, 5, 2), np.nan), np.zeros((2, 5, 2))), DataError, "inputs hold 20 NaN"),
+        (
+            (np.zeros((2, 5, 2)), np.full((2, 5, 2), np.nan)),
+            DataError,
+            "2 of 2 trials in data have no target that counts",
+        ),
+        (
+            (np.zeros((2, 5, 2)), np.full((2, 5, 2), np.inf)),
+            DataError,
+            "targets holds 20 infinite values",
+        ),
+        (
+            (np.zeros((2, 5, 2)), np.zeros((2, 5, 2)), np.ones((3, 5))),
+            ThreePartError,
+            r"The mask has shape \(3, 5, 1\)",
+        ),
+        (("a", "b"), KindError, "data targets is a str"),
     ],
 )
-def test_bad_data_are_refused_in_three_parts(data, kind):
-    with pytest.raises(kind):
+def test_bad_data_are_refused_in_three_parts(data, kind, said):
+    with pytest.raises(kind, match=said):
         nr.fit(pair(), data)
 
 

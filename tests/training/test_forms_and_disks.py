@@ -88,21 +88,21 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "damage"),
+    ("name", "damage", "said"),
     [
-        ("settings.json", lambda raw: raw[: len(raw) // 2]),
-        ("settings.json", lambda raw: b"\x00garbage"),
-        ("weights.safetensors", lambda raw: raw[: len(raw) // 2]),
-        ("weights.safetensors", lambda raw: b"\x00garbage"),
-        ("settings.json", lambda raw: _newer(raw)),
+        ("settings.json", lambda raw: raw[: len(raw) // 2], "The settings of checkpoint are dam"),
+        ("settings.json", lambda raw: b"\x00garbage", "The settings of checkpoint are damaged"),
+        ("weights.safetensors", lambda raw: raw[: len(raw) // 2], "the file of weights changed"),
+        ("weights.safetensors", lambda raw: b"\x00garbage", "the file of weights changed"),
+        ("settings.json", lambda raw: _newer(raw), "checkpoint is of format 2"),
     ],
     ids=["settings cut", "settings garbage", "weights cut", "weights garbage", "newer format"],
 )
-def test_a_damaged_or_newer_checkpoint_is_refused(checkpoint, tmp_path, name, damage):
+def test_a_damaged_or_newer_checkpoint_is_refused(checkpoint, tmp_path, name, damage, said):
     shutil.copytree(checkpoint, tmp_path / "run")
     file = tmp_path / "run" / "checkpoint" / name
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(FileFormatError):
+    with pytest.raises(FileFormatError, match=said):
         nr.fit(pair(), WIN, optimizer="adam", max_epochs=3, checkpoint=tmp_path / "run")
 
 

@@ -79,6 +79,7 @@ def test_finished_fits_are_not_done_again(tmp_path):
         if done == 2:
             raise Stop
 
+    # Raised by the callback above, without words.
     with pytest.raises(Stop):
         nr.training.fit_many(jobs, max_epochs=20, checkpoint=tmp_path / "p", progress=stop_at_2)
     again = nr.training.fit_many(

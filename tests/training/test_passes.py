@@ -174,6 +174,7 @@ def test_every_way_learns_and_resumes_bit_for_bit(tmp_path, options):
         if epoch == 4:
             raise Stop
 
+    # Raised by the callback above, without words.
     with pytest.raises(Stop):
         quiet(model, data, checkpoint=tmp_path, checkpoint_every=1, progress=stop_at_4, **options)
     again = quiet(model, data, checkpoint=tmp_path, **options)

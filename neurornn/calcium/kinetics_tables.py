@@ -1,0 +1,182 @@
+"""Tables of kinetics from what was found in every cell: parameters, segments and events."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurornn._core.confidence import rate_interval, scale_interval, to_dataset
+from neurornn._core.quantities import OF_DATA, Quantity
+from neurornn._core.status import Status
+from neurornn.calcium.cell_chunks import mean_baseline
+from neurornn.calcium.trace_model import Settings
+from neurornn.data.recording import TIME_CONVENTION
+from neurornn.data.samples import Samples
+
+_METHOD = "segmentation into events, sizes and baseline eliminated, profile likelihood"
+_NO_RISE = "the rise is not resolved: it leaves no trace between the frames"
+_HELD = "the rise was held, not fitted"
+_FEW = "there are too few events for an interval of their median, or they were not told apart"
+
+#: What is told of every cell, in the order of the columns.
+QUANTITIES = tuple(
+    Quantity(
+        name=name, units=units, long_name=said, method=_METHOD, dims=("unit",), reason=why
+    )
+    for name, units, said, why in (
+        ("tau_decay", "s", "time constant of the decay", "the status is not ok"),
+        ("tau_rise", "s", "time constant of the rise", _NO_RISE),
+        ("amplitude", OF_DATA, "median size of an event", _FEW),
+        ("noise_sd", OF_DATA, "standard deviation of the noise of one frame",
+         "the trace could not be fitted"),
+        ("baseline", OF_DATA, "mean of the baseline over the recording", ""),
+        ("snr", "1", "amplitude over noise_sd", _FEW),
+        ("event_rate", "Hz", "events per second of recorded time",
+         "no frame was seen, or events were not told apart"),
+    )
+)  # fmt: skip
+
+#: What `fit_cells` returns, by name.
+Columns = dict[str, NDArray[Any]]
+
+
+def gather_columns(results: Sequence[Columns], source: Any) -> Columns:
+    """What was found in the cells of all chunks.
+
+    Parameters
+    ----------
+    results : of `fit_cells`, chunk by chunk.
+    source : what was fitted. A cell that its ``status`` calls cut, or without F0, is called so
+        here as well and loses its intervals.
+    """
+    columns = {k: np.concatenate([r[k] for r in results], axis=0) for k in results[0]}
+    if isinstance(source, xr.DataArray) and "status" in source.coords:
+        # Whoever made dF/F has seen the counts, in which a clipped top or a lost F0 shows.
+        before = np.atleast_1d(source["status"].values)
+        told = np.isin(before, [str(Status.CLIPPED), str(Status.BASELINE_NEAR_ZERO)])
+        cut = told & (columns["status"] == "ok")
+        columns["status"] = np.where(cut, before, columns["status"])
+        for name in ("tau_ci", "rise_ci", "covariance"):
+            columns[name][cut] = np.nan
+    return columns
+
+
+def tabulate_parameters(
+    columns: Columns, traces: Samples, settings: Settings, units: str
+) -> xr.Dataset:
+    """`Kinetics.parameters_`; `units` is that of the trace."""
+    column, level = columns.__getitem__, settings.confidence_level
+    dims = ("unit",)
+    seconds = column("n_seen") / traces.sampling_rate
+    held = settings.held_rise
+    rate = column("n_events")[:, 0] / np.where(seconds > 0, seconds, np.nan)
+    baseline = mean_baseline(traces.clock, column("heights"), settings.knot_spacing, settings.dt)
+    found = {
+        "tau_decay": (column("tau"), column("tau_ci")),
+        "tau_rise": (
+            np.full_like(column("rise"), held) if held else column("rise"),
+            column("rise_ci"),
+        ),
+        "amplitude": (column("amplitude"), column("amplitude_ci")),
+        "noise_sd": (
+            column("noise_sd"), scale_interval(column("noise_sd"), column("dof"), level),
+        ),
+        "baseline": (baseline, None),
+        "snr": (
+            column("amplitude") / column("noise_sd"),
+            column("amplitude_ci") / column("noise_sd")[:, None],
+        ),
+        "event_rate": (rate, _rate_bounds(column("n_events"), seconds, level)),
+    }  # fmt: skip
+    why = {"tau_rise": {"reason": _NO_RISE if settings.rise else _HELD}}
+    table = to_dataset(
+        [q.of(*found[q.name], units=units, **why.get(q.name, {})) for q in QUANTITIES],
+        confidence_level=level,
+        coords={"unit": ("unit", traces.unit)},
+        status=column("status"),
+        status_dims=dims,
+        covariance=column("covariance"),
+        covariance_names=["tau_decay", "tau_rise"],
+        covariance_dims=dims,
+    )
+    table["rise_status"] = (
+        dims,
+        np.where(
+            np.isfinite(column("rise")),
+            "ok",
+            "not_resolved" if settings.rise else "held",
+        ),
+        {"long_name": "whether a rise time was resolved, or held"},
+    )
+    table["residual_autocorrelation"] = (
+        dims,
+        column("autocorrelation"),
+        {
+            "units": "1",
+            "long_name": "mean autocorrelation of the residual over lags of 1 to 3 frames",
+        },
+    )
+    return table
+
+
+def tabulate_segments(columns: Columns, traces: Samples, units: str) -> xr.Dataset:
+    """`Kinetics.segments_`; `units` is that of the trace."""
+    column = columns.__getitem__
+    return xr.Dataset(
+        {
+            "segment_frame": ("segment", column("start_frame")),
+            "segment_unit": ("segment", column("start_unit")),
+            "decaying": ("segment", column("start_jump"), {"units": units}),
+            "rising": ("segment", column("start_rise"), {"units": units}),
+            "kernel_rise": ("unit", column("kernel_rise"), {"units": "s"}),
+            "knot_height": (("unit", "knot"), column("heights"), {"units": units}),
+        },
+        coords={
+            "unit": ("unit", traces.unit),
+            "time": ("time", traces.clock, {"units": "s", "convention": TIME_CONVENTION}),
+        },
+        attrs={"units": units},
+    )
+
+
+def tabulate_events(
+    columns: Columns, traces: Samples, units: str, frame_delay: float
+) -> xr.Dataset:
+    """`Kinetics.events_`; `units` is that of the trace, its stamps are `frame_delay` (s) late."""
+    column = columns.__getitem__
+    chosen = column("start_is_event")
+    frame = column("start_frame")[chosen]
+    return xr.Dataset(
+        {
+            "event_time": (
+                "event",
+                traces.clock[frame] - column("start_delay")[chosen] - frame_delay,
+                {"units": "s"},
+            ),
+            "event_size": ("event", column("start_size")[chosen], {"units": units}),
+            "event_probability": (
+                "event",
+                column("start_probability")[chosen],
+                {"units": "1", "long_name": "probability of an event, given the others"},
+            ),
+            "event_unit": ("event", column("start_unit")[chosen]),
+            "event_frame": ("event", frame),
+        },
+        coords={"unit": ("unit", traces.unit)},
+        attrs={
+            "convention": TIME_CONVENTION
+            + "; an event without a time in it is put in its middle; event_time is earlier "
+            "than that by frame_delay",
+            "frame_delay": frame_delay,
+        },
+    )
+
+
+def _rate_bounds(
+    counts: NDArray[np.float64], seconds: NDArray[np.float64], level: float
+) -> NDArray[np.float64]:
+    """Poisson interval from the least to the most events that are believed, (unit, 2), Hz."""
+    least, most = (rate_interval(counts[:, k], seconds, level) for k in (1, 2))
+    return np.stack([least[:, 0], most[:, 1]], axis=1)
