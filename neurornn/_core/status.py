@@ -30,6 +30,7 @@ class Status(StrEnum):
     AT_BOUND = "at_bound"
     NOT_CONVERGED = "not_converged"
     STOPPED_EARLY = "stopped_early"
+    DEGENERATE = "degenerate"
     DIVERGED = "diverged"
     FAILED = "failed"
 
@@ -83,6 +84,10 @@ _REMEDIES = {
         "if the history goes up and down."
     ),
     Status.STOPPED_EARLY: "The validation loss stopped improving; the best weights are kept.",
+    Status.DEGENERATE: (
+        "The point is not alone to first order: it lies on a line or a ring of points, or at a "
+        "bifurcation. Look at its slowest mode; a small change of the weights may move or undo it."
+    ),
     Status.DIVERGED: (
         "The loss became NaN or infinite; the last good weights are kept. "
         "Lower learning_rate, set clip_norm, or check the scale of the data."

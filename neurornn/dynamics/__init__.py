@@ -4,5 +4,6 @@ from neurornn._core.rooms import room
 
 __getattr__, __dir__, __all__ = room(
     __name__,
-    planned=["find_fixed_points", "continue_fixed_points", "lyapunov_spectrum", "name_attractors"],
+    {"fixed_points": ["FixedPoints", "find_fixed_points"]},
+    planned=["continue_fixed_points", "lyapunov_spectrum", "classify_attractor"],
 )

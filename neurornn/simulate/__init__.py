@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = room(
         "rate": ["simulate_rate_network", "simulate_rate_trials"],
         "reaching": ["simulate_reaches"],
         "systems": ["SYSTEMS", "simulate_system"],
+        "tasks": ["flip_flop"],
         "dna": ["simulate_dna_memory"],
     },
 )

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     dead_units,
     decoding,
     decoding_speed,
+    fixed_points,
     foundation,
     gated_step,
     last_stretch,
@@ -37,6 +38,16 @@ from tests.benchmarks import (
 )
 
 SECTIONS = {
+    "flip_flop_points": (
+        "fixed points of networks trained on the 3-bit flip-flop (16 units, 10 seeds each)",
+        fixed_points.COLUMNS,
+        fixed_points.rows,
+    ),
+    "flip_flop_speed": (
+        "time to find them, against Adam from 1024 starts at its best learning rate",
+        fixed_points.SPEED_COLUMNS,
+        fixed_points.speed_rows,
+    ),
     "spikes_given": (
         "tau from the weight of a one-unit LeakyRNN, spikes given (tau .5 s, 30 Hz, 60 seeds)",
         foundation.COLUMNS,

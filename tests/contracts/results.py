@@ -371,6 +371,17 @@ def crossed(level=LEVEL):
     return nr.data.cross_score(Ridge(), x, x[:, 0], n_splits=5, n_lags=2, confidence_level=level)
 
 
+def fixed_points(slow=1.0):
+    """Two bits that hold themselves: nine points, four of them stable."""
+    import torch
+
+    model = nr.models.LeakyRNN(1, 2, 1, dt=slow * DT, tau=slow * 0.3, step="euler")
+    with torch.no_grad():
+        model.recurrent_weight.copy_(torch.tensor([[2.0, 0.1], [0.0, 1.9]]))
+        model.bias.zero_()
+    return nr.dynamics.find_fixed_points(model, rng=0)
+
+
 #: Results that report themselves: name -> what makes one.
 REPORTED = {
     "Kinetics": kinetics,
@@ -380,6 +391,7 @@ REPORTED = {
     "gated FitResult": gated,
     "calcium FitResult": calcium_rnn,
     "GradientFlow": gradient_flow,
+    "FixedPoints": fixed_points,
     "League": league,
     "WienerFilter": wiener,
     "RidgeDecoder": ridge,

@@ -6,6 +6,7 @@ of the package formats anything for these tests.
 
 import csv
 import importlib.metadata
+import math
 import re
 import statistics
 
@@ -186,6 +187,20 @@ def flow_layout(result):
     return ["lag", "norm (median)", "lower quartile", "upper quartile"], rows, []
 
 
+def points_layout(result):
+    table, rows = result.parameters, []
+    values = table["eigenvalue_real"].values + 1j * table["eigenvalue_imag"].values
+    unit, dt = unit_of(table["time_constant"]), result.settings["dt"]
+    for k, modes in enumerate(values):
+        n = int((abs(modes) > 1).sum())
+        kind = {0: "stable", len(modes): "unstable"}.get(n, f"saddle, {n} unstable")
+        tau = -dt / math.log(abs(modes[0]))
+        slow = f"{'grows' if tau < 0 else 'decays'} with {number(abs(tau))} {unit}"
+        proof = f"alone within {number(table['isolation_radius'].values[k], 2)}"
+        rows.append([str(k), kind, slow, proof, table["status"].values[k]])
+    return ["point", "kind", "slowest mode", "certificate", "status"], rows, []
+
+
 def plan_layout(result):
     rows = [
         [number(t), number(t * result.settings["rate"]), f"{number(100 * w)} %"]
@@ -220,6 +235,7 @@ OWN_WORDS = ("League", "GradientFlow", "Plan", "Plan by events", "AuditReport", 
 LAYOUTS = {
     "League": league_layout,
     "GradientFlow": flow_layout,
+    "FixedPoints": points_layout,
     "Plan": plan_layout,
     "AuditReport": audit_layout,
     "Stream": stream_layout,
@@ -534,6 +550,11 @@ def flow_stated(result):
     return [f"over lags up to {float(lag[-1]):g} {unit_of(lag)}"]
 
 
+def points_stated(result):
+    s = result.settings
+    return [f"from {s['n_starts']} starts", f"the set is {result.completeness} ({s['reason']})"]
+
+
 def decoder_stated(result):
     level = result.scores_[f"{quantities(result.scores_)[0]}_ci"].attrs["ci_prob"]
     chosen = [
@@ -570,6 +591,7 @@ STATED = {
     "FitResult": fit_stated,
     "League": league_stated,
     "GradientFlow": flow_stated,
+    "FixedPoints": points_stated,
     "AuditReport": lambda result: [result.title.lower()],
     "Plan": plan_stated,
 }
@@ -699,7 +721,7 @@ def test_a_recording_that_is_twice_as_slow_gives_twice_the_time_and_half_the_rat
         assert set(tables[0].variables) == set(tables[1].variables)
         for n, variable in tables[0].variables.items():
             values, theirs = variable.values, tables[1].variables[n].values
-            if values.dtype.kind != "f":
+            if values.dtype.kind not in "fc":
                 assert np.array_equal(values, theirs)
                 continue
             unit = variable.attrs.get("units", "1")

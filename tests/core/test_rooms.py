@@ -34,5 +34,5 @@ def test_a_room_without_names_and_the_house_itself():
     get, _, public = house("neurornn", nr.__file__)
     assert "fit" in public and get("fit") is nr.fit
     with pytest.raises(AttributeError) as caught:
-        get("opne")
-    assert str(caught.value) == "nr has no 'opne'. Did you mean 'open'?"
+        get("fetc")
+    assert str(caught.value) == "nr has no 'fetc'. Did you mean 'fetch'?"

@@ -1,0 +1,60 @@
+"""Networks that are linear in pieces: every fixed point, by solving every piece."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurornn.dynamics.cells import Leaky
+
+Array = NDArray[np.float64]
+
+#: ReLU networks of more units have too many pieces to solve them one by one.
+MOST_UNITS = 16
+#: Pieces solved at a time.
+_CHUNK = 4096
+
+
+def is_enumerable(cell: Any) -> bool:
+    """Whether all pieces of a network can be solved."""
+    if not isinstance(cell, Leaky):
+        return False
+    linear = cell.nonlinearity == "linear"
+    return linear or (cell.nonlinearity == "relu" and cell.n_state <= MOST_UNITS)
+
+
+def enumerated(cell: Leaky) -> Array:
+    """Return every fixed point of a network that is linear in pieces, (point, hidden).
+
+    Parameters
+    ----------
+    cell : with ReLU or linear units, in either form.
+
+    Notes
+    -----
+    In each piece the active units S are known and ``h_S = (1 - W_SS)^-1 u_S`` is the one candidate
+    (Curto, Degeratu & Itskov 2013, doi:10.1162/NECO_a_00504). It is a fixed point where exactly
+    the units of S are driven above 0. A piece whose matrix is singular holds none or a whole line;
+    lines are left out.
+    """
+    n, weights, drive = cell.n_state, cell.weights, cell.drive
+    if cell.nonlinearity == "linear":
+        active = np.ones((1, n), dtype=bool)
+    else:
+        active = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
+    # In both forms what drives the units is a = W f(a) + u, and f(a) is the state of a rate.
+    kept = []
+    for first in range(0, len(active), _CHUNK):
+        on = active[first : first + _CHUNK]
+        matrix = np.eye(n) - weights * on[:, None, :]
+        regular = np.abs(np.linalg.det(matrix)) > 1e-12
+        if not regular.any():
+            continue
+        on, matrix = on[regular], matrix[regular]
+        a = np.linalg.solve(matrix, np.broadcast_to(drive, (len(on), n))[:, :, None])[:, :, 0]
+        right = np.ones(len(on), bool)
+        if cell.nonlinearity != "linear":
+            right = ((a > 0) == on).all(axis=1)
+        f = np.where(on[right], a[right], 0.0)
+        kept.append(f if cell.form == "rate" else a[right])
+    return np.concatenate(kept) if kept else np.zeros((0, n))

@@ -1,0 +1,422 @@
+"""Fixed points of a network, each with its certificate, and what can be said of those missed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neurornn._core.checks import check_count, check_numbers, check_positive, check_rng
+from neurornn._core.confidence import to_dataset
+from neurornn._core.errors import ConvergenceWarning, ShapeError
+from neurornn._core.jobs import progress_bar
+from neurornn._core.quantities import OF_DATA, Quantity
+from neurornn._core.report import Table
+from neurornn._core.rng import RNG, generator
+from neurornn._core.status import Status, remedies_of
+from neurornn._core.units import format_number
+from neurornn._core.warning import warn_user
+from neurornn.dynamics.enumeration import enumerated, is_enumerable
+from neurornn.dynamics.maps import StateMap, as_map
+from neurornn.dynamics.search import (
+    DEGENERATE,
+    Budget,
+    Found,
+    certified,
+    draw_starts,
+    merged,
+    newton,
+)
+from neurornn.io.shell import Result
+
+Array = NDArray[np.float64]
+
+#: Starts of a search at first, which double until nothing new comes, and at most.
+N_STARTS, MAX_STARTS = 512, 65_536
+#: Step map and equation are said to differ where their time constants do by this share.
+DIFFER = 0.05
+_COMPLETENESS = {
+    "proved": "every piece of the network was searched exactly",
+    "consistent": "nothing speaks against the set being whole, which is no proof",
+    "incomplete": "points are missing",
+    "unknown": "it cannot be told whether points are missing",
+}
+_NO_INTERVAL = "a property of these weights; their own uncertainty is not carried over"
+
+
+class FixedPoints(Result):
+    """States that a network leaves where they are; made by `find_fixed_points`.
+
+    Attributes
+    ----------
+    parameters : Dataset over ``point``, ``hidden`` and ``mode``
+        ``state (point, hidden)``; ``eigenvalue_real`` and ``eigenvalue_imag (point, mode)`` of the
+        step map, the slowest mode first; ``time_constant (point, mode)``, how long the mode takes
+        to fall by a factor e, negative where it grows, and ``frequency``; ``n_unstable (point)``,
+        ``index``, ``q``, half the squared step ``|F(h) - h|^2 / 2``; ``certified`` and
+        ``isolation_radius``, within which there is no other point; ``ode_time_constant``, of the
+        differential equation, where the map is the step of one; ``status (point)``.
+    settings : how it was made; ``completeness`` with ``reason``.
+    """
+
+    _papers = ("sussillo_2013", "kantorovich_1948")
+    _packages = ("numpy", "scipy")
+    _quantities = (
+        Quantity(
+            name="time_constant", units=OF_DATA, dims=("point", "mode"), reason=_NO_INTERVAL,
+            long_name="time constant of the mode", method="-dt / log|eigenvalue| of the step map",
+        ),
+        Quantity(
+            name="frequency", units=OF_DATA, dims=("point", "mode"), reason=_NO_INTERVAL,
+            long_name="frequency of the mode", method="angle of the eigenvalue / (2 pi dt)",
+        ),
+    )  # fmt: skip
+
+    @property
+    def states(self) -> xr.DataArray:
+        """The points, (point, hidden)."""
+        return self.parameters["state"]
+
+    @property
+    def is_stable(self) -> xr.DataArray:
+        """Whether every mode of a point decays, (point,)."""
+        return (self.parameters["n_unstable"] == 0).rename("is_stable")
+
+    @property
+    def eigenvalues(self) -> xr.DataArray:
+        """Eigenvalues of the Jacobian of the step map, (point, mode), complex."""
+        p = self.parameters
+        return (p["eigenvalue_real"] + 1j * p["eigenvalue_imag"]).rename("eigenvalue")
+
+    @property
+    def timescales(self) -> xr.Dataset:
+        """Time constant and frequency of every mode of every point."""
+        names = ["time_constant", "frequency", "ode_time_constant"]
+        return self.parameters[[n for n in names if n in self.parameters]]
+
+    @property
+    def certificates(self) -> xr.Dataset:
+        """Whether each point was shown to exist and to be alone, and within which radius."""
+        return self.parameters[["certified", "isolation_radius", "q"]]
+
+    @property
+    def completeness(self) -> str:
+        """``"proved"``, ``"consistent"``, ``"incomplete"`` or ``"unknown"``."""
+        return str(self.settings["completeness"])
+
+    @property
+    def status(self) -> xr.DataArray:
+        """How the search of each point ended, (point,)."""
+        return self.parameters["status"]
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the table, with the settings in its attrs."""
+        plain = {k: v for k, v in self.settings.items() if isinstance(v, str | int | float)}
+        return self.parameters.assign_attrs(plain)
+
+    def _report_table(self) -> Table:
+        t, s = self.parameters, self.settings
+        unit, per = s["time_unit"], _per(s["time_unit"])
+        rows = []
+        for k in range(t.sizes["point"]):
+            n = int(t["n_unstable"][k])
+            kind = "stable" if n == 0 else f"saddle, {n} unstable"
+            kind = "unstable" if n == t.sizes["mode"] else kind
+            slow, turning = float(t["time_constant"][k, 0]), float(t["frequency"][k, 0])
+            shown = "grows" if slow < 0 else "decays"
+            shown = f"{shown} with {_told(abs(slow), unit)}"
+            if float(t["eigenvalue_real"][k, 0]) < 0 and t["eigenvalue_imag"][k, 0] == 0:
+                shown += ", turning sign in every step"
+            elif turning > 0:
+                shown += f", {format_number(turning)} {per}"
+            proof = "no"
+            if bool(t["certified"][k]):
+                proof = f"alone within {format_number(float(t['isolation_radius'][k]), 2)}"
+            rows.append([str(k), kind, shown, proof, str(t["status"].values[k])])
+        n_stable = int(self.is_stable.sum())
+        head = [
+            f"{t.sizes['point']} points, {n_stable} stable, of {s['model']} "
+            f"({t.sizes['hidden']} states; a step is {_told(s['dt'], unit)})",
+            f"completeness: {self.completeness} ({_COMPLETENESS[self.completeness]}); "
+            f"{s['reason']}",
+        ]
+        told = [f"{code}: {text}" for code, text in remedies_of(t["status"]).items()]
+        notes = [f"no interval of time_constant, frequency: {_NO_INTERVAL}"]
+        if s["faster_than_clock"]:
+            notes.append(
+                f"{s['faster_than_clock']} modes turn sign in every step: they are faster than "
+                "the clock resolves."
+            )
+        if s["differ"]:
+            notes.append(
+                f"Step map and differential equation differ by more than {100 * DIFFER:g} % in "
+                f"{s['differ']} modes: their time constants depend on dt. See ode_time_constant."
+            )
+        return Table(
+            title="Fixed points",
+            columns=["point", "kind", "slowest mode", "certificate", "status"],
+            rows=rows,
+            head=[*head, *told],
+            notes=notes,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"FixedPoints({self.parameters.sizes['point']} points, {int(self.is_stable.sum())} "
+            f"stable, {self.completeness})"
+        )
+
+    def _methods_sentence(self) -> str:
+        s = self.settings
+        how = f"damped Newton steps in double precision from {s['n_starts']} starts"
+        if s["completeness"] == "proved":
+            how = "exact enumeration of the linear pieces of the network"
+        return (
+            f"Fixed points of the network were found by {how}, certified by the "
+            "Newton-Kantorovich theorem, and read by the eigenvalues of their Jacobians; the set "
+            f"is {s['completeness']} ({s['reason']})"
+        )
+
+
+def find_fixed_points(
+    model: Any,
+    inputs: Any = None,
+    *,
+    starts: ArrayLike | None = None,
+    n_starts: int = N_STARTS,
+    max_starts: int = MAX_STARTS,
+    max_seconds: float | None = 60.0,
+    n_hidden: int | None = None,
+    dt: float | None = None,
+    rng: RNG = 0,
+    progress: bool | Callable[[int, int], None] = False,
+) -> FixedPoints:
+    """Find the states that a network leaves where they are, and say what may be missing.
+
+    Parameters
+    ----------
+    model : FitResult, recurrent model of `neurornn.models`, ``torch.nn.RNN``, ``GRU`` or ``LSTM``
+        (stacked too), or a function
+        A function takes states (number, hidden), as a tensor or an array, to those a step later.
+        What is passed is not changed.
+    inputs : (input,), held constant; by default 0.
+    starts : (start, hidden), states near which to look too, for example of a run of the model.
+    n_starts : starts of the first search; their number doubles until nothing new is found.
+    max_starts : at most, in all.
+    max_seconds : s, of wall time, after which no further search begins; None for no limit.
+
+    Other Parameters
+    ----------------
+    n_hidden : size of the state of a function.
+    dt : s, length of a step of a function or a layer of torch; without it time is in steps.
+    rng : int, Generator or None.
+    progress : show a bar in a terminal or a notebook, or a callable ``(starts, max_starts)``.
+
+    Returns
+    -------
+    FixedPoints
+
+    Raises
+    ------
+    KindError, ShapeError, DataError
+        A model or inputs that cannot be read, weights that are not finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Nothing was found, or the search ended while points still came.
+
+    Notes
+    -----
+    A point is returned where ``|F(h) - h|^2 / 2 < 1e-24``; what is only slow is none. Networks
+    that are linear in pieces (ReLU, up to 16 units) are enumerated, which proves the set whole.
+    Else the index theorem helps: where a ball of states is mapped into itself, as by tanh, GRU and
+    LSTM, the signs of ``det(1 - J)`` over all points add up to 1 (Brouwer). A sum that is another
+    says that points are missing; 1 does not prove that none is.
+
+    Examples
+    --------
+    >>> import neurornn as nr
+    >>> switch = lambda h: np.tanh(2 * h)
+    >>> points = find_fixed_points(switch, n_hidden=1)
+    >>> np.sort(points.states.values[:, 0]).round(3)
+    array([-0.958,  0.   ,  0.958])
+    >>> points.is_stable.values.tolist().count(True)
+    2
+    """
+    rng = generator(check_rng(rng))
+    n_starts = check_count(n_starts, "n_starts")
+    max_starts = max(check_count(max_starts, "max_starts"), n_starts)
+    if max_seconds is not None:
+        max_seconds = check_positive(max_seconds, "max_seconds", "s")
+    state_map = as_map(model, inputs, n_hidden=n_hidden, dt=dt)
+    cell = state_map.cell
+    given = None if starts is None else _starts_of(starts, cell.n_state)
+    if is_enumerable(cell):
+        found = certified(cell, enumerated(cell))
+        n_pieces = 2**cell.n_state if cell.nonlinearity == "relu" else 1
+        told = ("proved", f"all {n_pieces} linear pieces were solved", 0)
+    else:
+        with progress_bar(max_starts, 0, progress, "starts") as tick:
+            found, told = _searched(cell, rng, n_starts, max_starts, max_seconds, given, tick)
+    return _result(state_map, found, *told)
+
+
+def _starts_of(starts: Any, n_state: int) -> Array:
+    if isinstance(starts, torch.Tensor):
+        starts = starts.detach().cpu().numpy()
+    values = starts.values if isinstance(starts, xr.DataArray) else starts
+    array = np.asarray(check_numbers(values, "starts", missing=False), dtype=float)
+    if array.shape[-1:] != (n_state,):
+        raise ShapeError(
+            f"starts has shape {array.shape}",
+            f"States of {n_state} numbers along the last axis were needed",
+            "Pass model(inputs).states, or leave it out; the state of an LSTM is h and c side by "
+            "side",
+        )
+    return array.reshape(-1, n_state)
+
+
+def _searched(
+    cell: Any,
+    rng: np.random.Generator,
+    n_starts: int,
+    max_starts: int,
+    max_seconds: float | None,
+    given: Array | None,
+    tick: Callable[[], None],
+) -> tuple[Found, tuple[str, str, int]]:
+    """Search with ever more starts until nothing new comes and no sign of more is left."""
+    budget = Budget(max_starts, max_seconds)
+    known, total, wanted = np.zeros((0, cell.n_state)), 0, n_starts
+    new = 0
+    while True:
+        rows = draw_starts(cell, wanted, rng, known, given)
+        if given is not None and not total:
+            rows = np.concatenate([given[:max_starts], rows])
+        before = len(known)
+        known = merged(cell, np.concatenate([known, newton(cell, rows)]))
+        found = certified(cell, known)
+        for _ in range(wanted):
+            tick()
+        new = len(known) - before
+        first, total = total == 0, total + wanted
+        enough = not first and new == 0 and _index_speaks(cell, found) is None
+        if enough or budget.is_over(total):
+            break
+        # So many degenerate points are a line or a ring, on which there is always one more.
+        if int((found.gap < DEGENERATE).sum()) > 200:
+            break
+        wanted = min(total, max_starts - total)
+    return found, (*_completeness(cell, found, total, new, first), total)
+
+
+def _index_speaks(cell: Any, found: Found) -> str | None:
+    """What the index theorem says against the set being whole; None where nothing."""
+    if cell.box is None or not len(found.states) or (found.gap < DEGENERATE).any():
+        return None
+    total = int(found.index.sum())
+    return None if total == 1 else f"the index sum is {total:+d} and must be +1"
+
+
+def _completeness(cell: Any, found: Found, total: int, new: int, first: bool) -> tuple[str, str]:
+    speaks = _index_speaks(cell, found)
+    last = f"the last {total // 2} of {total} starts"
+    if not len(found.states):
+        return "unknown", f"no start of {total} converged"
+    if speaks is not None:
+        return "incomplete", speaks
+    if (found.gap < DEGENERATE).any():
+        n = int((found.gap < DEGENERATE).sum())
+        return "unknown", (
+            f"{n} points are degenerate: part of a line or ring of points, or at a bifurcation, "
+            "where points cannot be counted"
+        )
+    if new and not first:
+        return "incomplete", f"{last} still found {new} new points"
+    if first:
+        return "unknown", f"there was room for one search of {total} starts alone"
+    if cell.box is None:
+        return "consistent", f"{last} found nothing new; the index theorem does not apply"
+    return "consistent", f"the index sum is +1, and {last} found nothing new"
+
+
+def _result(
+    state_map: StateMap, found: Found, completeness: str, reason: str, n_starts: int
+) -> FixedPoints:
+    cell, dt, unit = state_map.cell, state_map.dt, state_map.time_unit
+    values = np.linalg.eigvals(found.jacobian) if len(found.states) else _no_modes(cell)
+    size = np.abs(values)
+    # Stable points first, the slowest mode of each first.
+    order = np.argsort(-size, axis=1, kind="stable")
+    values = np.take_along_axis(values, order, axis=1).astype(complex)
+    n_unstable = (np.abs(values) > 1).sum(axis=1)
+    rank = np.lexsort((*found.states.T[::-1], n_unstable)) if len(values) else np.zeros(0, int)
+    values, n_unstable = values[rank], n_unstable[rank]
+    with np.errstate(divide="ignore"):
+        tau = -dt / np.log(np.abs(values))
+    frequency = np.abs(np.angle(values)) / (2 * np.pi * dt)
+    degenerate = found.gap[rank] < DEGENERATE
+    status = np.where(degenerate, str(Status.DEGENERATE), str(Status.OK))
+    told = {"time_constant": (tau, unit), "frequency": (frequency, _per(unit))}
+    table = to_dataset(
+        [q.of(told[q.name][0], units=told[q.name][1]) for q in FixedPoints._quantities],
+        confidence_level=0.95,
+        coords={"point": np.arange(len(values)), "mode": np.arange(cell.n_state),
+                "hidden": np.arange(cell.n_state)},
+        status=status,
+        status_dims=("point",),
+    )  # fmt: skip
+    beside: dict[str, Any] = {
+        "state": (("point", "hidden"), found.states[rank], "state of the network"),
+        "eigenvalue_real": (("point", "mode"), values.real, "real part of the eigenvalue"),
+        "eigenvalue_imag": (("point", "mode"), values.imag, "imaginary part of the eigenvalue"),
+        "n_unstable": ("point", n_unstable, "modes that grow"),
+        "index": ("point", found.index[rank], "sign of det(1 - J)"),
+        "q": ("point", found.q[rank], "half the squared step"),
+        "certified": ("point", found.certified[rank], "shown to exist, and to be alone"),
+        "isolation_radius": ("point", found.radius[rank], "no other point within"),
+    }
+    table = table.assign(
+        {n: (dims, v, {"units": "1", "long_name": told}) for n, (dims, v, told) in beside.items()}
+    )
+    differ = 0
+    if state_map.tau is not None:
+        ode = np.linalg.eigvals(cell.flow(found.states[rank], state_map.tau))
+        slow = np.take_along_axis(-1 / ode.real, np.argsort(-ode.real, axis=1), axis=1)
+        table["ode_time_constant"] = (
+            ("point", "mode"), slow,
+            {"units": unit, "long_name": "time constant of the differential equation"},
+        )  # fmt: skip
+        differ = int((np.abs(slow[:, :1] / tau[:, :1] - 1) > DIFFER).sum())
+    settings = {
+        "model": state_map.name, "dt": float(dt), "time_unit": unit,
+        "inputs": state_map.inputs.tolist(), "n_starts": int(n_starts),
+        "completeness": completeness, "reason": reason, "index_sum": int(found.index.sum()),
+        "differ": differ,
+        "faster_than_clock": int(((values.real < 0) & (values.imag == 0)).sum()),
+    }  # fmt: skip
+    if completeness == "incomplete" or not len(values):
+        advice = "Pass starts= from a run of the model, or a larger max_starts or max_seconds."
+        warn_user(
+            f"{len(values)} fixed points were found and the set is {completeness}: {reason}. "
+            f"{advice}",
+            ConvergenceWarning,
+        )
+    return FixedPoints(table, settings)
+
+
+def _no_modes(cell: Any) -> Array:
+    return np.zeros((0, cell.n_state))
+
+
+def _per(unit: str) -> str:
+    return {"s": "Hz", "1": "1"}.get(unit, f"1/{unit}")
+
+
+def _told(value: float, unit: str) -> str:
+    if not np.isfinite(value) or value > 1e6:
+        return "no end that can be told"
+    return f"{format_number(value)} {'steps' if unit == '1' else unit}"

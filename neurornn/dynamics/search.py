@@ -1,0 +1,223 @@
+"""Finding states that a map leaves where they are: starts, Newton steps, certificates, merging."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+#: ``q = |F(h) - h|^2 / 2`` below which a state is a fixed point and above which it is none.
+CONVERGED = 1e-24
+#: Newton steps, and halvings of one, before a start is given up.
+N_STEPS, N_HALVINGS = 40, 5
+#: Smallest singular value of ``1 - J`` below which a point is degenerate: not isolated to first
+#: order, so that neither its index nor a certificate exists.
+DEGENERATE = 1e-7
+#: Radius within which the second derivative is bounded for a certificate.
+RADIUS = 0.25
+#: Steps that seeds run forward.
+FORWARD = (3, 10, 30, 100)
+_EPS = float(np.finfo(float).eps)
+
+
+class Found(NamedTuple):
+    """Distinct fixed points.
+
+    Attributes
+    ----------
+    states : (point, state).
+    q : (point,), ``|F(h) - h|^2 / 2``.
+    jacobian : (point, state, state).
+    gap : (point,), smallest singular value of ``1 - J``.
+    certified : (point,), whether existence and uniqueness are shown.
+    radius : (point,), within which there is no other fixed point; NaN where not certified.
+    """
+
+    states: Array
+    q: Array
+    jacobian: Array
+    gap: Array
+    certified: NDArray[np.bool_]
+    radius: Array
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """Sign of ``det(1 - J)``, (point,); 0 where degenerate."""
+        if not len(self.states):
+            return np.zeros(0, np.int64)
+        sign, _ = np.linalg.slogdet(np.eye(self.states.shape[1]) - self.jacobian)
+        return np.where(self.gap > DEGENERATE, sign, 0).astype(np.int64)
+
+
+def newton(cell: Any, starts: Array, tick: Callable[[], None] = lambda: None) -> Array:
+    """Run damped Newton steps from many starts at once; return the states that converged.
+
+    Parameters
+    ----------
+    cell : see `neurornn.dynamics.cells`.
+    starts : (start, state).
+    tick : called after every step.
+    """
+    done: list[Array] = []
+    h = np.array(starts)
+    for _ in range(N_STEPS):
+        r, d = cell.newton(h)
+        q = 0.5 * np.einsum("ij,ij->i", r, r)
+        ended = q < CONVERGED / 100
+        if ended.any():
+            done.append(h[ended])
+        keep = np.isfinite(q) & ~ended
+        h, moved = _damped(cell, h[keep], d[keep], q[keep])
+        # What no step along the Newton direction improves lies in a valley that ends above 0, or
+        # is as near to 0 as rounding lets it come.
+        near = ~moved & (q[keep] < CONVERGED)
+        if near.any():
+            done.append(h[near])
+        h = h[moved]
+        tick()
+        if not len(h):
+            break
+    return np.concatenate(done) if done else np.zeros((0, cell.n_state))
+
+
+def _damped(cell: Any, h: Array, d: Array, q: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Take the longest of some shortened steps that lowers q; tell where none does."""
+    limit = 10.0 * (1.0 + np.linalg.norm(h, axis=1))
+    size = np.linalg.norm(d, axis=1)
+    d = d * np.minimum(1.0, limit / np.maximum(size, 1e-300))[:, None]
+    new, left, share = h.copy(), np.arange(len(h)), 1.0
+    for _ in range(N_HALVINGS + 1):
+        if not len(left):
+            break
+        tried = h[left] + share * d[left]
+        if cell.box is not None:
+            # Outside of what can be reached a gate may round to 1 and call any state fixed.
+            np.clip(tried, *cell.box, out=tried)
+        away = cell.step(tried) - tried
+        good = 0.5 * np.einsum("ij,ij->i", away, away) < q[left]
+        new[left[good]] = tried[good]
+        left = left[~good]
+        share /= 3.0
+    moved = np.ones(len(h), dtype=bool)
+    moved[left] = False
+    return new, moved
+
+
+def certified(cell: Any, states: Array) -> Found:
+    """Look at fixed points one by one: Jacobian, distance to degeneracy, certificate.
+
+    Parameters
+    ----------
+    cell : see `neurornn.dynamics.cells`.
+    states : (point, state), converged.
+
+    Notes
+    -----
+    Newton-Kantorovich (Kantorovich 1948; Ortega 1968, doi:10.2307/2313804): where ``beta`` bounds
+    the inverse of ``1 - J``, ``eta`` the next Newton step and L the change of J within the radius,
+    and ``beta eta L <= 1/2``, there is a fixed point within ``(1 - s) / (beta L)``, and no other
+    within ``(1 + s) / (beta L)``, ``s = sqrt(1 - 2 beta eta L)``. A bound of what rounding does to
+    ``F(h) - h`` is part of eta.
+    """
+    n = cell.n_state
+    if not len(states):
+        none = np.zeros(0)
+        return Found(states, none, np.zeros((0, n, n)), none, none.astype(bool), none)
+    f, j = cell.step_and_jacobian(states)
+    r = f - states
+    q = 0.5 * np.sum(r * r, axis=1)
+    gap = np.linalg.svd(np.eye(n) - j, compute_uv=False)[:, -1]
+    rounding = 64 * _EPS * n * (1.0 + np.linalg.norm(states, axis=1))
+    beta = (1 + 1e-9) / np.maximum(gap - 64 * _EPS * n, 1e-300)
+    eta = beta * (np.linalg.norm(r, axis=1) + rounding)
+    bend = cell.curvature(states, RADIUS)
+    if bend is None:
+        unknown = np.full(len(states), np.nan)
+        return Found(states, q, j, gap, np.zeros(len(states), bool), unknown)
+    bend = np.maximum(bend, 1e-300)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = beta * eta * bend
+        s = np.sqrt(np.maximum(1 - 2 * ratio, 0.0))
+        inner = 2 * eta / (1 + s)
+        outer = np.minimum((1 + s) / (beta * bend), RADIUS)
+    shown = (ratio <= 0.5) & (inner <= RADIUS) & (gap > DEGENERATE) & (inner < outer)
+    return Found(states, q, j, gap, shown, np.where(shown, outer, np.nan))
+
+
+def merged(cell: Any, states: Array) -> Array:
+    """Return one state of each fixed point among many that converged.
+
+    Two are one where one lies within the radius in which the certificate of the other leaves room
+    for no second; without a certificate, where they are nearer than their own errors.
+    """
+    # Many came to the same point: those that agree to 1e-6 are looked at once.
+    _, first = np.unique(np.round(states / 1e-6), axis=0, return_index=True)
+    found = certified(cell, states[first])
+    f = cell.step(found.states)
+    error = np.linalg.norm(f - found.states, axis=1) / np.maximum(found.gap, 1e-12)
+    floor = 1e-9 * (1 + np.linalg.norm(found.states, axis=1))
+    reach = np.where(found.certified, found.radius, np.maximum(1e3 * error, floor))
+    kept, left = [], np.arange(len(found.states))
+    while len(left):
+        one = left[0]
+        away = np.linalg.norm(found.states[left] - found.states[one], axis=1)
+        kept.append(one)
+        left = left[away > reach[one]]
+    return found.states[kept].reshape(-1, cell.n_state)
+
+
+class Budget:
+    """Time and starts that a search may take.
+
+    Parameters
+    ----------
+    max_starts : in all.
+    seconds : of wall time; None for no limit.
+    """
+
+    def __init__(self, max_starts: int, seconds: float | None) -> None:
+        self.max_starts, self.seconds = max_starts, seconds
+        self.began = time.monotonic()
+
+    def is_over(self, n_starts: int) -> bool:
+        """Whether so many starts are all that there may be, or the time is up."""
+        late = self.seconds is not None and time.monotonic() - self.began > self.seconds
+        return late or n_starts >= self.max_starts
+
+
+def draw_starts(
+    cell: Any, n: int, rng: np.random.Generator, known: Array, given: Array | None
+) -> Array:
+    """Draw starts: all over, run forward, between known points, and around what was given.
+
+    Parameters
+    ----------
+    cell : see `neurornn.dynamics.cells`.
+    n : how many.
+    rng : what is drawn from.
+    known : (point, state), fixed points so far; saddles lie between them.
+    given : (start, state) of the user, or None.
+    """
+    parts = [cell.spread(rng, max(n // 4, 1))]
+    forward = cell.spread(rng, max(n // 4, 1))
+    for group, n_steps in zip(np.array_split(np.arange(len(forward)), 4), FORWARD, strict=True):
+        h = forward[group]
+        for _ in range(n_steps):
+            h = cell.step(h)
+        forward[group] = h
+    forward = forward[np.isfinite(forward).all(axis=1)]
+    # A drop of noise takes a state off the manifold on which it ended.
+    parts.append(forward + 0.05 * rng.standard_normal(forward.shape))
+    source = forward if given is None else np.concatenate([forward, given])
+    if len(known) > 1:
+        source = np.concatenate([source, np.repeat(known, max(len(source) // len(known), 1), 0)])
+    left = n - sum(map(len, parts))
+    if len(source):
+        a, b = (source[rng.integers(len(source), size=left)] for _ in range(2))
+        weight = rng.choice([0.5, 1.0], (left, 1)) + 0.05 * rng.standard_normal((left, 1))
+        between = weight * a + (1 - weight) * b
+        parts.append(between + 0.1 * rng.standard_normal(between.shape))
+    return np.concatenate(parts)
