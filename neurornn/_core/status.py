@@ -86,7 +86,7 @@ _REMEDIES = {
     Status.STOPPED_EARLY: "The validation loss stopped improving; the best weights are kept.",
     Status.DEGENERATE: (
         "The point is not alone to first order: it lies on a line or a ring of points, or at a "
-        "bifurcation. Look at its slowest mode; a small change of the weights may move or undo it."
+        "bifurcation. Look at its leading mode; a small change of the weights may move or undo it."
     ),
     Status.DIVERGED: (
         "The loss became NaN or infinite; the last good weights are kept. "

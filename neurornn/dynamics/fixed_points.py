@@ -28,6 +28,7 @@ from neurornn.dynamics.search import (
     draw_starts,
     merged,
     newton,
+    run_forward,
 )
 from neurornn.io.shell import Result
 
@@ -53,7 +54,7 @@ class FixedPoints(Result):
     ----------
     parameters : Dataset over ``point``, ``hidden`` and ``mode``
         ``state (point, hidden)``; ``eigenvalue_real`` and ``eigenvalue_imag (point, mode)`` of the
-        step map, the slowest mode first; ``time_constant (point, mode)``, how long the mode takes
+        step map, the leading mode first; ``time_constant (point, mode)``, how long the mode takes
         to fall by a factor e, negative where it grows, and ``frequency``; ``n_unstable (point)``,
         ``index``, ``q``, half the squared step ``|F(h) - h|^2 / 2``; ``certified`` and
         ``isolation_radius``, within which there is no other point; ``ode_time_constant``, of the
@@ -156,7 +157,7 @@ class FixedPoints(Result):
             )
         return Table(
             title="Fixed points",
-            columns=["point", "kind", "slowest mode", "certificate", "status"],
+            columns=["point", "kind", "leading mode", "certificate", "status"],
             rows=rows,
             head=[*head, *told],
             notes=notes,
@@ -290,18 +291,18 @@ def _searched(
 ) -> tuple[Found, tuple[str, str, int]]:
     """Search with ever more starts until nothing new comes and no sign of more is left."""
     budget = Budget(max_starts, max_seconds)
-    known, total, wanted = np.zeros((0, cell.n_state)), 0, n_starts
-    new = 0
+    source = np.zeros((0, cell.n_state)) if given is None else given[:max_starts]
+    found, total, wanted, new = certified(cell, source[:0]), 0, n_starts, 0
     while True:
-        rows = draw_starts(cell, wanted, rng, known, given)
-        if given is not None and not total:
-            rows = np.concatenate([given[:max_starts], rows])
-        before = len(known)
-        known = merged(cell, np.concatenate([known, newton(cell, rows)]))
-        found = certified(cell, known)
+        before = len(found.states)
+        ran = run_forward(cell, max(wanted // 4, 1), rng)
+        found = _with(cell, found, np.concatenate([source, ran]) if not total else ran)
+        source = source if given is not None else ran
+        rows = draw_starts(cell, wanted - wanted // 4, rng, found.states, source)
+        found = _with(cell, found, rows)
         for _ in range(wanted):
             tick()
-        new = len(known) - before
+        new = len(found.states) - before
         first, total = total == 0, total + wanted
         enough = not first and new == 0 and _index_speaks(cell, found) is None
         if enough or budget.is_over(total):
@@ -311,6 +312,14 @@ def _searched(
             break
         wanted = min(total, max_starts - total)
     return found, (*_completeness(cell, found, total, new, first), total)
+
+
+def _with(cell: Any, found: Found, starts: Array) -> Found:
+    """What was found, and what is found from more starts."""
+    new = newton(cell, starts, found)
+    if not len(new):
+        return found
+    return certified(cell, merged(cell, np.concatenate([found.states, new])))
 
 
 def _index_speaks(cell: Any, found: Found) -> str | None:
@@ -349,7 +358,7 @@ def _result(
     cell, dt, unit = state_map.cell, state_map.dt, state_map.time_unit
     values = np.linalg.eigvals(found.jacobian) if len(found.states) else _no_modes(cell)
     size = np.abs(values)
-    # Stable points first, the slowest mode of each first.
+    # Stable points first, the leading mode of each first.
     order = np.argsort(-size, axis=1, kind="stable")
     values = np.take_along_axis(values, order, axis=1).astype(complex)
     n_unstable = (np.abs(values) > 1).sum(axis=1)

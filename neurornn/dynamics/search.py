@@ -1,7 +1,6 @@
 """Finding states that a map leaves where they are: starts, Newton steps, certificates, merging."""
 
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ DEGENERATE = 1e-7
 #: Radius within which the second derivative is bounded for a certificate.
 RADIUS = 0.25
 #: Steps that seeds run forward.
-FORWARD = (3, 10, 30, 100)
+FORWARD = (3, 10, 40)
 _EPS = float(np.finfo(float).eps)
 
 
@@ -52,18 +51,24 @@ class Found(NamedTuple):
         return np.where(self.gap > DEGENERATE, sign, 0).astype(np.int64)
 
 
-def newton(cell: Any, starts: Array, tick: Callable[[], None] = lambda: None) -> Array:
+def newton(cell: Any, starts: Array, known: Found | None = None) -> Array:
     """Run damped Newton steps from many starts at once; return the states that converged.
 
     Parameters
     ----------
     cell : see `neurornn.dynamics.cells`.
     starts : (start, state).
-    tick : called after every step.
+    known : points found before. A start that comes into the ball from which Newton steps are known
+        to end in one of them is left out: a third of the radius of its certificate lies within
+        ``2 / (3 beta L)`` (Rheinboldt 1978, Banach Center Publ. 3:129).
     """
     done: list[Array] = []
     h = np.array(starts)
     for _ in range(N_STEPS):
+        if known is not None and known.certified.any():
+            h = h[~_drawn_to(h, known)]
+        if not len(h):
+            break
         r, d = cell.newton(h)
         q = 0.5 * np.einsum("ij,ij->i", r, r)
         ended = q < CONVERGED / 100
@@ -77,10 +82,18 @@ def newton(cell: Any, starts: Array, tick: Callable[[], None] = lambda: None) ->
         if near.any():
             done.append(h[near])
         h = h[moved]
-        tick()
         if not len(h):
             break
     return np.concatenate(done) if done else np.zeros((0, cell.n_state))
+
+
+def _drawn_to(h: Array, known: Found) -> NDArray[np.bool_]:
+    """Whether Newton steps from a state are known to end in a point that is known."""
+    at, reach = known.states[known.certified], known.radius[known.certified] / 3
+    squared = (
+        np.einsum("ij,ij->i", h, h)[:, None] - 2 * h @ at.T + np.einsum("ij,ij->i", at, at)
+    )  # fmt: skip
+    return np.asarray((squared < reach**2 - 1e-12).any(axis=1))
 
 
 def _damped(cell: Any, h: Array, d: Array, q: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -188,36 +201,49 @@ class Budget:
         return late or n_starts >= self.max_starts
 
 
-def draw_starts(
-    cell: Any, n: int, rng: np.random.Generator, known: Array, given: Array | None
-) -> Array:
-    """Draw starts: all over, run forward, between known points, and around what was given.
+def run_forward(cell: Any, n: int, rng: np.random.Generator) -> Array:
+    """Draw states that ran on for some steps, near attractors and on the way to them.
 
     Parameters
     ----------
     cell : see `neurornn.dynamics.cells`.
     n : how many.
     rng : what is drawn from.
-    known : (point, state), fixed points so far; saddles lie between them.
-    given : (start, state) of the user, or None.
     """
-    parts = [cell.spread(rng, max(n // 4, 1))]
-    forward = cell.spread(rng, max(n // 4, 1))
-    for group, n_steps in zip(np.array_split(np.arange(len(forward)), 4), FORWARD, strict=True):
-        h = forward[group]
-        for _ in range(n_steps):
-            h = cell.step(h)
-        forward[group] = h
-    forward = forward[np.isfinite(forward).all(axis=1)]
+    h = cell.spread(rng, n)
+    groups = np.array_split(np.arange(n), len(FORWARD))
+    for k in range(FORWARD[-1]):
+        # Those of the first groups stop early.
+        first = next(g for g, steps in zip(groups, FORWARD, strict=True) if k < steps)[:1]
+        rows = slice(int(first[0]) if len(first) else 0, None)
+        h[rows] = cell.step(h[rows])
+    h = h[np.isfinite(h).all(axis=1)]
     # A drop of noise takes a state off the manifold on which it ended.
-    parts.append(forward + 0.05 * rng.standard_normal(forward.shape))
-    source = forward if given is None else np.concatenate([forward, given])
-    if len(known) > 1:
-        source = np.concatenate([source, np.repeat(known, max(len(source) // len(known), 1), 0)])
-    left = n - sum(map(len, parts))
+    return np.asarray(h + 0.05 * rng.standard_normal(h.shape))
+
+
+def draw_starts(cell: Any, n: int, rng: np.random.Generator, known: Array, source: Array) -> Array:
+    """Draw starts: all over, and between points and states that are known.
+
+    Parameters
+    ----------
+    cell : see `neurornn.dynamics.cells`.
+    n : how many.
+    rng : what is drawn from.
+    known : (point, state), fixed points so far; saddles lie in the middle of some of them.
+    source : (number, state), states that ran on, or came from the user.
+    """
+    some = cell.spread(rng, max(n // 3, 1))
+    left = n - len(some)
+    pool = known if len(known) > 1 else np.concatenate([known, source])
+    if not len(pool) or left < 1:
+        return some
+    # Means of two, four and eight: middles of edges, faces and cubes.
+    picked = pool[rng.integers(len(pool), size=(left, 8))]
+    n_picked = rng.choice([2, 3, 4, 8], left)
+    counted = np.arange(8) < n_picked[:, None]
+    between = np.einsum("nks,nk->ns", picked, counted) / n_picked[:, None]
     if len(source):
-        a, b = (source[rng.integers(len(source), size=left)] for _ in range(2))
-        weight = rng.choice([0.5, 1.0], (left, 1)) + 0.05 * rng.standard_normal((left, 1))
-        between = weight * a + (1 - weight) * b
-        parts.append(between + 0.1 * rng.standard_normal(between.shape))
-    return np.concatenate(parts)
+        alone = rng.random(left) < 0.25
+        between[alone] = source[rng.integers(len(source), size=int(alone.sum()))]
+    return np.concatenate([some, between + 0.1 * rng.standard_normal(between.shape)])

@@ -20,5 +20,6 @@ __getattr__, __dir__, __all__ = room(
         "files": ["write_figure"],
         "pages": ["Page"],
         "residuals": ["mean_event", "residual_checks"],
+        "spectra": ["eigenvalues"],
     },
 )

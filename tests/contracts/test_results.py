@@ -198,7 +198,7 @@ def points_layout(result):
         slow = f"{'grows' if tau < 0 else 'decays'} with {number(abs(tau))} {unit}"
         proof = f"alone within {number(table['isolation_radius'].values[k], 2)}"
         rows.append([str(k), kind, slow, proof, table["status"].values[k]])
-    return ["point", "kind", "slowest mode", "certificate", "status"], rows, []
+    return ["point", "kind", "leading mode", "certificate", "status"], rows, []
 
 
 def plan_layout(result):

@@ -140,6 +140,18 @@ def test_the_bound_of_the_second_derivative_is_one(name, rng):
     assert np.median(bound / change) < 100
 
 
+def test_the_bound_is_exact_where_the_gates_stand_still():
+    """A GRU that keeps nothing is tanh(w h), whose second derivative is 4 w^2 / sqrt(27) at most."""
+    w, n = 1.7, 3
+    still = np.zeros((3 * n, n))
+    still[2 * n :] = w * np.eye(n)
+    bias = np.repeat([50.0, -50.0, 0.0], n)
+    cell = Gated("gru", [(np.zeros((3 * n, 1)), still, bias, np.zeros(3 * n))], np.zeros(1))
+    found = cell.curvature(np.zeros((1, n)), 0.25)
+    # Each of n units bends on its own: the norm of their squares together is taken.
+    np.testing.assert_allclose(found, np.sqrt(n) * 4 * w**2 / np.sqrt(27), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["relu", "substeps", "stacked gru", "RNN of two layers"])
 def test_where_no_bound_is_known_there_is_no_certificate(name):
     cell = as_map({**MODELS, **LAYERS}[name], INPUT).cell
