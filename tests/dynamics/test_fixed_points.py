@@ -141,7 +141,7 @@ def test_the_bound_of_the_second_derivative_is_one(name, rng):
 
 
 def test_the_bound_is_exact_where_the_gates_stand_still():
-    """A GRU that keeps nothing is tanh(w h), whose second derivative is 4 w^2 / sqrt(27) at most."""
+    """A GRU that keeps nothing is tanh(w h): its second derivative is at most 4 w^2 / sqrt(27)."""
     w, n = 1.7, 3
     still = np.zeros((3 * n, n))
     still[2 * n :] = w * np.eye(n)
