@@ -82,15 +82,15 @@ def to_dataset(
     covariance : (\*covariance_dims, parameter, parameter_)
         Kept beside the intervals, over `covariance_names`.
     """
-    table = xr.Dataset(coords=coords)
+    variables: dict[str, Any] = {}
     for e in estimates:
         value = np.asarray(e.value)
         common = {"units": e.units, "long_name": e.long_name, "method": e.method}
-        table[e.name] = (e.dims, value, {**common, **e.attrs})
+        variables[e.name] = (e.dims, value, {**common, **e.attrs})
         missing = e.ci is None
         bounds = np.full((*value.shape, 2), np.nan) if missing else np.asarray(e.ci, dtype=float)
         reason = e.reason or ("no interval is formed for this quantity" if missing else "")
-        table[f"{e.name}_ci"] = (
+        variables[f"{e.name}_ci"] = (
             (*e.dims, CI_BOUND),
             bounds,
             {
@@ -101,18 +101,18 @@ def to_dataset(
                 "reason": reason,
             },
         )
-    table = table.assign_coords({CI_BOUND: ["lower", "upper"]})
+    given: dict[Hashable, Any] = {**(coords or {}), CI_BOUND: ["lower", "upper"]}
     if status is not None:
-        table["status"] = status_variable(status_dims, status)
+        variables["status"] = status_variable(status_dims, status)
     if covariance is not None:
-        names = list(covariance_names)
-        table["covariance"] = (
+        variables["covariance"] = (
             (*covariance_dims, "parameter", "parameter_"),
             covariance,
             {"long_name": "covariance of the parameters named on its axes", "units": "mixed"},
         )
-        table = table.assign_coords(parameter=names, parameter_=names)
-    return table
+        given |= {"parameter": list(covariance_names), "parameter_": list(covariance_names)}
+    # At once: xarray aligns anew for every variable that is added later.
+    return xr.Dataset(variables, given)
 
 
 def normal_quantile(confidence_level: float) -> float:
