@@ -479,3 +479,18 @@ def test_the_truth_of_the_demo_stands_beside_its_own_cells(tmp_path, capsys, mon
     names = [t.get_text() for t in ax.get_xticklabels()]
     assert dict(zip(names, crosses.get_ydata(), strict=True)) == truth
     plt.close("all")
+
+
+def test_a_configuration_with_old_names_still_fits(tmp_path, capsys):
+    windows = {"inputs": "spikes", "targets": "dff", "duration": 20.0, "split": [0.8, 0.2]}
+    fit = {"max_epochs": 1, "optimizer": "adam", "intervals": False, "warmup": 0}
+    path = written(tmp_path, {"name": "Memoryless"}, windows=windows, fit=fit, out="old")
+    # One epoch of Adam never counts as converged.
+    with pytest.warns(ConvergenceWarning), pytest.warns(FutureWarning) as caught:
+        assert main(["fit", path]) == 0
+    told = [str(w.message) for w in caught if w.category is FutureWarning]
+    assert [t.split(";")[0] for t in told] == [
+        "split= of windows is now called fractions=",
+        "warmup= of fit is now called warmup_epochs=",
+    ]
+    assert "Memoryless with" in capsys.readouterr().out

@@ -18,7 +18,7 @@ def renamed(*gone: str, **names: str) -> Callable[[Any], Any]:
 
     Returns
     -------
-    A decorator. The signature is that of today.
+    A decorator. The signature is that of today; what else is taken stands in ``old_names``.
     """
 
     def decorate(function: Any) -> Any:
@@ -29,6 +29,7 @@ def renamed(*gone: str, **names: str) -> Callable[[Any], Any]:
             where = function.__qualname__.removesuffix(".__init__")
             return function(*args, **new_names(kwargs, names, where, gone=gone))
 
+        with_old_names.old_names = (*names, *gone)  # type: ignore[attr-defined]
         return with_old_names
 
     return decorate

@@ -124,7 +124,7 @@ def check_keys(call: Any, given: Any, part: str, taken: tuple[str, ...]) -> None
 
     known = [k for k in inspect.signature(call).parameters if k not in taken]
     for key in given:
-        if key not in known:
+        if key not in known and key not in getattr(call, "old_names", ()):
             raise NameUnknownError(
                 f"{part} has the key {key!r}",
                 f"An argument of {call.__qualname__} was needed",
