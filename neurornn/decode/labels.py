@@ -55,8 +55,9 @@ class LabelDecoder(ClassifierMixin, Decoder):
             )
         self.classes_, self._codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
+            only = self.classes_.tolist()[0]
             raise DataError(
-                f"All {len(labels)} bins carry one label, {self.classes_.tolist()[0]!r}: only one class",
+                f"All {len(labels)} bins carry one label, {only!r}: only one class",
                 "At least two classes were needed",
                 "Add another target, or bins without intention under a label of their own",
             )

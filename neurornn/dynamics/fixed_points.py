@@ -256,9 +256,15 @@ def find_fixed_points(
     cell = state_map.cell
     given = None if starts is None else _starts_of(starts, cell.n_state)
     if is_enumerable(cell):
-        found = certified(cell, enumerated(cell))
+        states, n_singular = enumerated(cell)
+        found = certified(cell, states)
         n_pieces = 2**cell.n_state if cell.nonlinearity == "relu" else 1
         told = ("proved", f"all {n_pieces} linear pieces were solved", 0)
+        if n_singular:
+            why = (
+                f"{n_singular} of {n_pieces} linear pieces are singular: each holds no point, or a"
+            )
+            told = ("unknown", f"{why} whole line of them, which cannot be counted", 0)
     else:
         with progress_bar(max_starts, 0, progress, "starts") as tick:
             found, told = _searched(cell, rng, n_starts, max_starts, max_seconds, given, tick)

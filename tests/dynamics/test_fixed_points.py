@@ -17,7 +17,7 @@ from neurornn._core.errors import (
 )
 from neurornn.dynamics import search
 from neurornn.dynamics.cells import Gated, Leaky
-from neurornn.dynamics.enumeration import enumerated
+from neurornn.dynamics.enumeration import enumerated, is_enumerable
 from neurornn.dynamics.maps import as_map
 
 find = nr.dynamics.find_fixed_points
@@ -226,7 +226,8 @@ def test_two_units_that_inhibit_each_other(form):
     """h1 = relu(1 - 2 h2), h2 = relu(1 - 2 h1): (1, 0), (0, 1) and (1/3, 1/3) by hand."""
     weights, drive = np.array([[0.0, -2.0], [-2.0, 0.0]]), np.ones(2)
     cell = Leaky(weights, drive, np.full(2, 0.1), "relu", form)
-    found = enumerated(cell)
+    found, n_singular = enumerated(cell)
+    assert n_singular == 0
     wanted = np.array([[0.0, 1.0], [1 / 3, 1 / 3], [1.0, 0.0]])
     if form == "current":
         # The state is what drives the units, W f + u.
@@ -241,6 +242,21 @@ def test_a_linear_network_has_one_point_in_closed_form():
     wanted = np.linalg.solve(np.eye(5) - w, u @ INPUT + model.bias.detach().double().numpy())
     assert points.completeness == "proved" and points.parameters.sizes["point"] == 1
     np.testing.assert_allclose(points.states.values[0], wanted, atol=1e-13)
+
+
+def test_cycles_within_a_step_are_points_and_are_not_enumerated():
+    """x -> -x in a substep: every state is left where it is by two of them."""
+    cell = Leaky(np.array([[-1.0]]), np.zeros(1), np.ones(1), "linear", substeps=2)
+    assert not is_enumerable(cell)
+    np.testing.assert_array_equal(cell.step(np.array([[0.7]])), [[0.7]])
+
+
+def test_a_perfect_integrator_is_not_called_empty():
+    """h' = W h with the eigenvalue 1: a line of points, of which enumeration can give none."""
+    model = elman(2, [[1.0, 0.0], [0.0, 0.5]], nonlinearity="linear")
+    with pytest.warns(ConvergenceWarning, match="1 of 1 linear pieces are singular"):
+        points = find(model)
+    assert points.completeness == "unknown" and points.parameters.sizes["point"] == 0
 
 
 # --- certificates, and what is missing ---
