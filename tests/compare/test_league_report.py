@@ -97,6 +97,7 @@ def test_a_fit_may_stand_still_for_a_fifth_of_its_epochs(monkeypatch, max_epochs
 
     monkeypatch.setattr(module, "fitted", told)
     x = np.random.default_rng(0).normal(size=(12, 20, 1))
+    # Its own, raised as soon as the settings are seen.
     with pytest.raises(Seen):
         nr.compare.league((x, x), ["memoryless"], max_epochs=max_epochs)
     assert asked == [{"objective": "gaussian", "max_epochs": max_epochs, "patience": patience,

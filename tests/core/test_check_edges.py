@@ -189,7 +189,7 @@ def test_counts_have_a_least_and_a_most():
             check_count(value, "n", least, 5)
         assert caught.value.needed == said
     for rng in (-1, 2**64):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match=f"rng is {rng}"):
             check_rng(rng)
 
 

@@ -147,7 +147,7 @@ def test_of_two_groups_the_closed_form_of_the_spread_between_them():
     assert found.between_sd_ci[0] == 0.0
     assert found.between_sd_ci[1] == pytest.approx(np.sqrt(high), rel=1e-6)
     for level in (0.0, 1.0):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match=f"confidence_level is {level}"):
             cf.random_effects([1.0], [1.0], level)
 
 
@@ -220,5 +220,5 @@ def test_a_table_carries_value_interval_unit_reason_status_and_covariance():
     )
     bare = cf.to_dataset(estimates[1:2], confidence_level=0.95)
     assert "status" not in bare and "covariance" not in bare
-    with pytest.raises(UnitError):
+    with pytest.raises(UnitError, match="furlong"):
         cf.Estimate(name="x", value=1.0, units="furlong", long_name="x", method="x")

@@ -149,7 +149,7 @@ def test_rates_are_whole_numbers_of_a_bin(values, asked):
     # Steps of 0.1 s: 10 Hz is one spike, 1 Hz a tenth of one.
     given = (np.array([0.11, 0.21, 0.31]), np.array([[0.1, 0.33]]), np.array(values))
     if asked:
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match="nothing says whether"):
             check_samples(*given, whole=False, sure=False)
     else:
         check_samples(*given, whole=False, sure=False)
