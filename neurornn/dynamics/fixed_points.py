@@ -21,7 +21,6 @@ from neurornn._core.warning import warn_user
 from neurornn.dynamics.enumeration import enumerated, is_enumerable
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.search import (
-    DEGENERATE,
     Budget,
     Found,
     certified,
@@ -153,7 +152,8 @@ class FixedPoints(Result):
         if s["differ"]:
             notes.append(
                 f"Step map and differential equation differ by more than {100 * DIFFER:g} % in "
-                f"{s['differ']} modes: their time constants depend on dt. See ode_time_constant."
+                f"the leading mode of {s['differ']} points: it depends on dt. See "
+                "ode_time_constant."
             )
         return Table(
             title="Fixed points",
@@ -172,12 +172,13 @@ class FixedPoints(Result):
     def _methods_sentence(self) -> str:
         s = self.settings
         how = f"damped Newton steps in double precision from {s['n_starts']} starts"
-        if s["completeness"] == "proved":
+        if not s["n_starts"]:
             how = "exact enumeration of the linear pieces of the network"
+        n, n_certified = self.parameters.sizes["point"], int(self.parameters["certified"].sum())
         return (
-            f"Fixed points of the network were found by {how}, certified by the "
-            "Newton-Kantorovich theorem, and read by the eigenvalues of their Jacobians; the set "
-            f"is {s['completeness']} ({s['reason']})"
+            f"Fixed points of the network were found by {how}, {n_certified} of {n} certified by "
+            "the Newton-Kantorovich theorem, and read by the eigenvalues of their Jacobians; the "
+            f"set is {s['completeness']} ({s['reason']})"
         )
 
 
@@ -310,14 +311,15 @@ def _searched(
             tick()
         new = len(found.states) - before
         first, total = total == 0, total + wanted
+        last = wanted
         enough = not first and new == 0 and _index_speaks(cell, found) is None
         if enough or budget.is_over(total):
             break
         # So many degenerate points are a line or a ring, on which there is always one more.
-        if int((found.gap < DEGENERATE).sum()) > 200:
+        if int(found.degenerate.sum()) > 200:
             break
         wanted = min(total, max_starts - total)
-    return found, (*_completeness(cell, found, total, new, first), total)
+    return found, (*_completeness(cell, found, total, last, new), total)
 
 
 def _with(cell: Any, found: Found, starts: Array) -> Found:
@@ -330,21 +332,21 @@ def _with(cell: Any, found: Found, starts: Array) -> Found:
 
 def _index_speaks(cell: Any, found: Found) -> str | None:
     """What the index theorem says against the set being whole; None where nothing."""
-    if cell.box is None or not len(found.states) or (found.gap < DEGENERATE).any():
+    if cell.box is None or not len(found.states) or found.degenerate.any():
         return None
     total = int(found.index.sum())
     return None if total == 1 else f"the index sum is {total:+d} and must be +1"
 
 
-def _completeness(cell: Any, found: Found, total: int, new: int, first: bool) -> tuple[str, str]:
-    speaks = _index_speaks(cell, found)
-    last = f"the last {total // 2} of {total} starts"
+def _completeness(cell: Any, found: Found, total: int, n_last: int, new: int) -> tuple[str, str]:
+    speaks, first = _index_speaks(cell, found), n_last == total
+    last = f"the last {n_last} of {total} starts"
     if not len(found.states):
         return "unknown", f"no start of {total} converged"
     if speaks is not None:
         return "incomplete", speaks
-    if (found.gap < DEGENERATE).any():
-        n = int((found.gap < DEGENERATE).sum())
+    if found.degenerate.any():
+        n = int(found.degenerate.sum())
         return "unknown", (
             f"{n} points are degenerate: part of a line or ring of points, or at a bifurcation, "
             "where points cannot be counted"
@@ -353,6 +355,8 @@ def _completeness(cell: Any, found: Found, total: int, new: int, first: bool) ->
         return "incomplete", f"{last} still found {new} new points"
     if first:
         return "unknown", f"there was room for one search of {total} starts alone"
+    if 2 * n_last < total:
+        return "unknown", f"{last} found nothing new, and were fewer than those before"
     if cell.box is None:
         return "consistent", f"{last} found nothing new; the index theorem does not apply"
     return "consistent", f"the index sum is +1, and {last} found nothing new"
@@ -362,7 +366,9 @@ def _result(
     state_map: StateMap, found: Found, completeness: str, reason: str, n_starts: int
 ) -> FixedPoints:
     cell, dt, unit = state_map.cell, state_map.dt, state_map.time_unit
-    values = np.linalg.eigvals(found.jacobian) if len(found.states) else _no_modes(cell)
+    values = (
+        np.linalg.eigvals(found.jacobian) if len(found.states) else np.zeros((0, cell.n_state))
+    )
     size = np.abs(values)
     # Stable points first, the leading mode of each first.
     order = np.argsort(-size, axis=1, kind="stable")
@@ -373,8 +379,7 @@ def _result(
     with np.errstate(divide="ignore"):
         tau = -dt / np.log(np.abs(values))
     frequency = np.abs(np.angle(values)) / (2 * np.pi * dt)
-    degenerate = found.gap[rank] < DEGENERATE
-    status = np.where(degenerate, str(Status.DEGENERATE), str(Status.OK))
+    status = np.where(found.degenerate[rank], str(Status.DEGENERATE), str(Status.OK))
     told = {"time_constant": (tau, unit), "frequency": (frequency, _per(unit))}
     table = to_dataset(
         [q.of(told[q.name][0], units=told[q.name][1]) for q in FixedPoints._quantities],
@@ -421,10 +426,6 @@ def _result(
             ConvergenceWarning,
         )
     return FixedPoints(table, settings)
-
-
-def _no_modes(cell: Any) -> Array:
-    return np.zeros((0, cell.n_state))
 
 
 def _per(unit: str) -> str:

@@ -12,9 +12,9 @@ Array = NDArray[np.float64]
 CONVERGED = 1e-24
 #: Newton steps, and halvings of one, before a start is given up.
 N_STEPS, N_HALVINGS = 40, 5
-#: Smallest singular value of ``1 - J`` below which a point is degenerate: not isolated to first
-#: order, so that neither its index nor a certificate exists.
-DEGENERATE = 1e-7
+#: Smallest singular value of ``1 - J`` below which a point without a certificate is degenerate,
+#: not isolated to first order. At a fold, where two points meet, q = 1e-26 leaves about 1e-6.
+DEGENERATE = 1e-5
 #: Radius within which the second derivative is bounded for a certificate.
 RADIUS = 0.25
 #: Steps that seeds run forward.
@@ -43,12 +43,17 @@ class Found(NamedTuple):
     radius: Array
 
     @property
+    def degenerate(self) -> NDArray[np.bool_]:
+        """Whether a point may be on a line of points or at a bifurcation, (point,)."""
+        return (self.gap < DEGENERATE) & ~self.certified
+
+    @property
     def index(self) -> NDArray[np.int64]:
         """Sign of ``det(1 - J)``, (point,); 0 where degenerate."""
         if not len(self.states):
             return np.zeros(0, np.int64)
         sign, _ = np.linalg.slogdet(np.eye(self.states.shape[1]) - self.jacobian)
-        return np.where(self.gap > DEGENERATE, sign, 0).astype(np.int64)
+        return np.where(self.degenerate, 0, sign).astype(np.int64)
 
 
 def newton(cell: Any, starts: Array, known: Found | None = None) -> Array:
@@ -156,7 +161,7 @@ def certified(cell: Any, states: Array) -> Found:
         s = np.sqrt(np.maximum(1 - 2 * ratio, 0.0))
         inner = 2 * eta / (1 + s)
         outer = np.minimum((1 + s) / (beta * bend), RADIUS)
-    shown = (ratio <= 0.5) & (inner <= RADIUS) & (gap > DEGENERATE) & (inner < outer)
+    shown = (ratio <= 0.5) & (inner <= RADIUS) & (inner < outer)
     return Found(states, q, j, gap, shown, np.where(shown, outer, np.nan))
 
 
@@ -164,7 +169,8 @@ def merged(cell: Any, states: Array) -> Array:
     """Return one state of each fixed point among many that converged.
 
     Two are one where one lies within the radius in which the certificate of the other leaves room
-    for no second; without a certificate, where they are nearer than their own errors.
+    for no second; without a certificate, where they are nearer than their own errors. Where a
+    point is degenerate that error is anything, and it stands for others of its kind alone.
     """
     # Many came to the same point: those that agree to 1e-6 are looked at once.
     _, first = np.unique(np.round(states / 1e-6), axis=0, return_index=True)
@@ -178,7 +184,11 @@ def merged(cell: Any, states: Array) -> Array:
         one = left[0]
         away = np.linalg.norm(found.states[left] - found.states[one], axis=1)
         kept.append(one)
-        left = left[away > reach[one]]
+        same = away <= reach[one]
+        if found.degenerate[one]:
+            same &= found.degenerate[left]
+        same[0] = True
+        left = left[~same]
     return found.states[kept].reshape(-1, cell.n_state)
 
 

@@ -316,6 +316,29 @@ def test_a_line_of_points_is_not_counted():
     assert "degenerate: The point is not alone to first order" in points.report()
 
 
+def test_two_points_that_meet_are_degenerate_and_swallow_no_other():
+    """h' = h - h^2 (h - 1): a double point at 0, and a single one at 1."""
+    points = find(lambda h: h - h**2 * (h - 1), n_hidden=1, rng=0)
+    states, status = points.states.values[:, 0], points.status.values
+    assert sorted(set(np.abs(states).round(4))) == [0.0, 1.0]
+    assert set(status[np.abs(states) < 0.1]) == {"degenerate"}
+    assert status[np.abs(states - 1) < 1e-6].tolist() == ["ok"]
+    assert points.completeness == "unknown"
+
+
+def test_a_search_that_was_cut_short_is_told_by_its_numbers():
+    points = find(bits(1), n_starts=64, max_starts=80, rng=0)
+    assert points.completeness == "unknown"
+    said = "the last 16 of 80 starts found nothing new, and were fewer than those before"
+    assert points.settings["reason"] == said
+
+
+def test_the_methods_count_certificates_and_name_the_way():
+    assert "1024 starts, 3 of 3 certified by" in find(bits(1), rng=0).methods_text()
+    relu = find(elman(2, -2.0 * np.eye(2), bias=1.0, nonlinearity="relu"))
+    assert "exact enumeration of the linear pieces of the network, 0 of 1" in relu.methods_text()
+
+
 def test_a_map_without_a_point_says_so():
     with pytest.warns(ConvergenceWarning, match=r"0 fixed points were found.*Pass starts="):
         points = find(lambda h: h + 1.0, n_hidden=2, n_starts=16, max_starts=32)
