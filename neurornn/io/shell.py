@@ -87,10 +87,13 @@ class Estimator(Reported, Saved, BaseEstimator):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls._renamed and "__init__" in vars(cls):
-            own = inspect.signature(cls.__init__).parameters
-            # A class that has an argument of the old name means its own.
-            old = {k: v for k, v in cls._renamed.items() if k not in own}
-            setattr(cls, "__init__", renamed(**old)(cls.__init__))  # noqa: B010
+            setattr(cls, "__init__", renamed(**cls._old_names())(cls.__init__))  # noqa: B010
+
+    @classmethod
+    def _old_names(cls) -> dict[str, str]:
+        """Old name -> name today; a class that has an argument of the old name means its own."""
+        own = inspect.signature(cls.__init__).parameters
+        return {k: v for k, v in cls._renamed.items() if k not in own}
 
     def __getattr__(self, name: str) -> Any:
         """Setting by the name that it had."""
@@ -107,7 +110,7 @@ class Estimator(Reported, Saved, BaseEstimator):
         ----------
         **params : name -> value.
         """
-        found = new_names(params, self._renamed, type(self).__name__)
+        found = new_names(params, self._old_names(), type(self).__name__)
         changed: Self = super().set_params(**found)
         return changed
 
@@ -175,7 +178,8 @@ class Estimator(Reported, Saved, BaseEstimator):
     @classmethod
     def _from_saved(cls, content: SavedContent) -> Self:
         # A file of an older version has the names of its time.
-        given = {cls._renamed.get(k, k): v for k, v in content.settings["init"].items()}
+        old = cls._old_names()
+        given = {old.get(k, k): v for k, v in content.settings["init"].items()}
         usual = cls().get_params(deep=False) if _has_defaults(cls) else {}
         for name, value in given.items():
             # JSON knows lists alone.

@@ -117,7 +117,7 @@ def test_one_of_two_names_is_asked_for():
         nr.calcium.Kinetics(rise=0.05, tau_rise=0.05)
 
 
-def test_an_estimator_of_a_user_keeps_arguments_of_its_own():
+def test_an_estimator_of_a_user_keeps_arguments_of_its_own(tmp_path):
     class Mine(nr.decode.KalmanFilter):
         def __init__(self, bin_size=None, *, watch="by night"):
             super().__init__(bin_size)
@@ -126,6 +126,10 @@ def test_an_estimator_of_a_user_keeps_arguments_of_its_own():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Mine(0.05).watch == "by night"
+        assert Mine(0.05).set_params(watch="by day").watch == "by day"
+        # Nor does a file of such a class lose it.
+        Mine(0.05).fit(np.round(SERIES**2), SERIES[:, :2]).save(tmp_path / "mine")
+        assert nr.load(tmp_path / "mine", classes=[Mine]).watch == "by night"
 
 
 def test_options_of_a_fit_go_on_working():
