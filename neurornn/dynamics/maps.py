@@ -37,6 +37,7 @@ class StateMap(NamedTuple):
     dt : length of a step, in `time_unit`; 1 where nobody said.
     time_unit : ``"s"``, ``"bp"``, or ``"1"`` where time is counted in steps.
     inputs : (input,), as given.
+    cell_at : makes the cell of another input; None for a function, which has no input.
     tau : (hidden,), where the map is the step of a rate equation.
     """
 
@@ -45,7 +46,25 @@ class StateMap(NamedTuple):
     dt: float
     time_unit: str
     inputs: Array
+    cell_at: Callable[[Array], Any] | None = None
     tau: Array | None = None
+
+    def under(self, inputs: Any) -> "StateMap":
+        """The same system under another constant input, (input,). Nothing is copied again."""
+        if self.cell_at is None:
+            raise KindError(
+                "inputs came with a function",
+                "A function of the state alone was needed",
+                "Hold the input inside: lambda h: step(h, u)",
+            )
+        u = _inputs_of(inputs, len(self.inputs))
+        return self._replace(cell=self.cell_at(u), inputs=u)
+
+
+def _map_of(
+    make: Callable[[Array], Any], told: tuple[str, float, str], u: Array, tau: Array | None = None
+) -> StateMap:
+    return StateMap(make(u), *told, u, make, tau)
 
 
 def as_map(
@@ -88,8 +107,9 @@ def as_map(
             )
         u = _inputs_of(inputs, model.input_size)
         kind = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}.get(model.mode, model.mode.lower())
-        cell = Gated(kind, _layers_of(model), u)
-        return StateMap(cell, type(model).__name__, *_clock(dt), u)
+        layers = _layers_of(model)
+        told = (type(model).__name__, *_clock(dt))
+        return _map_of(lambda x: Gated(kind, layers, x), told, u)
     if callable(model):
         if n_hidden is None:
             raise KindError(
@@ -150,37 +170,30 @@ def _plain(x: torch.Tensor) -> Array:
 
 
 def _of_model(model: RecurrentModel, u: Array) -> StateMap:
-    told = (type(model).__name__, model.dt, model.time_unit, u)
+    told = (type(model).__name__, model.dt, model.time_unit)
     # What follows from the weights, such as tau, is formed in double precision too.
     model = copy.deepcopy(model).cpu().double().eval().requires_grad_(False)
     if isinstance(model, LeakyRNN) and type(model).scan is LeakyRNN.scan:
         weights = model.weights()
         n = model.n_hidden
-        drive = _plain(model.input_weight) @ u + _plain(model.bias)
-        tau = _plain(model.tau)
+        w = np.zeros((n, n)) if weights is None else _plain(weights)
+        w_in, bias, tau = _plain(model.input_weight), _plain(model.bias), _plain(model.tau)
         rate = model.dt / model.substeps / tau
         alpha = rate if model.step_rule == "euler" else -np.expm1(-rate)
-        cell: Any = Leaky(
-            np.zeros((n, n)) if weights is None else _plain(weights),
-            drive, alpha, model.nonlinearity, model.form, model.substeps,
-        )  # fmt: skip
-        return StateMap(cell, *told, tau)
+        kind = (model.nonlinearity, model.form, model.substeps)
+        return _map_of(lambda x: Leaky(w, w_in @ x + bias, alpha, *kind), told, u, tau)
     if isinstance(model, VanillaRNN) and type(model).scan is VanillaRNN.scan:
-        drive = _plain(model.input_weight) @ u + _plain(model.bias)
-        cell = Leaky(
-            _plain(model.recurrent_weight), drive, np.ones(model.n_hidden), model.nonlinearity
-        )
-        return StateMap(cell, *told)
+        w, w_in, bias = map(_plain, (model.recurrent_weight, model.input_weight, model.bias))
+        one, name = np.ones(model.n_hidden), model.nonlinearity
+        return _map_of(lambda x: Leaky(w, w_in @ x + bias, one, name), told, u)
     if isinstance(model, GRU | LSTM) and type(model).scan is GatedRNN.scan:
-        layers: list[Any] = []
-        for k, layer in enumerate(model.layers):
-            own = _layers_of(layer)
-            layers += own
-            if not model.n_input and k == 0:
-                u = np.zeros(own[0][0].shape[1])
-        cell = Gated("gru" if isinstance(model, GRU) else "lstm", layers, u)
-        return StateMap(cell, *told)
-    return StateMap(_ByTorch(_step_of(model, u), model.start(1).shape[1]), *told)
+        layers = [own for layer in model.layers for own in _layers_of(layer)]
+        gate = "gru" if isinstance(model, GRU) else "lstm"
+        # Torch has no layer without input: such a model feeds its first one zeros.
+        none = np.zeros(layers[0][0].shape[1])
+        return _map_of(lambda x: Gated(gate, layers, x if len(x) else none), told, u)
+    n_state = model.start(1).shape[1]
+    return _map_of(lambda x: _ByTorch(_step_of(model, x), n_state), told, u)
 
 
 def _layers_of(layer: Any) -> list[tuple[Array, Array, Array, Array]]:
