@@ -35,6 +35,7 @@ from tests.benchmarks import (
     realdata,
     spike_counts,
     spike_rates,
+    structured_points,
 )
 
 SECTIONS = {
@@ -192,6 +193,21 @@ SECTIONS = {
         "time to find them, against Adam from 1024 starts at its best learning rate",
         fixed_points.SPEED_COLUMNS,
         fixed_points.speed_rows,
+    ),
+    "low_rank_points": (
+        "fixed points of networks of rank 2, in all units and in the latent space",
+        structured_points.LOW_RANK_COLUMNS,
+        structured_points.low_rank_rows,
+    ),
+    "relu_points": (
+        "fixed points of threshold-linear and random ReLU networks",
+        structured_points.PIECES_COLUMNS,
+        structured_points.pieces_rows,
+    ),
+    "hopfield_points": (
+        "stored states of Hopfield networks (100 units, 5 patterns)",
+        structured_points.HOPFIELD_COLUMNS,
+        structured_points.hopfield_rows,
     ),
     "closed_loop": (
         "a simulated user and 60 units whose tuning changes in closed loop, 20 seeds of 64 trials",

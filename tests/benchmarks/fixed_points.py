@@ -104,12 +104,12 @@ def rows() -> Iterator[list[str]]:
         ]  # fmt: skip
 
 
-def _adam(model: Any, starts: torch.Tensor, rate: float) -> np.ndarray:
+def _adam(model: Any, starts: torch.Tensor, rate: float, n_inputs: int = 3) -> np.ndarray:
     """Points that Adam finds, as finders of the field do it."""
     h = starts.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([h], lr=rate)
     lower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.95, patience=2)
-    inputs = torch.zeros(len(h), 1, 3)
+    inputs = torch.zeros(len(h), 1, n_inputs)
     for _ in range(5000):
         optimizer.zero_grad()
         q = 0.5 * (model.scan(inputs, h)[1] - h).square().sum(1)
