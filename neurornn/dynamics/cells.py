@@ -6,6 +6,7 @@ point follows; it is None where no bound is known.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,26 @@ class Cell:
     """Base of the cells: the Newton step follows from the Jacobian."""
 
     n_state: int
+    #: Of starts whose q is less no step is taken any more.
+    finest = 1e-26
+    #: How far states of the network are apart at least whose numbers here are 1 apart.
+    reach = 1.0
+
+    def lift(self, h: Array) -> Array:
+        """States of the network, where the cell works with fewer numbers."""
+        return h
+
+    def smooth_within(self, h: Array) -> Array | None:
+        """How far each state is from the next kink, (n,); None where there is none."""
+        return None
+
+    def inner(self, h: Array) -> Array:
+        """The numbers that the cell works with, of states of the network."""
+        return h
+
+    def eigenvalues(self, h: Array) -> Array:
+        """Eigenvalues of the step map of the network, (n, mode), in no order."""
+        return np.asarray(np.linalg.eigvals(self.step_and_jacobian(h)[1]))
 
     def step_and_jacobian(self, h: Array) -> tuple[Array, Array]:
         """States after one step, and the derivative of each in the state before it."""
@@ -81,7 +102,7 @@ class Leaky(Cell):
 
     Parameters
     ----------
-    weights : (hidden, hidden).
+    weights : (hidden, hidden); or ``(out, into)``, both (hidden, rank), for ``out into'``.
     drive : (hidden,), what comes in from outside.
     alpha : (hidden,), share of the state that is replaced.
     nonlinearity : one of `FUNCTIONS`.
@@ -91,41 +112,78 @@ class Leaky(Cell):
 
     def __init__(
         self,
-        weights: Array,
+        weights: Array | tuple[Array, Array],
         drive: Array,
         alpha: Array,
         nonlinearity: str,
         form: str = "rate",
         substeps: int = 1,
     ) -> None:
-        self.weights, self.drive, self.alpha = weights, drive, alpha
+        self._given, self.drive, self.alpha = weights, drive, alpha
+        self.factors = weights if isinstance(weights, tuple) else None
         self.f, self.form, self.substeps = FUNCTIONS[nonlinearity], form, substeps
         self.nonlinearity = nonlinearity
         self.n_state = len(drive)
-        self._sizes = np.linalg.norm(weights, axis=1)
-        self._norm = float(np.linalg.norm(weights, 2)) if len(drive) else 0.0
 
-    @property
+    @cached_property
+    def weights(self) -> Array:
+        """The matrix, (hidden, hidden); formed when first asked for where factors came."""
+        return self._given if self.factors is None else self.factors[0] @ self.factors[1].T
+
+    @cached_property
+    def norm(self) -> float:
+        """Largest singular value of the weights."""
+        if not self.n_state:
+            return 0.0
+        if self.factors is None:
+            return float(np.linalg.norm(self._given, 2))
+        out, into = (np.linalg.qr(x, mode="r") for x in self.factors)
+        return float(np.linalg.norm(out @ into.T, 2))
+
+    def _sent(self, f: Array) -> Array:
+        """What units receive from others in these states, (n, hidden)."""
+        if self.factors is None:
+            return f @ self._given.T
+        return (f @ self.factors[1]) @ self.factors[0].T
+
+    @cached_property
     def box(self) -> tuple[Array, Array] | None:
         """Bounds (state,) that no state leaves; no fixed point lies outside. None where none."""
-        f = self.f
-        if not (np.isfinite([f.lower, f.upper]).all() and (self.alpha <= 1).all()):
+        lower, upper = self.f.lower, self._highest()
+        if upper is None or not np.isfinite(lower) or not (self.alpha <= 1).all():
             return None
         if self.form == "rate":
-            return np.full(self.n_state, f.lower), np.full(self.n_state, f.upper)
-        ends = self.weights * f.lower, self.weights * f.upper
+            return np.full(self.n_state, lower), upper
+        ends = self.weights * lower, self.weights * upper
         return (
             np.minimum(*ends).sum(axis=1) + self.drive, np.maximum(*ends).sum(axis=1) + self.drive,
         )  # fmt: skip
 
+    def _highest(self) -> Array | None:
+        """Bounds (hidden,) of what units send; None where nothing holds them."""
+        if np.isfinite(self.f.upper):
+            return np.full(self.n_state, self.f.upper)
+        offset = {"relu": 0.0, "softplus": np.log(2.0)}.get(self.nonlinearity)
+        if offset is None:
+            return None
+        # f(a) <= max(a, 0) + offset, so that where excitation alone dies out nothing outgrows
+        # h = W+ h + u+ + offset.
+        excitation = np.maximum(self.weights, 0.0)
+        if np.abs(np.linalg.eigvals(excitation)).max(initial=0.0) > 1 - 1e-6:
+            return None
+        most = np.linalg.solve(
+            np.eye(self.n_state) - excitation, np.maximum(self.drive, 0.0) + offset
+        )
+        return np.asarray(most * (1 + 1e-9) + 1e-9)
+
     def one(self, h: Array) -> tuple[Array, Array]:
         """A step of the equation, and the slopes of the units at their arguments."""
         if self.form == "rate":
-            a = h @ self.weights.T + self.drive
+            a = self._sent(h) + self.drive
             f = self.f.value(a)
             return h + self.alpha * (f - h), self.f.slope(a, f)
         f = self.f.value(h)
-        return h + self.alpha * (f @ self.weights.T + self.drive - h), self.f.slope(h, f)
+        return h + self.alpha * (self._sent(f) + self.drive - h), self.f.slope(h, f)
 
     def step(self, h: Array) -> Array:
         """States after one step of the map."""
@@ -147,11 +205,22 @@ class Leaky(Cell):
             whole = j if whole is None else j @ whole
         return h, whole
 
+    def smooth_within(self, h: Array) -> Array | None:
+        """How far each state is from the next kink, (n,); None where there is none."""
+        if self.nonlinearity != "relu":
+            return None
+        if self.form == "current":
+            return np.asarray(np.abs(h).min(axis=1))
+        a = np.abs(self._sent(h) + self.drive)
+        return np.asarray((a / np.maximum(np.linalg.norm(self.weights, axis=1), 1e-300)).min(1))
+
     def curvature(self, h: Array, radius: float) -> Array | None:
         """Bound of the norm of the second derivative within a radius of each state, (n,)."""
-        if self.substeps > 1 or not np.isfinite(self.f.bend):
+        if self.substeps > 1:
             return None
-        size, norm = self._sizes, self._norm
+        if self.nonlinearity == "relu":
+            return np.zeros(len(h))
+        size, norm = np.linalg.norm(self.weights, axis=1), self.norm
         if self.form == "rate":
             rows = np.sqrt(np.sum((self.alpha * self.f.bend * size**2) ** 2))
             bound = min(rows, float(np.max(self.alpha * size)) * self.f.bend * norm)
@@ -159,10 +228,14 @@ class Leaky(Cell):
             bound = float(np.max(self.alpha)) * norm * self.f.bend
         return np.full(len(h), bound)
 
+    def flow_eigenvalues(self, h: Array, tau: Array) -> Array:
+        """Eigenvalues of the differential equation, (n, mode), in no order."""
+        return np.asarray(np.linalg.eigvals(self.flow(h, tau)))
+
     def flow(self, h: Array, tau: Array) -> Array:
         """Jacobian of the differential equation, (n, hidden, hidden), per unit of tau."""
         if self.form == "rate":
-            a = h @ self.weights.T + self.drive
+            a = self._sent(h) + self.drive
             slope = self.f.slope(a, self.f.value(a))
             j = slope[:, :, None] * self.weights
         else:

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 
 from neurornn.dynamics.cells import Leaky
 
 Array = NDArray[np.float64]
 
 #: ReLU networks of more units have too many pieces to solve them one by one.
-MOST_UNITS = 16
+MOST_UNITS = 20
 #: Pieces solved at a time.
 _CHUNK = 4096
 
@@ -48,14 +49,18 @@ def enumerated(cell: Leaky) -> tuple[Array, int]:
     else:
         active = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
     # In both forms what drives the units is a = W f(a) + u, and f(a) is the state of a rate.
-    kept, n_singular = [], 0
+    kept, n_lines = [], 0
     for first in range(0, len(active), _CHUNK):
         on = active[first : first + _CHUNK]
         matrix = np.eye(n) - weights * on[:, None, :]
         # Beside the largest determinant that rows of these lengths can have (Hadamard).
         largest = np.prod(np.linalg.norm(matrix, axis=2), axis=1)
         regular = np.abs(np.linalg.det(matrix)) > 1e-13 * largest
-        n_singular += int((~regular).sum())
+        if not regular.all():
+            if cell.nonlinearity == "linear":
+                n_lines += _solvable(matrix[0], drive)
+            else:
+                n_lines += _lines(on[~regular], matrix[~regular], drive)
         if not regular.any():
             continue
         on, matrix = on[regular], matrix[regular]
@@ -65,4 +70,58 @@ def enumerated(cell: Leaky) -> tuple[Array, int]:
             right = ((a > 0) == on).all(axis=1)
         f = np.where(on[right], a[right], 0.0)
         kept.append(f if cell.form == "rate" else a[right])
-    return (np.concatenate(kept) if kept else np.zeros((0, n))), n_singular
+    return (np.concatenate(kept) if kept else np.zeros((0, n))), n_lines
+
+
+def _lines(on: NDArray[np.bool_], matrix: Array, drive: Array) -> int:
+    """How many pieces whose matrix is singular hold a whole line of points, or may.
+
+    Parameters
+    ----------
+    on : (piece, unit), which units are active there; all where units are linear.
+    matrix : (piece, unit, unit), of ``matrix a = drive``.
+    drive : (unit,).
+
+    Notes
+    -----
+    The equations have no solution; or their solutions ``a = best + N z`` miss the piece, in which
+    a is above 0 for the active units and not for the others: for one z the bounds of all units
+    leave nothing between them, for several a linear programme says so.
+    """
+    found, sign = 0, np.where(on, 1.0, -1.0)
+    for first in range(0, len(on), _CHUNK):
+        some = slice(first, first + _CHUNK)
+        u, s, v = np.linalg.svd(matrix[some])
+        null = s < 1e-12 * s[:, :1]
+        null[:, -1] = True
+        along = np.einsum("pij,i->pj", u, drive)
+        solvable = (np.abs(np.where(null, along, 0.0)) < 1e-9 * (1 + np.abs(drive).max())).all(1)
+        best = np.einsum("pj,pji->pi", np.where(null, 0.0, along / np.where(null, 1.0, s)), v)
+        a, slope = sign[some] * best, sign[some] * v[:, -1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            border = -a / slope
+        flat = np.abs(slope) < 1e-12
+        lower = np.where(~flat & (slope > 0), border, -np.inf).max(axis=1)
+        upper = np.where(~flat & (slope < 0), border, np.inf).min(axis=1)
+        meets = (lower <= upper + 1e-9) & ~(flat & (a < -1e-9)).any(axis=1)
+        one = null.sum(axis=1) == 1
+        found += int((solvable & one & meets).sum())
+        for k in np.flatnonzero(solvable & ~one):
+            found += _meets(a[k], sign[some][k] * v[k][null[k]])
+    return found
+
+
+def _meets(a: Array, directions: Array) -> bool:
+    """Whether ``a + z directions`` is above 0 in all units for some z, or may be."""
+    n = len(directions)
+    # Largest m with a + z directions >= m; m is bounded, so that there is an answer.
+    answer = optimize.linprog(
+        np.append(np.zeros(n), -1.0), A_ub=np.column_stack([-directions.T, np.ones(len(a))]),
+        b_ub=a, bounds=[(None, None)] * n + [(None, 1.0)],
+    )  # fmt: skip
+    return bool(answer.status != 0 or -answer.fun > -1e-9)
+
+
+def _solvable(matrix: Array, drive: Array) -> bool:
+    best, *_ = np.linalg.lstsq(matrix, drive)
+    return bool(np.abs(matrix @ best - drive).max() < 1e-9 * (1 + np.abs(drive).max()))

@@ -8,9 +8,15 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_count, check_numbers, check_positive, check_rng
+from neurornn._core.checks import (
+    check_choice,
+    check_count,
+    check_numbers,
+    check_positive,
+    check_rng,
+)
 from neurornn._core.confidence import to_dataset
-from neurornn._core.errors import ConvergenceWarning, ShapeError
+from neurornn._core.errors import ConvergenceWarning, KindError, ShapeError
 from neurornn._core.jobs import progress_bar
 from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.report import Table
@@ -18,7 +24,8 @@ from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status, remedies_of
 from neurornn._core.units import format_number
 from neurornn._core.warning import warn_user
-from neurornn.dynamics.enumeration import enumerated, is_enumerable
+from neurornn.dynamics.enumeration import MOST_UNITS, enumerated, is_enumerable
+from neurornn.dynamics.latent import MOST_DENSE, in_few_numbers
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.search import (
     Budget,
@@ -144,6 +151,10 @@ class FixedPoints(Result):
         ]
         told = [f"{code}: {text}" for code, text in remedies_of(t["status"]).items()]
         notes = [f"no interval of time_constant, frequency: {_NO_INTERVAL}"]
+        if t.sizes["mode"] < t.sizes["hidden"]:
+            notes.append(
+                f"Of {t.sizes['hidden']} modes the {t.sizes['mode']} leading ones were formed."
+            )
         if s["faster_than_clock"]:
             notes.append(
                 f"{s['faster_than_clock']} modes turn sign in every step: they are faster than "
@@ -190,6 +201,7 @@ def find_fixed_points(
     n_starts: int = N_STARTS,
     max_starts: int = MAX_STARTS,
     max_seconds: float | None = 60.0,
+    method: str = "auto",
     n_hidden: int | None = None,
     dt: float | None = None,
     rng: RNG = 0,
@@ -208,6 +220,9 @@ def find_fixed_points(
     n_starts : starts of the first search; their number doubles until nothing new is found.
     max_starts : at most, in all.
     max_seconds : s, of wall time, after which no further search begins; None for no limit.
+    method : ``"auto"``, ``"enumerate"`` or ``"search"``
+        Linear pieces of a network are solved one by one where there are few enough of them, or
+        must be, or are not: all others are searched.
 
     Other Parameters
     ----------------
@@ -233,8 +248,9 @@ def find_fixed_points(
     Notes
     -----
     A point is returned where ``|F(h) - h|^2 / 2 < 1e-24``; what is only slow is none. Networks
-    that are linear in pieces (ReLU, up to 16 units) are enumerated, which proves the set whole.
-    Else the index theorem helps: where a ball of states is mapped into itself, as by tanh, GRU and
+    that are linear in pieces (ReLU, up to 20 units) are enumerated, which proves the set whole.
+    Networks of a low rank are searched in as many numbers as that, an LSTM in its hidden state.
+    Where nothing is proved the index theorem helps: where a ball of states is mapped into itself, as by tanh, GRU and
     LSTM, the signs of ``det(1 - J)`` over all points add up to 1 (Brouwer). A sum that is another
     says that points are missing; 1 does not prove that none is.
 
@@ -248,28 +264,35 @@ def find_fixed_points(
     >>> points.is_stable.values.tolist().count(True)
     2
     """
+    method = check_choice(method, "method", ("auto", "enumerate", "search"))
     rng = generator(check_rng(rng))
     n_starts = check_count(n_starts, "n_starts")
     max_starts = max(check_count(max_starts, "max_starts"), n_starts)
     if max_seconds is not None:
         max_seconds = check_positive(max_seconds, "max_seconds", "s")
     state_map = as_map(model, inputs, n_hidden=n_hidden, dt=dt)
-    cell = state_map.cell
-    given = None if starts is None else _starts_of(starts, cell.n_state)
-    if is_enumerable(cell):
-        states, n_singular = enumerated(cell)
+    whole = state_map.cell
+    cell = in_few_numbers(whole) or whole
+    given = None if starts is None else cell.inner(_starts_of(starts, whole.n_state))
+    if method == "enumerate" and not is_enumerable(whole):
+        raise KindError(
+            f'method="enumerate" came with {state_map.name}',
+            f"A ReLU network of up to {MOST_UNITS} units, or a linear one, was needed",
+            'Pass method="auto" or "search"',
+        )
+    if method != "search" and is_enumerable(whole) and whole.n_state <= MOST_DENSE:
+        cell = whole
+        states, n_lines = enumerated(cell)
         found = certified(cell, states)
         n_pieces = 2**cell.n_state if cell.nonlinearity == "relu" else 1
         told = ("proved", f"all {n_pieces} linear pieces were solved", 0)
-        if n_singular:
-            why = (
-                f"{n_singular} of {n_pieces} linear pieces are singular: each holds no point, or a"
-            )
-            told = ("unknown", f"{why} whole line of them, which cannot be counted", 0)
+        if n_lines:
+            why = f"{n_lines} of {n_pieces} linear pieces hold a whole line of points, or may"
+            told = ("unknown", f"{why}: these cannot be counted", 0)
     else:
         with progress_bar(max_starts, 0, progress, "starts") as tick:
             found, told = _searched(cell, rng, n_starts, max_starts, max_seconds, given, tick)
-    return _result(state_map, found, *told)
+    return _result(state_map, cell, found, *told)
 
 
 def _starts_of(starts: Any, n_state: int) -> Array:
@@ -363,48 +386,51 @@ def _completeness(cell: Any, found: Found, total: int, n_last: int, new: int) ->
 
 
 def _result(
-    state_map: StateMap, found: Found, completeness: str, reason: str, n_starts: int
+    state_map: StateMap, cell: Any, found: Found, completeness: str, reason: str, n_starts: int
 ) -> FixedPoints:
-    cell, dt, unit = state_map.cell, state_map.dt, state_map.time_unit
-    values = (
-        np.linalg.eigvals(found.jacobian) if len(found.states) else np.zeros((0, cell.n_state))
-    )
+    dt, unit, n_units = state_map.dt, state_map.time_unit, state_map.cell.n_state
+    states = np.asarray(cell.lift(found.states)).reshape(-1, n_units)
+    q = found.q
+    if cell is not state_map.cell:
+        q = 0.5 * np.sum((state_map.cell.step(states) - states) ** 2, axis=1)
+    values = cell.eigenvalues(found.states) if len(states) else np.zeros((0, n_units))
     size = np.abs(values)
     # Stable points first, the leading mode of each first.
     order = np.argsort(-size, axis=1, kind="stable")
     values = np.take_along_axis(values, order, axis=1).astype(complex)
     n_unstable = (np.abs(values) > 1).sum(axis=1)
-    rank = np.lexsort((*found.states.T[::-1], n_unstable)) if len(values) else np.zeros(0, int)
+    rank = np.lexsort((*states.T[::-1], n_unstable)) if len(values) else np.zeros(0, int)
     values, n_unstable = values[rank], n_unstable[rank]
     with np.errstate(divide="ignore"):
         tau = -dt / np.log(np.abs(values))
     frequency = np.abs(np.angle(values)) / (2 * np.pi * dt)
     status = np.where(found.degenerate[rank], str(Status.DEGENERATE), str(Status.OK))
+    status[np.isnan(values).any(axis=1)] = str(Status.FAILED)
     told = {"time_constant": (tau, unit), "frequency": (frequency, _per(unit))}
     table = to_dataset(
         [q.of(told[q.name][0], units=told[q.name][1]) for q in FixedPoints._quantities],
         confidence_level=0.95,
-        coords={"point": np.arange(len(values)), "mode": np.arange(cell.n_state),
-                "hidden": np.arange(cell.n_state)},
+        coords={"point": np.arange(len(values)), "mode": np.arange(values.shape[1]),
+                "hidden": np.arange(n_units)},
         status=status,
         status_dims=("point",),
     )  # fmt: skip
     beside: dict[str, Any] = {
-        "state": (("point", "hidden"), found.states[rank], "state of the network"),
+        "state": (("point", "hidden"), states[rank], "state of the network"),
         "eigenvalue_real": (("point", "mode"), values.real, "real part of the eigenvalue"),
         "eigenvalue_imag": (("point", "mode"), values.imag, "imaginary part of the eigenvalue"),
         "n_unstable": ("point", n_unstable, "modes that grow"),
         "index": ("point", found.index[rank], "sign of det(1 - J)"),
-        "q": ("point", found.q[rank], "half the squared step"),
+        "q": ("point", q[rank], "half the squared step"),
         "certified": ("point", found.certified[rank], "shown to exist, and to be alone"),
-        "isolation_radius": ("point", found.radius[rank], "no other point within"),
+        "isolation_radius": ("point", found.radius[rank] * cell.reach, "no other point within"),
     }
     table = table.assign(
         {n: (dims, v, {"units": "1", "long_name": told}) for n, (dims, v, told) in beside.items()}
     )
     differ = 0
     if state_map.tau is not None:
-        ode = np.linalg.eigvals(cell.flow(found.states[rank], state_map.tau))
+        ode = cell.flow_eigenvalues(found.states[rank], state_map.tau)
         slow = np.take_along_axis(-1 / ode.real, np.argsort(-ode.real, axis=1), axis=1)
         table["ode_time_constant"] = (
             ("point", "mode"), slow,

@@ -174,9 +174,7 @@ def _of_model(model: RecurrentModel, u: Array) -> StateMap:
     # What follows from the weights, such as tau, is formed in double precision too.
     model = copy.deepcopy(model).cpu().double().eval().requires_grad_(False)
     if isinstance(model, LeakyRNN) and type(model).scan is LeakyRNN.scan:
-        weights = model.weights()
-        n = model.n_hidden
-        w = np.zeros((n, n)) if weights is None else _plain(weights)
+        w = _weights_of(model)
         w_in, bias, tau = _plain(model.input_weight), _plain(model.bias), _plain(model.tau)
         rate = model.dt / model.substeps / tau
         alpha = rate if model.step_rule == "euler" else -np.expm1(-rate)
@@ -194,6 +192,15 @@ def _of_model(model: RecurrentModel, u: Array) -> StateMap:
         return _map_of(lambda x: Gated(gate, layers, x if len(x) else none), told, u)
     n_state = model.start(1).shape[1]
     return _map_of(lambda x: _ByTorch(_step_of(model, x), n_state), told, u)
+
+
+def _weights_of(model: LeakyRNN) -> Array | tuple[Array, Array]:
+    """Weights of a leaky network, as factors where these are all that stands behind them."""
+    if model.recurrent and model.rank is not None and model.signs is model.connections is None:
+        return _plain(model.rank_out), _plain(model.rank_in) / model.n_hidden
+    weights = model.weights()
+    n = model.n_hidden
+    return np.zeros((n, n)) if weights is None else _plain(weights)
 
 
 def _layers_of(layer: Any) -> list[tuple[Array, Array, Array, Array]]:

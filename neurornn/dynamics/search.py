@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neurornn.dynamics.latent import searched_in
+
 Array = NDArray[np.float64]
 
 #: ``q = |F(h) - h|^2 / 2`` below which a state is a fixed point and above which it is none.
@@ -68,28 +70,32 @@ def newton(cell: Any, starts: Array, known: Found | None = None) -> Array:
         ``2 / (3 beta L)`` (Rheinboldt 1978, Banach Center Publ. 3:129).
     """
     done: list[Array] = []
-    h = np.array(starts)
+    inner = searched_in(cell)
+    h = np.array(starts if inner is cell else inner.inner(starts))
     for _ in range(N_STEPS):
         if known is not None and known.certified.any():
-            h = h[~_drawn_to(h, known)]
+            h = h[~_drawn_to(h if inner is cell else inner.lift(h), known)]
         if not len(h):
             break
-        r, d = cell.newton(h)
+        r, d = inner.newton(h)
         q = 0.5 * np.einsum("ij,ij->i", r, r)
-        ended = q < CONVERGED / 100
+        ended = q < inner.finest
         if ended.any():
             done.append(h[ended])
         keep = np.isfinite(q) & ~ended
-        h, moved = _damped(cell, h[keep], d[keep], q[keep])
+        h, moved = _damped(inner, h[keep], d[keep], q[keep])
         # What no step along the Newton direction improves lies in a valley that ends above 0, or
         # is as near to 0 as rounding lets it come.
-        near = ~moved & (q[keep] < CONVERGED)
+        near = ~moved & (q[keep] < 100 * inner.finest)
         if near.any():
             done.append(h[near])
         h = h[moved]
         if not len(h):
             break
-    return np.concatenate(done) if done else np.zeros((0, cell.n_state))
+    if not done:
+        return np.zeros((0, cell.n_state))
+    ended_in = np.concatenate(done)
+    return ended_in if inner is cell else np.asarray(inner.lift(ended_in))
 
 
 def _drawn_to(h: Array, known: Found) -> NDArray[np.bool_]:
@@ -156,12 +162,15 @@ def certified(cell: Any, states: Array) -> Found:
         unknown = np.full(len(states), np.nan)
         return Found(states, q, j, gap, np.zeros(len(states), bool), unknown)
     bend = np.maximum(bend, 1e-300)
+    # Up to the next kink a network that is linear in pieces does not bend at all.
+    smooth = cell.smooth_within(states)
+    most = np.full(len(states), RADIUS) if smooth is None else smooth
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = beta * eta * bend
         s = np.sqrt(np.maximum(1 - 2 * ratio, 0.0))
         inner = 2 * eta / (1 + s)
-        outer = np.minimum((1 + s) / (beta * bend), RADIUS)
-    shown = (ratio <= 0.5) & (inner <= RADIUS) & (inner < outer)
+        outer = np.minimum((1 + s) / (beta * bend), most)
+    shown = (ratio <= 0.5) & (inner <= most) & (inner < outer)
     return Found(states, q, j, gap, shown, np.where(shown, outer, np.nan))
 
 

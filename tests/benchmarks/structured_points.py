@@ -2,8 +2,8 @@
 
 Fixed before the methods were written. *Low rank*: ``W = M N' / n`` with two columns, M standard
 normal, N = M diag(3, 2.2) + standard normal, tanh, tau .1 s, dt .01 s, no input; seeds 0 to 4.
-What is to be found comes from scipy's ``root`` on the two latent equations, written out here, from a
-grid of 41 x 41 states. The search in all units is the Adam search of `fixed_points` from 256
+What is to be found comes from scipy's ``root`` on the two latent equations, written out here, from
+a grid of 41 x 41 states. The search in all units is the Adam search of `fixed_points` from 256
 states near those of the task it never had: normal ones of sd 1, at its best of three rates; and
 ours with the same weights given as a matrix, 64 starts. Memory is the growth of the peak of a
 process of its own above what it held with the model built.
@@ -164,9 +164,7 @@ def random_relu(seed: int) -> Any:
     """A random ReLU network."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(6, 13))
-    return threshold_linear(
-        1.2 * rng.standard_normal((n, n)) / np.sqrt(n), rng.standard_normal(n)
-    )
+    return threshold_linear(1.2 * rng.standard_normal((n, n)) / np.sqrt(n), rng.standard_normal(n))
 
 
 def every_piece(model: Any) -> np.ndarray:
