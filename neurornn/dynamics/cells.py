@@ -103,7 +103,7 @@ class Leaky(Cell):
     Parameters
     ----------
     weights : (hidden, hidden); or ``(out, into)``, both (hidden, rank), for ``out into'``.
-    drive : (hidden,), what comes in from outside.
+    drive : (hidden,), what comes in from outside; or (n, hidden), for each of n states.
     alpha : (hidden,), share of the state that is replaced.
     nonlinearity : one of `FUNCTIONS`.
     form : ``"rate"`` or ``"current"``.
@@ -123,7 +123,7 @@ class Leaky(Cell):
         self.factors = weights if isinstance(weights, tuple) else None
         self.f, self.form, self.substeps = FUNCTIONS[nonlinearity], form, substeps
         self.nonlinearity = nonlinearity
-        self.n_state = len(drive)
+        self.n_state = drive.shape[-1]
 
     @cached_property
     def weights(self) -> Array:
@@ -155,9 +155,11 @@ class Leaky(Cell):
         if self.form == "rate":
             return np.full(self.n_state, lower), upper
         ends = self.weights * lower, self.weights * upper
+        drive = np.atleast_2d(self.drive)
         return (
-            np.minimum(*ends).sum(axis=1) + self.drive, np.maximum(*ends).sum(axis=1) + self.drive,
-        )  # fmt: skip
+            np.minimum(*ends).sum(axis=1) + drive.min(axis=0),
+            np.maximum(*ends).sum(axis=1) + drive.max(axis=0),
+        )
 
     def _highest(self) -> Array | None:
         """Bounds (hidden,) of what units send; None where nothing holds them."""
@@ -172,7 +174,8 @@ class Leaky(Cell):
         if np.abs(np.linalg.eigvals(excitation)).max(initial=0.0) > 1 - 1e-6:
             return None
         most = np.linalg.solve(
-            np.eye(self.n_state) - excitation, np.maximum(self.drive, 0.0) + offset
+            np.eye(self.n_state) - excitation,
+            np.maximum(np.atleast_2d(self.drive).max(axis=0), 0.0) + offset,
         )
         return np.asarray(most * (1 + 1e-9) + 1e-9)
 
@@ -260,7 +263,7 @@ class Gated(Cell):
     ----------
     kind : ``"gru"``, ``"lstm"``, ``"tanh"`` or ``"relu"``.
     layers : of each layer ``(weight_ih, weight_hh, bias_ih, bias_hh)`` as torch names them.
-    inputs : (input,), what comes in at every step.
+    inputs : (input,), what comes in at every step; or (n, input), for each of n states.
     """
 
     def __init__(
@@ -277,7 +280,7 @@ class Gated(Cell):
             return None
         most = [np.ones(self.n_hidden)] * len(self.layers)
         if self.kind == "lstm":
-            x = np.abs(self.inputs)
+            x = np.abs(np.atleast_2d(self.inputs)).max(axis=0)
             for w_x, w_h, b_x, b_h in self.layers:
                 own = slice(self.n_hidden, 2 * self.n_hidden)
                 drive = np.abs(w_x[own]) @ x + np.abs(w_h[own]).sum(axis=1) + b_x[own] + b_h[own]
@@ -293,7 +296,7 @@ class Gated(Cell):
     def step(self, s: Array) -> Array:
         """States after one step: hidden states of all layers, then the cells."""
         blocks, n = self._blocks(s), len(self.layers)
-        x = np.broadcast_to(self.inputs, (len(s), len(self.inputs)))
+        x = np.broadcast_to(self.inputs, (len(s), self.inputs.shape[-1]))
         above, cells = [], []
         for k, layer in enumerate(self.layers):
             c = blocks[n + k] if self.kind == "lstm" else None
@@ -307,7 +310,7 @@ class Gated(Cell):
         """States after one step, and the derivative of each in the state before it."""
         blocks, n, size = self._blocks(s), len(self.layers), self.n_hidden
         jacobian = np.zeros((len(s), self.n_state, self.n_state))
-        x = np.broadcast_to(self.inputs, (len(s), len(self.inputs)))
+        x = np.broadcast_to(self.inputs, (len(s), self.inputs.shape[-1]))
         below = None
         above, cells = [], []
         for k, layer in enumerate(self.layers):
@@ -341,7 +344,7 @@ class Gated(Cell):
             return super().newton(s)
         size = self.n_hidden
         h, c = s[:, :size], s[:, size:]
-        x = np.broadcast_to(self.inputs, (len(s), len(self.inputs)))
+        x = np.broadcast_to(self.inputs, (len(s), self.inputs.shape[-1]))
         new, later, d = _derivatives("lstm", self.layers[0], x, h, c, below=False)
         assert later is not None
         r_h, r_c = new - h, later - c

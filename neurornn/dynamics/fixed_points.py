@@ -125,7 +125,7 @@ class FixedPoints(Result):
 
     def _report_table(self) -> Table:
         t, s = self.parameters, self.settings
-        unit, per = s["time_unit"], _per(s["time_unit"])
+        unit, per = s["time_unit"], frequency_unit(s["time_unit"])
         rows = []
         for k in range(t.sizes["point"]):
             n = int(t["n_unstable"][k])
@@ -250,9 +250,9 @@ def find_fixed_points(
     A point is returned where ``|F(h) - h|^2 / 2 < 1e-24``; what is only slow is none. Networks
     that are linear in pieces (ReLU, up to 20 units) are enumerated, which proves the set whole.
     Networks of a low rank are searched in as many numbers as that, an LSTM in its hidden state.
-    Where nothing is proved the index theorem helps: where a ball of states is mapped into itself, as by tanh, GRU and
-    LSTM, the signs of ``det(1 - J)`` over all points add up to 1 (Brouwer). A sum that is another
-    says that points are missing; 1 does not prove that none is.
+    Where nothing is proved the index theorem helps: where a ball of states is mapped into itself,
+    as by tanh, GRU and LSTM, the signs of ``det(1 - J)`` over all points add up to 1 (Brouwer). A
+    sum that is another says that points are missing; 1 does not prove that none is.
 
     Examples
     --------
@@ -271,9 +271,39 @@ def find_fixed_points(
     if max_seconds is not None:
         max_seconds = check_positive(max_seconds, "max_seconds", "s")
     state_map = as_map(model, inputs, n_hidden=n_hidden, dt=dt)
+    given = None if starts is None else starts_of(starts, state_map.cell.n_state)
+    with progress_bar(max_starts, 0, progress, "starts") as tick:
+        return points_of(
+            state_map, rng, given=given, n_starts=n_starts, max_starts=max_starts,
+            max_seconds=max_seconds, method=method, tick=tick,
+        )  # fmt: skip
+
+
+def points_of(
+    state_map: StateMap,
+    rng: np.random.Generator,
+    *,
+    given: Array | None = None,
+    n_starts: int = N_STARTS,
+    max_starts: int = MAX_STARTS,
+    max_seconds: float | None = 60.0,
+    method: str = "auto",
+    tick: Callable[[], None] = lambda: None,
+    quiet: bool = False,
+) -> FixedPoints:
+    """Find the fixed points of a map; see `find_fixed_points`.
+
+    Parameters
+    ----------
+    state_map : the map.
+    rng : what is drawn from.
+    given : (start, state), states near which to look too.
+    n_starts, max_starts, max_seconds, method : as there.
+    tick : called for each start.
+    quiet : do not warn where points are missing.
+    """
     whole = state_map.cell
     cell = in_few_numbers(whole) or whole
-    given = None if starts is None else cell.inner(_starts_of(starts, whole.n_state))
     if method == "enumerate" and not is_enumerable(whole):
         raise KindError(
             f'method="enumerate" came with {state_map.name}',
@@ -281,21 +311,21 @@ def find_fixed_points(
             'Pass method="auto" or "search"',
         )
     if method != "search" and is_enumerable(whole) and whole.n_state <= MOST_DENSE:
-        cell = whole
-        states, n_lines = enumerated(cell)
-        found = certified(cell, states)
-        n_pieces = 2**cell.n_state if cell.nonlinearity == "relu" else 1
+        states, n_lines = enumerated(whole)
+        n_pieces = 2**whole.n_state if whole.nonlinearity == "relu" else 1
         told = ("proved", f"all {n_pieces} linear pieces were solved", 0)
         if n_lines:
             why = f"{n_lines} of {n_pieces} linear pieces hold a whole line of points, or may"
             told = ("unknown", f"{why}: these cannot be counted", 0)
-    else:
-        with progress_bar(max_starts, 0, progress, "starts") as tick:
-            found, told = _searched(cell, rng, n_starts, max_starts, max_seconds, given, tick)
-    return _result(state_map, cell, found, *told)
+        return _result(state_map, whole, certified(whole, states), *told, quiet=quiet)
+    if given is not None:
+        given = np.asarray(cell.inner(given))
+    found, told = _searched(cell, rng, n_starts, max_starts, max_seconds, given, tick)
+    return _result(state_map, cell, found, *told, quiet=quiet)
 
 
-def _starts_of(starts: Any, n_state: int) -> Array:
+def starts_of(starts: Any, n_state: int) -> Array:
+    """States to start from, as they were given, (start, state)."""
     if isinstance(starts, torch.Tensor):
         starts = starts.detach().cpu().numpy()
     values = starts.values if isinstance(starts, xr.DataArray) else starts
@@ -386,7 +416,14 @@ def _completeness(cell: Any, found: Found, total: int, n_last: int, new: int) ->
 
 
 def _result(
-    state_map: StateMap, cell: Any, found: Found, completeness: str, reason: str, n_starts: int
+    state_map: StateMap,
+    cell: Any,
+    found: Found,
+    completeness: str,
+    reason: str,
+    n_starts: int,
+    *,
+    quiet: bool = False,
 ) -> FixedPoints:
     dt, unit, n_units = state_map.dt, state_map.time_unit, state_map.cell.n_state
     states = np.asarray(cell.lift(found.states)).reshape(-1, n_units)
@@ -406,7 +443,7 @@ def _result(
     frequency = np.abs(np.angle(values)) / (2 * np.pi * dt)
     status = np.where(found.degenerate[rank], str(Status.DEGENERATE), str(Status.OK))
     status[np.isnan(values).any(axis=1)] = str(Status.FAILED)
-    told = {"time_constant": (tau, unit), "frequency": (frequency, _per(unit))}
+    told = {"time_constant": (tau, unit), "frequency": (frequency, frequency_unit(unit))}
     table = to_dataset(
         [q.of(told[q.name][0], units=told[q.name][1]) for q in FixedPoints._quantities],
         confidence_level=0.95,
@@ -444,7 +481,7 @@ def _result(
         "differ": differ,
         "faster_than_clock": int(((values.real < 0) & (values.imag == 0)).sum()),
     }  # fmt: skip
-    if completeness == "incomplete" or not len(values):
+    if not quiet and (completeness == "incomplete" or not len(values)):
         advice = "Pass starts= from a run of the model, or a larger max_starts or max_seconds."
         warn_user(
             f"{len(values)} fixed points were found and the set is {completeness}: {reason}. "
@@ -454,7 +491,8 @@ def _result(
     return FixedPoints(table, settings)
 
 
-def _per(unit: str) -> str:
+def frequency_unit(unit: str) -> str:
+    """Unit of a frequency where time has a unit."""
     return {"s": "Hz", "1": "1"}.get(unit, f"1/{unit}")
 
 

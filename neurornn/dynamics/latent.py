@@ -63,11 +63,11 @@ class LowRank(Cell):
         """The map ``into' f(out k + u)``, and its Jacobian; some starts at a time."""
         rank = self.n_state
         new, jacobian = np.empty_like(k), np.empty((len(k), rank, rank)) if slopes else None
-        size = max(_BLOCK // len(self.drive), 1)
+        size = max(_BLOCK // self.full.n_state, 1)
         for first in range(0, len(k), size):
             some = slice(first, first + size)
             a = k[some] @ self.out.T
-            a += self.drive
+            a += self.drive if self.drive.ndim == 1 else self.drive[some]
             f = self.f.value(a)
             new[some] = f @ self.into
             if jacobian is not None:
@@ -219,7 +219,7 @@ class HiddenAlone(Cell):
         c = i * g / rest
         t = np.tanh(c)
         own = o * (1 - t * t)
-        # c = i g (1 + exp(a_f)), whose last factor grows at the rate f / (1 - f) relative to 1/rest.
+        # The logarithm of 1 / (1 - f) grows with what drives the gate at the rate f.
         scales = (own * c * (1 - i), own * c * (1 - rest), own * i * (1 - g * g) / rest,
                   t * o * (1 - o))  # fmt: skip
         jacobian = scales[0][:, :, None] * self.weights[:n]

@@ -179,11 +179,11 @@ def _of_model(model: RecurrentModel, u: Array) -> StateMap:
         rate = model.dt / model.substeps / tau
         alpha = rate if model.step_rule == "euler" else -np.expm1(-rate)
         kind = (model.nonlinearity, model.form, model.substeps)
-        return _map_of(lambda x: Leaky(w, w_in @ x + bias, alpha, *kind), told, u, tau)
+        return _map_of(lambda x: Leaky(w, x @ w_in.T + bias, alpha, *kind), told, u, tau)
     if isinstance(model, VanillaRNN) and type(model).scan is VanillaRNN.scan:
         w, w_in, bias = map(_plain, (model.recurrent_weight, model.input_weight, model.bias))
         one, name = np.ones(model.n_hidden), model.nonlinearity
-        return _map_of(lambda x: Leaky(w, w_in @ x + bias, one, name), told, u)
+        return _map_of(lambda x: Leaky(w, x @ w_in.T + bias, one, name), told, u)
     if isinstance(model, GRU | LSTM) and type(model).scan is GatedRNN.scan:
         layers = [own for layer in model.layers for own in _layers_of(layer)]
         gate = "gru" if isinstance(model, GRU) else "lstm"
@@ -217,10 +217,11 @@ def _layers_of(layer: Any) -> list[tuple[Array, Array, Array, Array]]:
 
 def _step_of(model: RecurrentModel, u: Array) -> Callable[[torch.Tensor], torch.Tensor]:
     """One step of a model, in whose place a copy came."""
-    row = torch.from_numpy(u)
+    # One row for all states, or one for each.
+    rows = torch.from_numpy(np.atleast_2d(u))[:, None]
 
     def step(h: torch.Tensor) -> torch.Tensor:
-        return model.scan(row.expand(len(h), 1, -1), h)[1]
+        return model.scan(rows.expand(len(h), 1, -1), h)[1]
 
     return step
 

@@ -7,7 +7,7 @@ the same for all.
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,18 +29,25 @@ class Result(Reported, Saved):
     ----------
     parameters : the table.
     settings : plain values: how it was made.
+    **tables : further tables, by the names in ``_tables`` of the class.
 
     Attributes
     ----------
     parameters, settings : as they were given.
     """
 
+    #: Tables that it holds, and a file of it; the first is the one that is reported.
+    _tables: ClassVar[Sequence[str]] = ("parameters",)
     parameters: xr.Dataset
     settings: Mapping[str, Any]
 
-    def __init__(self, parameters: xr.Dataset, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, parameters: xr.Dataset, settings: Mapping[str, Any], **tables: xr.Dataset
+    ) -> None:
         self.parameters = parameters
         self.settings = dict(settings)
+        for name in self._tables[1:]:
+            setattr(self, name, tables[name])
 
     def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the table of parameters to a CSV file, one row per unit, or per value.
@@ -55,13 +62,14 @@ class Result(Reported, Saved):
     def _to_saved(self) -> dict[str, Any]:
         return {
             "settings": self.settings,
-            "tables": {"parameters": self.parameters},
+            "tables": {name: getattr(self, name) for name in self._tables},
             "weights": None,
         }
 
     @classmethod
     def _from_saved(cls, content: SavedContent) -> Self:
-        return cls(content.tables["parameters"], content.settings)
+        tables = {name: content.tables[name] for name in cls._tables}
+        return cls(tables.pop("parameters"), content.settings, **tables)
 
 
 class Estimator(Reported, Saved, BaseEstimator):

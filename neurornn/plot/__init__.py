@@ -8,6 +8,7 @@ from neurornn._core.rooms import room
 __getattr__, __dir__, __all__ = room(
     __name__,
     {
+        "bifurcations": ["bifurcation"],
         "curves": ["history", "trace"],
         "decoding": [
             "confusion",
@@ -19,6 +20,7 @@ __getattr__, __dir__, __all__ = room(
         "estimates": ["league_scores", "timescales"],
         "files": ["write_figure"],
         "pages": ["Page"],
+        "portraits": ["energy_landscape", "phase_portrait"],
         "residuals": ["mean_event", "residual_checks"],
         "spectra": ["eigenvalues"],
     },

@@ -1,4 +1,4 @@
-"""Systems with a known truth: calcium, rate networks, sequences, reaches, a user of a cursor.
+"""Systems with a known truth: calcium, rate networks, sequences, reaches, tasks, users of cursors.
 
 Every simulator returns an `xarray.Dataset` that holds what an experimenter would record and,
 beside it, the truth.
@@ -14,7 +14,10 @@ __getattr__, __dir__, __all__ = room(
         "rate": ["simulate_rate_network", "simulate_rate_trials"],
         "reaching": ["simulate_reaches"],
         "systems": ["SYSTEMS", "simulate_system"],
-        "tasks": ["flip_flop"],
+        "tasks": ["flip_flop", "ready_set_go", "sine_generator"],
+        "integration_tasks": ["context_integration", "line_integrator"],
+        "memory_tasks": ["delayed_match", "parametric_memory", "ring_memory"],
+        "environments": ["from_environment"],
         "dna": ["simulate_dna_memory"],
     },
 )

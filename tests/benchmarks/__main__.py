@@ -13,6 +13,7 @@ from neurornn._core.report import Table
 from tests.benchmarks import (
     allen_league,
     audits,
+    bifurcations,
     busy_cells,
     calcium_invariance,
     calcium_scale,
@@ -29,6 +30,7 @@ from tests.benchmarks import (
     leaky_step,
     long_memory,
     lorenz,
+    lyapunov,
     network_tau,
     population,
     real_tau,
@@ -194,6 +196,11 @@ SECTIONS = {
         fixed_points.SPEED_COLUMNS,
         fixed_points.speed_rows,
     ),
+    "lyapunov": (
+        "Lyapunov exponents of known systems and of random networks, and what intervals hold",
+        lyapunov.COLUMNS,
+        lyapunov.rows,
+    ),
     "low_rank_points": (
         "fixed points of networks of rank 2, in all units and in the latent space",
         structured_points.LOW_RANK_COLUMNS,
@@ -203,6 +210,11 @@ SECTIONS = {
         "fixed points of threshold-linear and random ReLU networks",
         structured_points.PIECES_COLUMNS,
         structured_points.pieces_rows,
+    ),
+    "bifurcations": (
+        "fixed points of the flip-flop over 201 values of an input: continuation and searches",
+        bifurcations.COLUMNS,
+        bifurcations.rows,
     ),
     "hopfield_points": (
         "stored states of Hopfield networks (100 units, 5 patterns)",

@@ -104,12 +104,15 @@ def rows() -> Iterator[list[str]]:
         ]  # fmt: skip
 
 
-def _adam(model: Any, starts: torch.Tensor, rate: float, n_inputs: int = 3) -> np.ndarray:
+def _adam(
+    model: Any, starts: torch.Tensor, rate: float, n_inputs: int = 3, inputs: Any = None
+) -> np.ndarray:
     """Points that Adam finds, as finders of the field do it."""
     h = starts.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([h], lr=rate)
     lower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.95, patience=2)
-    inputs = torch.zeros(len(h), 1, n_inputs)
+    held = torch.zeros(n_inputs) if inputs is None else torch.tensor(inputs, dtype=h.dtype)
+    inputs = held.expand(len(h), 1, -1)
     for _ in range(5000):
         optimizer.zero_grad()
         q = 0.5 * (model.scan(inputs, h)[1] - h).square().sum(1)

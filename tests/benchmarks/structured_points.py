@@ -33,15 +33,15 @@ import neurornn as nr
 from tests.benchmarks.fixed_points import RATES, _adam, _known, _search
 
 LOW_RANK_COLUMNS = [
-    "units", "points found of those known", "false", "certified", "CPU s (median)",
+    "points found of those known", "false", "certified", "CPU s (median)",
     "Adam in all units, CPU s", "ratio", "ours in all units, CPU s", "ratio ",
     "memory above base, MB",
 ]  # fmt: skip
 PIECES_COLUMNS = [
-    "networks", "points", "found, proved", "proved", "CPU s", "generic searches called consistent",
+    "points", "found", "proved", "CPU s", "generic searches called consistent",
     "of these missing some",
 ]  # fmt: skip
-HOPFIELD_COLUMNS = ["network", "stored states found", "points", "completeness", "CPU s"]
+HOPFIELD_COLUMNS = ["stored states found", "points", "completeness", "CPU s"]
 
 
 def low_rank(n: int, seed: int, full: bool = False) -> Any:

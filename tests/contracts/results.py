@@ -382,6 +382,29 @@ def fixed_points(slow=1.0):
     return nr.dynamics.find_fixed_points(model, rng=0)
 
 
+def diagram(slow=1.0):
+    """A spiral that becomes a cycle: a Hopf point with its frequency."""
+    turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+
+    def spiral(z, m):
+        return (1 + m - (z * z).sum(1, keepdims=True)) * (z @ turn.T)
+
+    return nr.dynamics.continue_fixed_points(
+        spiral, parameter=(-0.2, 0.31), n_hidden=2, n_values=6, n_searches=2, dt=slow * DT
+    )
+
+
+def lyapunov(level=LEVEL, slow=1.0):
+    """Two units that turn: exponents of a limit cycle, one of them 0."""
+    import torch
+
+    model = nr.models.LeakyRNN(1, 2, 1, dt=slow * DT, tau=slow * 0.3, step="euler")
+    with torch.no_grad():
+        model.recurrent_weight.copy_(torch.tensor([[2.0, -1.5], [1.5, 2.0]]))
+        model.bias.zero_()
+    return nr.dynamics.lyapunov_spectrum(model, n_steps=256, rng=0, confidence_level=level)
+
+
 #: Results that report themselves: name -> what makes one.
 REPORTED = {
     "Kinetics": kinetics,
@@ -392,6 +415,8 @@ REPORTED = {
     "calcium FitResult": calcium_rnn,
     "GradientFlow": gradient_flow,
     "FixedPoints": fixed_points,
+    "BifurcationDiagram": diagram,
+    "LyapunovSpectrum": lyapunov,
     "League": league,
     "WienerFilter": wiener,
     "RidgeDecoder": ridge,

@@ -201,6 +201,18 @@ def points_layout(result):
     return ["point", "kind", "leading mode", "certificate", "status"], rows, []
 
 
+def diagram_layout(result):
+    table, rows = result.parameters, []
+    unit = unit_of(table["frequency"])
+    for k in range(table.sizes["bifurcation"]):
+        turning = float(table["frequency"][k])
+        rows.append([
+            table["kind"].values[k], number(float(table["value"][k]), 6),
+            f"{number(turning)} {unit}" if turning else "-", table["status"].values[k],
+        ])  # fmt: skip
+    return ["kind", "at", "frequency", "status"], rows, []
+
+
 def plan_layout(result):
     rows = [
         [number(t), number(t * result.settings["rate"]), f"{number(100 * w)} %"]
@@ -236,6 +248,7 @@ LAYOUTS = {
     "League": league_layout,
     "GradientFlow": flow_layout,
     "FixedPoints": points_layout,
+    "BifurcationDiagram": diagram_layout,
     "Plan": plan_layout,
     "AuditReport": audit_layout,
     "Stream": stream_layout,
@@ -352,6 +365,17 @@ def flow_head(result):
     ]
 
 
+def spectrum_head(result):
+    s, level = result.settings, result.parameters["exponent_ci"].attrs["ci_prob"]
+    step, run, before = (number(k * s["dt"]) for k in (1, s["n_steps"], s["n_transient"]))
+    return [
+        f"{result.regime}: {result.reason}",
+        f"LeakyRNN (2 states; a step is {step} s), without input; "
+        f"{result.parameters.sizes['trajectory']} trajectories of {run} s after {before} s; "
+        f"intervals {100 * level:g} %",
+    ]
+
+
 def plan_head(result):
     s, table = result.settings, result.parameters
     level = table["duration_ci"].attrs["ci_prob"]
@@ -375,6 +399,7 @@ HEADS = {
     "FitResult": fit_head,
     "League": league_head,
     "GradientFlow": flow_head,
+    "LyapunovSpectrum": spectrum_head,
     "Plan": plan_head,
     "Stream": stream_head,
 }
@@ -555,6 +580,25 @@ def points_stated(result):
     return [f"from {s['n_starts']} starts", f"the set is {result.completeness} ({s['reason']})"]
 
 
+def diagram_stated(result):
+    s = result.settings
+    return [
+        f"found by Newton steps at {s['n_searches']} values", f"followed over {s['parameter']}",
+        f"the diagram is {result.completeness} ({s['reason']})",
+    ]  # fmt: skip
+
+
+def spectrum_stated(result):
+    s, unit = result.settings, result.settings["time_unit"]
+    level = result.parameters["exponent_ci"].attrs["ci_prob"]
+    return [
+        f"along {result.parameters.sizes['trajectory']} trajectories of "
+        f"{number(s['n_steps'] * s['dt'])} {unit} each",
+        f"after {number(s['n_transient'] * s['dt'])} {unit} that were left out",
+        f"{100 * level:g} % intervals",
+    ]
+
+
 def decoder_stated(result):
     level = result.scores_[f"{quantities(result.scores_)[0]}_ci"].attrs["ci_prob"]
     chosen = [
@@ -592,6 +636,8 @@ STATED = {
     "League": league_stated,
     "GradientFlow": flow_stated,
     "FixedPoints": points_stated,
+    "BifurcationDiagram": diagram_stated,
+    "LyapunovSpectrum": spectrum_stated,
     "AuditReport": lambda result: [result.title.lower()],
     "Plan": plan_stated,
 }

@@ -64,10 +64,8 @@ def test_a_low_rank_network_has_the_points_and_modes_of_its_matrix(kind, rng):
         # Eigenvalues that 38 modes share are told by a general solver to the square root of
         # rounding at worst.
         scale = np.abs(wanted).max()
-        np.testing.assert_allclose(
-            np.sort_complex(np.round(mine / scale, 7)), np.sort_complex(np.round(wanted / scale, 7)),
-            atol=2e-7,
-        )  # fmt: skip
+        ours, theirs = (np.sort_complex(np.round(x / scale, 7)) for x in (mine, wanted))
+        np.testing.assert_allclose(ours, theirs, atol=2e-7)
     # The signs of det(1 - J) are those of the whole network.
     wanted = np.sign(np.linalg.det(np.eye(40) - jacobian))
     np.testing.assert_array_equal(found.index, wanted)
