@@ -36,6 +36,7 @@ PAPERS = {
     "venzon_1988": "Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496",
     "white_1982": "White 1982, Econometrica 50:1, doi:10.2307/1912526",
     "willett_2021": "Willett et al. 2021, doi:10.1038/s41586-021-03506-2",
+    "wilson_1927": "Wilson 1927, doi:10.1080/01621459.1927.10502953 (interval of a share)",
     "wu_2006": "Wu et al. 2006, doi:10.1162/089976606774841585",
     "zhang_1998": "Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017",
 }

@@ -5,9 +5,10 @@ from neurornn._core.rooms import room
 __getattr__, __dir__, __all__ = room(
     __name__,
     {
+        "basin_map": ["Basins", "basins"],
+        "attractors": ["Attractor", "classify_attractor"],
         "continuation": ["BifurcationDiagram", "continue_fixed_points"],
         "fixed_points": ["FixedPoints", "find_fixed_points"],
         "lyapunov": ["LyapunovSpectrum", "lyapunov_spectrum"],
     },
-    planned=["classify_attractor"],
 )

@@ -12,13 +12,16 @@ from threadpoolctl import threadpool_limits
 from neurornn._core.report import Table
 from tests.benchmarks import (
     allen_league,
+    attractors,
     audits,
+    basins,
     bifurcations,
     busy_cells,
     calcium_invariance,
     calcium_scale,
     calcium_speed,
     closed_loop,
+    cycles,
     dead_units,
     decoding,
     decoding_speed,
@@ -201,6 +204,11 @@ SECTIONS = {
         lyapunov.COLUMNS,
         lyapunov.rows,
     ),
+    "dense_points": (
+        "fixed points of dense symmetric networks of 64 units, beside Adam in the same CPU time",
+        fixed_points.DENSE_COLUMNS,
+        fixed_points.dense_rows,
+    ),
     "low_rank_points": (
         "fixed points of networks of rank 2, in all units and in the latent space",
         structured_points.LOW_RANK_COLUMNS,
@@ -211,10 +219,30 @@ SECTIONS = {
         structured_points.PIECES_COLUMNS,
         structured_points.pieces_rows,
     ),
+    "ring_attractors": (
+        "a ring network, exact and with 1 % noise in its weights: what it is called, and drift",
+        attractors.RING_COLUMNS,
+        attractors.ring_rows,
+    ),
+    "line_attractors": (
+        "networks that learned to hold a value for 1 s: the error of the memory, predicted",
+        attractors.LINE_COLUMNS,
+        attractors.line_rows,
+    ),
     "bifurcations": (
         "fixed points of the flip-flop over 201 values of an input: continuation and searches",
         bifurcations.COLUMNS,
         bifurcations.rows,
+    ),
+    "basins": (
+        "which state ends where in ReLU networks, 10,000 states each, against plain runs",
+        basins.COLUMNS,
+        basins.rows,
+    ),
+    "cycles": (
+        "periods and Floquet multipliers from step maps, against a fine integration",
+        cycles.COLUMNS,
+        cycles.rows,
     ),
     "hopfield_points": (
         "stored states of Hopfield networks (100 units, 5 patterns)",

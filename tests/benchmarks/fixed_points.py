@@ -9,11 +9,18 @@ The peer is what finders of the field do (mattgolub/fixed-point-finder, and port
 the mean of q over 1024 starts, states of the task with normal noise of sd .5, at most 5000 steps,
 the rate lowered by 5 % whenever the loss has not fallen for two, until every q is below 1e-12;
 points with q < 1e-12 that differ by more than 1e-3. Of the learning rates 1, .1 and .01 the
-quickest of those with the best recall is taken. Both run in one process on one thread; times are
-CPU times.
+quickest of those with the best recall is taken. Beside it the finder of NeuralRNN 0.4.0 (a port
+of the same to PyTorch, installed without what it asks for but does not need here) at its own
+settings from the same 1024 starts: 10,000 steps of Adam at .001, speed below .1, points .01
+apart. All run in one process on one thread; times are CPU times.
+
+*Dense*: 64 tanh units, ``W = 2 (A + A') / sqrt(128)`` with A standard normal, seeds 0 to 4; ours
+at its defaults, then Adam in batches of 1024 starts for as much CPU time, at the rate that finds most
+in one batch.
 """
 
 import time
+import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -38,7 +45,11 @@ COLUMNS = [
 ]  # fmt: skip
 SPEED_COLUMNS = [
     "ours CPU s", "Adam CPU s", "ratio (median)", "ratio, least to most", "gate",
-    "recall ours", "recall Adam", "learning rates of Adam",
+    "recall ours", "recall Adam", "learning rates of Adam", "NeuralRNN CPU s", "recall NeuralRNN",
+    "false of NeuralRNN", "left frozen",
+]  # fmt: skip
+DENSE_COLUMNS = [
+    "points", "index sum", "completeness", "CPU s", "Adam in the same time", "ratio",
 ]  # fmt: skip
 
 
@@ -132,15 +143,49 @@ def _adam(
     return np.array(kept).reshape(-1, starts.shape[1])
 
 
+class _AsNeuralRNN(torch.nn.Module):
+    """A model of ours with the methods that NeuralRNN's finder calls."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.inner = model
+        self.config = types.SimpleNamespace(latent_dim=model.start(1).shape[1])
+
+    def recurrence(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return self.inner.scan(x[:, None], z)[1]
+
+    def jacobian(self, z: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.functional.jacobian(
+            lambda h: self.recurrence(inputs[:1], h[None])[0], z
+        )
+
+
+def _neuralrnn(model: Any, starts: torch.Tensor, wanted: np.ndarray) -> tuple[float, float, int]:
+    """CPU time, recall and false points of NeuralRNN's finder; nan where it is not installed."""
+    try:
+        from neuralrnn.analysis.fixed_points import NumericFixedPointFinder
+    except ImportError:
+        return np.nan, np.nan, 0
+    wrapped = _AsNeuralRNN(model)
+    begin = time.process_time()
+    found = NumericFixedPointFinder().find(
+        wrapped, task_input=torch.zeros(3), init_states=starts.float()
+    )
+    seconds = time.process_time() - begin
+    states = found.coords().astype(float).reshape(-1, starts.shape[1])
+    hits = _known(states, wanted, 1e-2)
+    return seconds, hits / len(wanted), len(states) - _known(wanted, states, 1e-2)
+
+
 def speed_rows() -> Iterator[list[str]]:
     """One row a kind of network: three networks each, ours and the peer in turn."""
     task = nr.simulate.flip_flop(**TASK)
     for name, (_, _, gate) in CELLS.items():
         if gate is None:
             continue
-        taken, recall, rates = [], [], []
+        taken, recall, rates, theirs_too, frozen = [], [], [], [], 0
         for seed in range(3):
-            model = trained(name, seed).requires_grad_(False)
+            model = trained(name, seed)
             inputs = torch.tensor(task["inputs"].values[:64], dtype=torch.float32)
             with torch.no_grad():
                 states = model(inputs).states.reshape(-1, model.start(1).shape[1])
@@ -152,6 +197,7 @@ def speed_rows() -> Iterator[list[str]]:
             wanted = reference.states.values
             points, ours = _search(model, rng=seed)
             peers = []
+            model.requires_grad_(False)
             for rate in RATES:
                 begin = time.process_time()
                 found = _adam(model, starts, rate)
@@ -159,6 +205,10 @@ def speed_rows() -> Iterator[list[str]]:
                 peers.append((-_known(found, wanted, 1e-2), seconds, rate))
             missed, seconds, rate = min(peers)
             taken.append((ours, seconds))
+            frozen += not all(p.requires_grad for p in model.parameters())
+            model.requires_grad_(True)
+            theirs_too.append(_neuralrnn(model, starts, wanted))
+            frozen_by_peer = not any(p.requires_grad for p in model.parameters())
             own = _known(points.states.values, wanted, 1e-6)
             recall.append((own / len(wanted), -missed / len(wanted)))
             rates.append(rate)
@@ -169,4 +219,33 @@ def speed_rows() -> Iterator[list[str]]:
             name, f"{np.median(ours_s):.3f}", f"{np.median(adam_s):.2f}",
             f"{np.median(ratio):.0f}", f"{ratio.min():.0f} to {ratio.max():.0f}", f">= {gate}",
             f"{mine:.3f}", f"{theirs:.3f}", ", ".join(f"{r:g}" for r in rates),
+            f"{np.median([t[0] for t in theirs_too]):.1f}",
+            f"{np.mean([t[1] for t in theirs_too]):.3f}", str(sum(t[2] for t in theirs_too)),
+            f"ours {'yes' if frozen else 'no'}, NeuralRNN {'yes' if frozen_by_peer else 'no'}",
+        ]  # fmt: skip
+
+
+def dense_rows() -> Iterator[list[str]]:
+    """One row a network."""
+    for seed in range(5):
+        a = np.random.default_rng(seed).standard_normal((64, 64))
+        model = nr.models.VanillaRNN(3, 64, 1, dt=0.01)
+        with torch.no_grad():
+            model.recurrent_weight.copy_(torch.tensor(2 * (a + a.T) / np.sqrt(128)))
+            model.bias.zero_()
+        model.requires_grad_(False)
+        points, seconds = _search(model, rng=seed)
+        begin, draw, known = time.process_time(), torch.Generator().manual_seed(seed), None
+        first = 2 * torch.rand(1024, 64, generator=draw) - 1
+        _, rate = max((len(_adam(model, first, r)), r) for r in RATES)
+        begin = time.process_time()
+        known = np.zeros((0, 64))
+        while time.process_time() - begin < seconds:
+            found = _adam(model, 2 * torch.rand(1024, 64, generator=draw) - 1, rate)
+            new = np.array([f for f in found if not _known(known, f[None], 1e-2)]).reshape(-1, 64)
+            known = np.concatenate([known, new])
+        n = points.parameters.sizes["point"]
+        yield [
+            f"seed {seed}", str(n), str(points.settings["index_sum"]), points.completeness,
+            f"{seconds:.0f}", str(len(known)), f"{n / max(len(known), 1):.1f}",
         ]  # fmt: skip

@@ -394,6 +394,26 @@ def diagram(slow=1.0):
     )
 
 
+def attractor(slow=1.0):
+    """A leak in one of three directions: a line with a lifetime."""
+    turned = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    matrix = turned @ np.diag([0.999, 0.8, 0.7]) @ turned.T
+    return nr.dynamics.classify_attractor(
+        lambda h: h @ matrix.T, n_hidden=3, dt=slow * DT, n_trajectories=64, n_steps=300
+    )
+
+
+def basins(level=LEVEL, slow=1.0):
+    """Two bits that hold themselves: which quarter of the states each ends in."""
+    import torch
+
+    model = nr.models.LeakyRNN(1, 2, 1, dt=slow * DT, tau=slow * 0.3, step="euler")
+    with torch.no_grad():
+        model.recurrent_weight.copy_(torch.tensor([[2.0, 0.1], [0.0, 1.9]]))
+        model.bias.zero_()
+    return nr.dynamics.basins(model, n_states=200, confidence_level=level, rng=0)
+
+
 def lyapunov(level=LEVEL, slow=1.0):
     """Two units that turn: exponents of a limit cycle, one of them 0."""
     import torch
@@ -415,6 +435,8 @@ REPORTED = {
     "calcium FitResult": calcium_rnn,
     "GradientFlow": gradient_flow,
     "FixedPoints": fixed_points,
+    "Attractor": attractor,
+    "Basins": basins,
     "BifurcationDiagram": diagram,
     "LyapunovSpectrum": lyapunov,
     "League": league,
