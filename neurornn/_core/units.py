@@ -108,3 +108,14 @@ def format_quantity(
     if lower is not None and upper is not None and not (math.isnan(lower) or math.isnan(upper)):
         text += f" [{format_number(lower)}, {format_number(upper)}]"
     return text if unit in ("1", "") else f"{text} {unit}"
+
+
+def counted(n: int, thing: str) -> str:
+    """Say how many things there are: ``"1 point"``, ``"2 points"``.
+
+    Parameters
+    ----------
+    n : how many.
+    thing : the word for one.
+    """
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"

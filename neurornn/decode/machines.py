@@ -450,3 +450,17 @@ def gate_blocks(weight: NDArray[Any], n_gates: int) -> NDArray[np.float32]:
     blocks[:, :, :n] = rows.transpose(2, 0, 1)
     out = blocks.reshape(rows.shape[2], n_gates * width)
     return out[0] if weight.ndim == 1 else out
+
+
+def from_gate_blocks(blocks: NDArray[Any], n_gates: int, n_hidden: int) -> NDArray[np.float32]:
+    """Lay (input, gate * width) out as torch's (gate * hidden, input); a bias as (gate * hidden,).
+
+    Parameters
+    ----------
+    blocks : as `gate_blocks` makes them.
+    n_gates, n_hidden : gates, and units of each.
+    """
+    by_gate = np.atleast_2d(blocks).reshape(-1 if blocks.ndim == 2 else 1, n_gates,
+                                            blocks.shape[-1] // n_gates)  # fmt: skip
+    rows = by_gate[:, :, :n_hidden].transpose(1, 2, 0).reshape(n_gates * n_hidden, -1)
+    return np.ascontiguousarray(rows[:, 0] if blocks.ndim == 1 else rows, dtype=np.float32)

@@ -18,7 +18,7 @@ from neurornn._core.rng import derived_seed, seed_of
 from neurornn._core.targets import check_own_folder
 from neurornn._kernels.recurrent_product import widened
 from neurornn.data.samples import Samples
-from neurornn.decode.machines import Machine, gate_blocks
+from neurornn.decode.machines import Machine, from_gate_blocks, gate_blocks
 from neurornn.decode.stretches import Learned, Stretch, cut, run_machine
 
 CELLS = ("leaky", "gru", "lstm")
@@ -326,3 +326,67 @@ def _leaky_arrays(model: Any) -> dict[str, NDArray[np.float32]]:
         "bias": widened(model.bias.detach().float().numpy()[None])[0],
         "alpha": model.alpha().detach().float().numpy(),
     }
+
+
+def models_of(machine: Machine, dt: float) -> list[Any]:
+    """The networks of a machine as models again, in the unit of the target.
+
+    Parameters
+    ----------
+    machine : of a recurrent decoder.
+    dt : s, of a bin.
+
+    Returns
+    -------
+    list of LeakyRNN, GRU or LSTM
+        An input of 0 is a bin in which no unit fires.
+    """
+    import torch
+
+    from neurornn import models
+
+    arrays, cell = machine.arrays, machine.settings["cell"]
+    n_networks, n_output, n_hidden = arrays["out_weight"].shape
+    found = []
+    for k in range(n_networks):
+        inward, across = (
+            np.asarray(arrays[name][k]) for name in ("input_weight", "hidden_weight")
+        )
+        n_input = inward.shape[0]
+        made: Any
+        values: dict[str, Any]
+        if cell == "leaky":
+            s = machine.settings
+            alpha = np.asarray(arrays["alpha"][k], dtype=float)
+            step = dt / s["substeps"]
+            made = models.LeakyRNN(
+                n_input, n_hidden, n_output, dt=dt, tau=-step / np.log1p(-alpha),
+                nonlinearity=s["nonlinearity"], form="current" if s["current"] else "rate",
+                substeps=s["substeps"], tau_bounds=(1e-9, 1e9),
+            )  # fmt: skip
+            values = {
+                "input_weight": inward[:, :n_hidden].T,
+                "recurrent_weight": across[:, :n_hidden].T,
+                "bias": arrays["bias"][k][:n_hidden],
+            }
+        else:
+            n_gates = 3 if cell == "gru" else 4
+            made = (models.GRU if cell == "gru" else models.LSTM)(
+                n_input, n_hidden, n_output, dt=dt
+            )
+            values = {
+                "layers.0.weight_ih_l0": from_gate_blocks(inward, n_gates, n_hidden),
+                "layers.0.weight_hh_l0": from_gate_blocks(across, n_gates, n_hidden),
+            }
+            biases = ["input_bias", "hidden_bias"] if cell == "gru" else ["bias"]
+            for to, name in zip(("bias_ih_l0", "bias_hh_l0"), [*biases, None], strict=False):
+                flat = np.zeros(n_gates * n_hidden)
+                if name is not None:
+                    flat = from_gate_blocks(np.asarray(arrays[name][k]), n_gates, n_hidden)
+                values[f"layers.0.{to}"] = flat
+        values |= {"output_weight": arrays["out_weight"][k], "output_bias": arrays["out_bias"][k]}
+        weights = made.state_dict()
+        weights |= {n: torch.as_tensor(np.ascontiguousarray(v)).float() for n, v in values.items()}
+        made.load_state_dict(weights)
+        found.append(made.eval())
+    return found

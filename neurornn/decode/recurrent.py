@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.rng import RNG
 from neurornn.data.samples import Samples
@@ -15,7 +16,7 @@ from neurornn.decode.base import Decoder
 from neurornn.decode.labels import LabelDecoder
 from neurornn.decode.machines import ChanceMachine, Machine, NetworkMachine
 from neurornn.decode.movement import MovementDecoder
-from neurornn.decode.network_training import machine_arrays, train_networks
+from neurornn.decode.network_training import machine_arrays, models_of, train_networks
 from neurornn.decode.stretches import Learned
 from neurornn.decode.wiener import mean_r2
 from neurornn.io.saved import SavedContent
@@ -50,6 +51,23 @@ class _Networks(Decoder):
         if found.tau is not None:
             self.tau_ = found.tau
         return found.learned
+
+    def networks(self) -> list[Any]:
+        """Return the trained networks as models, for example for `nr.dynamics.find_fixed_points`.
+
+        Returns
+        -------
+        list of `LeakyRNN`, `GRU` or `LSTM`
+            One for each seed (and output, where these have networks of their own), whose step is a
+            bin. Inputs are features as the decoder prepares them; an input of 0 is a bin in which
+            no unit fires. Outputs are in the unit of the targets.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        check_is_fitted(self, "seed_scores_")
+        return models_of(self._machine, self.bin_size_)
 
     def _held_out_how(self) -> str:
         return f"{100 * self.validation_fraction:g} % of the bins, held out in a few stretches"

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = room(
         "attractors": ["Attractor", "classify_attractor"],
         "continuation": ["BifurcationDiagram", "continue_fixed_points"],
         "fixed_points": ["FixedPoints", "find_fixed_points"],
+        "readings": ["find_slow_points", "saddle_connections", "transient_growth"],
         "lyapunov": ["LyapunovSpectrum", "lyapunov_spectrum"],
     },
 )

@@ -16,7 +16,7 @@ from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.report import Table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
-from neurornn._core.units import format_number
+from neurornn._core.units import counted, format_number
 from neurornn._core.warning import warn_user
 from neurornn.dynamics.cycles import cycle_through
 from neurornn.dynamics.fixed_points import frequency_unit, starts_of
@@ -64,8 +64,9 @@ class Attractor(Result):
         ``dimension``; ``share`` of the trajectories that came to it; ``n_points``, stable points
         on it; ``lifetime``, how long what is stored along it lasts: until values are displaced by
         1 - 1/e of what they will be in the end (the time constant of a leak), on a ring at most
-        of their spread; infinite in points; ``at_least``, whether the lifetime is only known
-        to be no shorter; ``drift`` and ``fastest_drift``, how fast states move along it, as root
+        of their spread; infinite in several points, NaN in a single one, which stores nothing;
+        ``at_least``, whether the lifetime is only known to be no shorter; ``drift`` and
+        ``fastest_drift``, how fast states move along it, as root
         mean square and at most, in its own lengths (of a ring: turns) per unit of time;
         ``across``, the time constant with which states come to it; ``rate_ratio``, of the slowest
         rate along it to that across; ``period`` of a cycle; ``floquet``, its largest multiplier
@@ -155,8 +156,8 @@ class Attractor(Result):
         Dataset over ``delay`` and ``start``
             ``error (delay, start)``, distance of the read-out from what it was; ``mean_error
             (delay)``; ``bound (delay)``, which no error exceeds: the fastest that the read-out
-            moves anywhere along the attractor, times the delay. It holds for states on the
-            attractor: ``distance (start)`` is how far off they were.
+            moves anywhere along the attractor, times the delay, and what the farthest start adds
+            whose ``distance (start)`` from the attractor dies out meanwhile.
 
         Raises
         ------
@@ -197,6 +198,8 @@ class Attractor(Result):
         off = np.array([distance for _, distance in places])
         mine = np.argmin(off, axis=0)
         steps = times / self.settings["dt"]
+        size = 0.0 if weights is None else float(np.linalg.norm(weights, 2))
+        beside = size * float(off.min(axis=0).max()) if starts is not None else 0.0
         error, fastest = np.empty((len(times), len(states))), 0.0
         for k, (curve, (at, _)) in enumerate(zip(curves, places, strict=True)):
             here = mine == k
@@ -207,7 +210,7 @@ class Attractor(Result):
             {
                 "error": (("delay", "start"), error, {"units": "1"}),
                 "mean_error": ("delay", error.mean(axis=1), {"units": "1"}),
-                "bound": ("delay", fastest * steps, {"units": "1"}),
+                "bound": ("delay", fastest * steps + beside, {"units": "1"}),
                 "distance": ("start", off.min(axis=0), {"units": "1"}),
             },
             coords={
@@ -247,9 +250,10 @@ class Attractor(Result):
         for k in range(t.sizes["attractor"]):
             kind = str(t["kind"].values[k])
             if kind in ("line", "ring", "plane"):
+                resting = counted(int(t["n_points"][k]), "stable point")
                 notes.append(
                     f"States come to the {kind} {1 / float(t['rate_ratio'][k]):.0f} times as fast "
-                    f"as they move along it; it has {int(t['n_points'][k])} stable points."
+                    f"as they move along it; it has {resting}."
                 )
             if kind == "limit cycle" and np.isfinite(t["floquet"][k]):
                 notes.append(
@@ -505,7 +509,8 @@ def _points(state_map: StateMap, ended: Array, share: float) -> dict[str, Any]:
     slowest = np.abs(state_map.cell.eigenvalues(stable)).max()
     return {
         "kind": "point" if len(stable) == 1 else "points", "dimension": 0, "share": share,
-        "n_points": len(stable), "lifetime": np.inf,
+        # One point tells nothing of where a state came from.
+        "n_points": len(stable), "lifetime": np.inf if len(stable) > 1 else np.nan,
         "across": -state_map.dt / np.log(max(slowest, 1e-300)),
     }  # fmt: skip
 
@@ -617,15 +622,24 @@ def _going(
             reach = np.linalg.norm(ended[left][:, None] - cycle.states, axis=2).min(axis=1)
             mine = reach < max(2 * apart, 1e-3 * size)
             mine[0] = True
+            known = next((f for f in found if _same_cycle(f, cycle, state_map.dt)), None)
+            left, share = left[~mine], mine.sum() / n
+            if known is not None:
+                known["share"] += share
+                continue
             found.append({
-                "kind": "limit cycle", "dimension": 1, "share": mine.sum() / n, "n_points": 0,
+                "kind": "limit cycle", "dimension": 1, "share": share, "n_points": 0,
                 "period": cycle.period * state_map.dt,
                 "floquet": float(others.max()) if len(others) else np.nan,
-                "cycle": cycle.states,
+                "curve": _round(state_map.cell, cycle.states),
             })  # fmt: skip
-            left = left[~mine]
             continue
         spectrum = exponents(ended[left])
+        # What comes to a point slowly, turning as it does, is at rest in the end.
+        resting = float(spectrum.exponents[0]) < 0 and spectrum.regime != "chaos"
+        if resting and len(_stable_points(state_map.cell, ended[left])):
+            found.append(_points(state_map, ended[left], len(left) / n))
+            break
         # A cycle that does not come back is none.
         kind = spectrum.regime if spectrum.regime in ("quasi-periodic", "chaos") else "undecided"
         dimension = spectrum.kaplan_yorke_dimension
@@ -635,6 +649,23 @@ def _going(
         })  # fmt: skip
         break
     return found
+
+
+def _round(cell: Any, states: Array) -> Curve:
+    """A cycle as a curve: places one after the other in time, and how far each moves in a step."""
+    around = np.vstack([states, states[:1]])
+    position = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(around, axis=0), axis=1))])
+    speed = np.linalg.norm(cell.step(states) - states, axis=1)
+    return Curve(states, position[:-1], speed, True, float(position[-1]))
+
+
+def _same_cycle(row: dict[str, Any], cycle: Any, dt: float) -> bool:
+    """Whether a cycle that was found before is the same, to which states come slowly."""
+    if row["kind"] != "limit cycle" or abs(row["period"] / (cycle.period * dt) - 1) > 1e-3:
+        return False
+    there = row["curve"].states
+    away = np.linalg.norm(cycle.states[:, None] - there, axis=2).min(axis=1).max()
+    return bool(away < 0.05 * size_of(there))
 
 
 def _moved(curve: Curve, at: Array, steps: Array, weights: Array | None) -> tuple[Array, float]:
@@ -731,6 +762,4 @@ def _result(
 
 def _states_along(row: dict[str, Any], n_hidden: int) -> Array:
     curve = row.get("curve")
-    if curve is not None:
-        return np.asarray(curve.states)
-    return np.asarray(row.get("cycle", np.zeros((0, n_hidden))))
+    return np.zeros((0, n_hidden)) if curve is None else np.asarray(curve.states)

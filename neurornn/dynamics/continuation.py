@@ -15,7 +15,7 @@ from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.report import Table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
-from neurornn._core.units import format_number
+from neurornn._core.units import counted, format_number
 from neurornn._core.warning import warn_user
 from neurornn.dynamics.fixed_points import frequency_unit, points_of
 from neurornn.dynamics.latent import in_few_numbers
@@ -101,7 +101,8 @@ class BifurcationDiagram(Result):
         head = [
             f"{len(values)} values of {s['parameter']} from {format_number(values[0])} to "
             f"{format_number(values[-1])}, of {s['model']} ({p.sizes['hidden']} states): "
-            f"{n[0]} points at the first, {n[-1]} at the last, on {p.sizes['sheet']} sheets",
+            f"{counted(int(n[0]), 'point')} at the first, {n[-1]} at the last, on "
+            f"{counted(p.sizes['sheet'], 'sheet')}",
             f"completeness: {self.completeness}; {s['reason']}",
         ]
         return Table(

@@ -22,7 +22,7 @@ from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.report import Table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status, remedies_of
-from neurornn._core.units import format_number
+from neurornn._core.units import counted, format_number
 from neurornn._core.warning import warn_user
 from neurornn.dynamics.enumeration import MOST_UNITS, enumerated, is_enumerable
 from neurornn.dynamics.latent import MOST_DENSE, in_few_numbers
@@ -144,7 +144,7 @@ class FixedPoints(Result):
             rows.append([str(k), kind, shown, proof, str(t["status"].values[k])])
         n_stable = int(self.is_stable.sum())
         head = [
-            f"{t.sizes['point']} points, {n_stable} stable, of {s['model']} "
+            f"{counted(t.sizes['point'], 'point')}, {n_stable} stable, of {s['model']} "
             f"({t.sizes['hidden']} states; a step is {_told(s['dt'], unit)})",
             f"completeness: {self.completeness} ({_COMPLETENESS[self.completeness]}); "
             f"{s['reason']}",

@@ -36,6 +36,7 @@ from tests.benchmarks import (
     lyapunov,
     network_tau,
     population,
+    real_dynamics,
     real_tau,
     realdata,
     spike_counts,
@@ -218,6 +219,11 @@ SECTIONS = {
         "fixed points of threshold-linear and random ReLU networks",
         structured_points.PIECES_COLUMNS,
         structured_points.pieces_rows,
+    ),
+    "real_dynamics": (
+        "what networks fitted to real recordings do: a decoder of reaching, a visual population",
+        real_dynamics.COLUMNS,
+        real_dynamics.rows,
     ),
     "ring_attractors": (
         "a ring network, exact and with 1 % noise in its weights: what it is called, and drift",

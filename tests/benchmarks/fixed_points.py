@@ -15,8 +15,8 @@ settings from the same 1024 starts: 10,000 steps of Adam at .001, speed below .1
 apart. All run in one process on one thread; times are CPU times.
 
 *Dense*: 64 tanh units, ``W = 2 (A + A') / sqrt(128)`` with A standard normal, seeds 0 to 4; ours
-at its defaults, then Adam in batches of 1024 starts for as much CPU time, at the rate that finds most
-in one batch.
+at its defaults, then Adam in batches of 1024 starts for as much CPU time, at the rate that finds
+most in one batch.
 """
 
 import time

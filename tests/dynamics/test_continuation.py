@@ -196,7 +196,7 @@ def test_it_is_reported_saved_and_read(tmp_path):
     diagram = follow(lambda h, u: np.tanh(2 * h + u), parameter=(-1.0, 1.0), n_hidden=1, dt=0.01)
     text = diagram.report()
     assert "201 values of the parameter from -1.00 to 1.00" in text
-    assert "1 points at the first, 1 at the last, on 3 sheets" in text
+    assert "1 point at the first, 1 at the last, on 3 sheets" in text
     assert text.count("fold") == 2 and "-0.532840" in text and "0.532840" in text
     assert "index theorem does not apply" in text
     diagram.save(tmp_path / "d")
