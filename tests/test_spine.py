@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import neurornn as nr
+from neurornn._core.errors import ConvergenceWarning
 
 
 def _inside(truth, ci, slack=1.0):
@@ -137,3 +138,45 @@ def test_dna(folder):
     result.save(folder / "fit")
     assert nr.load(folder / "fit").parameters.identical(result.parameters)
     nr.plot.timescales(result)
+
+
+def test_memory(folder):
+    """What a fitted network remembers with: one bit, by every road through `dynamics`."""
+    task = nr.simulate.flip_flop(1, n_trials=32, duration=0.4, dt=0.02, rng=0)
+    model = nr.models.LeakyRNN(1, 3, 1, dt=0.02, tau=0.05, rng=0)
+    # A task without noise has its maximum at infinite weights: no last stretch to it.
+    options = {"optimizer": "adam", "learning_rate": 0.03, "refine": False, "rng": 0}
+    with pytest.warns(ConvergenceWarning, match="Raise max_epochs"):
+        # Enough to hold a bit, not to come to rest.
+        result = nr.fit(model, task, max_epochs=80, **options)
+    assert result.score(task) > 0.7
+
+    points = nr.dynamics.find_fixed_points(result, rng=0)
+    # Two values are held, with a pass between them.
+    assert int(points.is_stable.sum()) == 2 and points.parameters.sizes["point"] == 3
+    assert points.completeness == "consistent" and points.settings["index_sum"] == 1
+    table = nr.dynamics.saddle_connections(result, points)
+    assert sorted(table["leads_to"].values[0].tolist()) == [0, 1]
+    told = nr.dynamics.point_intervals(points, result, task, n_draws=40)
+    # So few trials leave it open whether the points are there: then there is no interval.
+    kept, ci = told.parameters["kept"].values, told.parameters["time_constant_ci"].values
+    assert (np.isnan(ci).all(axis=(1, 2)) == (kept < 0.98)).all()
+
+    attractor = nr.dynamics.classify_attractor(result, points, n_steps=1000)
+    assert attractor.kind == "points" and int(attractor.parameters["n_points"][0]) == 2
+    shares = nr.dynamics.basins(result, points, n_states=500)
+    assert float(shares.parameters["share"].sum()) == pytest.approx(1.0)
+    spectrum = nr.dynamics.lyapunov_spectrum(result, n_steps=64, n_transient=200)
+    leading = -1 / float(points.timescales["time_constant"][:2, 0].max())
+    # At rest an exponent is the rate of the leading mode, of the one point or the other.
+    assert float(spectrum.exponents[0]) == pytest.approx(leading, rel=0.5)
+    diagram = nr.dynamics.continue_fixed_points(result, inputs=([0.0], [1.0]), n_values=21)
+    assert diagram.points["n_points"].values[0] == 3
+    # A pulse of full height leaves no choice.
+    assert diagram.points["n_stable"].values[-1] == 1
+
+    for name, made in (("p", told), ("a", attractor), ("s", spectrum), ("d", diagram)):
+        made.save(folder / name)
+        assert nr.load(folder / name).report() == made.report()
+    for draw in (nr.plot.eigenvalues(points), nr.plot.bifurcation(diagram)):
+        assert draw.lines

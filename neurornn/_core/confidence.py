@@ -251,6 +251,23 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def draws_interval(draws: ArrayLike, confidence_level: float = 0.95) -> NDArray[np.float64]:
+    """Interval of what was drawn, between two of its quantiles.
+
+    Parameters
+    ----------
+    draws : (draw, ...).
+    confidence_level : for example 0.95.
+
+    Returns
+    -------
+    (..., 2), NaN where a draw is.
+    """
+    tail = (1 - confidence_level) / 2
+    found = np.quantile(np.asarray(draws, dtype=float), [tail, 1 - tail], axis=0)
+    return np.moveaxis(found, 0, -1)
+
+
 def median_interval(samples: ArrayLike, confidence_level: float = 0.95) -> tuple[float, float]:
     """Interval of the median of independent samples of any distribution, from their order.
 

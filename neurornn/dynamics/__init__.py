@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = room(
         "continuation": ["BifurcationDiagram", "continue_fixed_points"],
         "fixed_points": ["FixedPoints", "find_fixed_points"],
         "readings": ["find_slow_points", "saddle_connections", "transient_growth"],
+        "uncertainty": ["point_intervals"],
         "lyapunov": ["LyapunovSpectrum", "lyapunov_spectrum"],
+        "monitor": ["DynamicsMonitor"],
     },
 )

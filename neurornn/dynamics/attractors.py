@@ -443,10 +443,41 @@ def _read(
     found = []
     if (~moving).any():
         looks = [(k, states[~moving]) for k, states in seen]
-        found += _resting(state_map, begun[~moving], looks, n)
+        rows = _resting(state_map, begun[~moving], looks, n)
+        # A cycle may be slow on a part of its way: states leave that part, and none a manifold.
+        leaving = _leave(state_map, rows, ended[~moving])
+        if leaving.mean() > 0.05:
+            moving[:] = True
+        else:
+            found += rows
     if moving.any():
         found += _going(state_map, ended[moving], n, exponents)
     return sorted(found, key=lambda f: -f["share"])
+
+
+def _leave(state_map: StateMap, rows: list[dict[str, Any]], ended: Array) -> NDArray[np.bool_]:
+    """Whether states run off the lines and rings that they are said to have come to."""
+    curves = [row["curve"] for row in rows if row["kind"] in ("line", "ring")]
+    if not curves or len(curves) < len(rows):
+        return np.zeros(len(ended), dtype=bool)
+    pace = slow_modes(state_map.cell, ended[:_LOOKED_AT])
+    h, gone = ended, np.zeros(len(ended), dtype=bool)
+    before: Array | None = None
+    # They may come back to it, at its other end: a look now and then.
+    for _ in range(25):
+        for _ in range(int(np.clip(pace.along / 5, 10, 200))):
+            h = state_map.cell.step(h)
+        found = [nearest(curve, h) for curve in curves]
+        lengths = np.array([[curve.length] for curve in curves])
+        share = np.array([off for _, off in found]) / lengths
+        gone |= share.min(axis=0) > 0.1
+        at = (np.array([position for position, _ in found]) / lengths)[
+            share.argmin(axis=0), np.arange(len(h))
+        ]
+        if before is not None and not any(curve.is_ring for curve in curves):
+            gone |= (np.abs(at - before) > 0.5) & (len(curves) == 1)
+        before = at
+    return gone
 
 
 def _resting(
@@ -619,8 +650,19 @@ def _going(
                 others = np.delete(others, cycle.trivial)
             size = size_of(cycle.states)
             apart = float(np.linalg.norm(np.diff(cycle.states, axis=0), axis=1).max())
+            near = max(2 * apart, 1e-3 * size)
             reach = np.linalg.norm(ended[left][:, None] - cycle.states, axis=2).min(axis=1)
-            mine = reach < max(2 * apart, 1e-3 * size)
+            kept = float(others.max()) if len(others) else 0.0
+            if (reach > near).any() and 0 < kept < 1:
+                # Those that come to it slowly are given the time.
+                n_more = int(min(cycle.period * np.ceil(-7 / np.log(kept)), 20_000))
+                h = ended[left]
+                for _ in range(n_more):
+                    h = state_map.cell.step(h)
+                ended = ended.copy()
+                ended[left] = h
+                reach = np.linalg.norm(h[:, None] - cycle.states, axis=2).min(axis=1)
+            mine = reach < near
             mine[0] = True
             known = next((f for f in found if _same_cycle(f, cycle, state_map.dt)), None)
             left, share = left[~mine], mine.sum() / n

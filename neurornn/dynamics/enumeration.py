@@ -1,5 +1,6 @@
 """Networks that are linear in pieces: every fixed point, by solving every piece."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ Array = NDArray[np.float64]
 
 #: ReLU networks of more units have too many pieces to solve them one by one.
 MOST_UNITS = 20
+#: Units up to which pieces are left out by the thousand, many at a time, within a time limit.
+MOST_BRANCHED = 40
 #: Pieces solved at a time.
 _CHUNK = 4096
 
@@ -25,6 +28,72 @@ def is_enumerable(cell: Any) -> bool:
     return linear or (cell.nonlinearity == "relu" and cell.n_state <= MOST_UNITS)
 
 
+def is_branchable(cell: Any) -> bool:
+    """Whether pieces of a network may be left out many at a time."""
+    fits = isinstance(cell, Leaky) and cell.substeps == 1 and cell.nonlinearity == "relu"
+    return fits and MOST_UNITS < cell.n_state <= MOST_BRANCHED
+
+
+def branched(cell: Leaky, seconds: float | None) -> tuple[Array, int, int] | None:
+    """Find every fixed point of a ReLU network by branch and bound; None where time ran out.
+
+    Parameters
+    ----------
+    cell : with ReLU units, in either form.
+    seconds : s, of wall time; None for no limit.
+
+    Returns
+    -------
+    states : (point, hidden), every fixed point that is alone.
+    n_lines : pieces that hold a whole line of points, or may.
+    n_steps : linear programmes that were solved.
+
+    Notes
+    -----
+    Units are taken as active, as silent, or as either, in which case ``h >= 0`` and ``h >= a`` is
+    all that is asked for. Where a linear programme says that nothing fulfils that, all pieces that
+    agree with it are left out; else a unit that is neither is decided, both ways.
+    """
+    n, weights, drive = cell.n_state, cell.weights, cell.drive
+    began = time.monotonic()
+    found, n_lines, n_steps = [], 0, 0
+    stack = [np.full(n, -1)]
+    while stack:
+        if seconds is not None and time.monotonic() - began > seconds:
+            return None
+        taken = stack.pop()
+        on, off, free = taken == 1, taken == 0, taken == -1
+        # h - a >= 0 for those that may be either, h = a for the active, a <= 0 for the silent.
+        rest = np.eye(n) - weights
+        n_steps += 1
+        answer = optimize.linprog(
+            rest[free].sum(axis=0),
+            A_ub=np.vstack([-rest[free], weights[off]]),
+            b_ub=np.concatenate([-drive[free], -drive[off]]),
+            A_eq=rest[on], b_eq=drive[on],
+            bounds=[(0.0, 0.0 if o else None) for o in off],
+        )  # fmt: skip
+        if answer.status == 2:
+            continue
+        if free.any():
+            h = answer.x if answer.x is not None else np.zeros(n)
+            gap = np.where(free, np.minimum(h, h - weights @ h - drive), -1.0)
+            unit = int(np.argmax(gap)) if gap.max() > 0 else int(np.flatnonzero(free)[0])
+            for value in (0, 1):
+                child = taken.copy()
+                child[unit] = value
+                stack.append(child)
+            continue
+        matrix = np.eye(n) - weights * on
+        if abs(np.linalg.det(matrix)) <= 1e-13 * np.prod(np.linalg.norm(matrix, axis=1)):
+            n_lines += _lines(on[None], matrix[None], drive)
+            continue
+        a = np.linalg.solve(matrix, drive)
+        if ((a > 0) == on).all():
+            found.append(np.where(on, a, 0.0) if cell.form == "rate" else a)
+    return np.array(found).reshape(-1, n), n_lines, n_steps
+
+
 def enumerated(cell: Leaky) -> tuple[Array, int]:
     """Solve every piece of a network that is linear in pieces.
 
@@ -35,7 +104,7 @@ def enumerated(cell: Leaky) -> tuple[Array, int]:
     Returns
     -------
     states : (point, hidden), every fixed point that is alone.
-    n_singular : pieces whose matrix is singular; each holds no point or a whole line of them.
+    n_lines : pieces that hold a whole line of points, or may.
 
     Notes
     -----

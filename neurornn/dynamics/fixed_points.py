@@ -1,7 +1,7 @@
 """Fixed points of a network, each with its certificate, and what can be said of those missed."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -16,15 +16,21 @@ from neurornn._core.checks import (
     check_rng,
 )
 from neurornn._core.confidence import to_dataset
-from neurornn._core.errors import ConvergenceWarning, KindError, ShapeError
-from neurornn._core.jobs import progress_bar
+from neurornn._core.errors import ConvergenceWarning, DataError, KindError, ShapeError
+from neurornn._core.jobs import Chunk, progress_bar, run_chunks
 from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.report import Table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status, remedies_of
 from neurornn._core.units import counted, format_number
 from neurornn._core.warning import warn_user
-from neurornn.dynamics.enumeration import MOST_UNITS, enumerated, is_enumerable
+from neurornn.dynamics.enumeration import (
+    MOST_BRANCHED,
+    branched,
+    enumerated,
+    is_branchable,
+    is_enumerable,
+)
 from neurornn.dynamics.latent import MOST_DENSE, in_few_numbers
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.search import (
@@ -37,11 +43,15 @@ from neurornn.dynamics.search import (
     run_forward,
 )
 from neurornn.io.shell import Result
+from neurornn.models.base import RecurrentModel
+from neurornn.training.many import pack_model, pack_result, unpack_content, unpack_model
 
 Array = NDArray[np.float64]
 
 #: Starts of a search at first, which double until nothing new comes, and at most.
 N_STARTS, MAX_STARTS = 512, 65_536
+#: s that branch and bound may take before a search is made instead.
+BRANCHED = 20.0
 #: Step map and equation are said to differ where their time constants do by this share.
 DIFFER = 0.05
 _COMPLETENESS = {
@@ -134,6 +144,9 @@ class FixedPoints(Result):
             slow, turning = float(t["time_constant"][k, 0]), float(t["frequency"][k, 0])
             shown = "grows" if slow < 0 else "decays"
             shown = f"{shown} with {_told(abs(slow), unit)}"
+            ends = np.sort(np.abs(t["time_constant_ci"].values[k, 0]))
+            if not np.isnan(ends).any():
+                shown += f" [{', '.join(format_number(float(e)) for e in ends)}]"
             if float(t["eigenvalue_real"][k, 0]) < 0 and t["eigenvalue_imag"][k, 0] == 0:
                 shown += ", turning sign in every step"
             elif turning > 0:
@@ -150,7 +163,11 @@ class FixedPoints(Result):
             f"{s['reason']}",
         ]
         told = [f"{code}: {text}" for code, text in remedies_of(t["status"]).items()]
-        notes = [f"no interval of time_constant, frequency: {_NO_INTERVAL}"]
+        missing = s.get("no_intervals", _NO_INTERVAL)
+        notes = [f"no interval of time_constant, frequency: {missing}"] if missing else []
+        if "intervals" in s:
+            level = 100 * t["time_constant_ci"].attrs["ci_prob"]
+            notes.append(f"{level:g} % intervals: quantiles over {s['intervals']}.")
         if t.sizes["mode"] < t.sizes["hidden"]:
             notes.append(
                 f"Of {t.sizes['hidden']} modes the {t.sizes['mode']} leading ones were formed."
@@ -190,7 +207,18 @@ class FixedPoints(Result):
             f"Fixed points of the network were found by {how}, {n_certified} of {n} certified by "
             "the Newton-Kantorovich theorem, and read by the eigenvalues of their Jacobians; the "
             f"set is {s['completeness']} ({s['reason']})"
+            + (f"; intervals are quantiles over {s['intervals']}" if "intervals" in s else "")
         )
+
+
+@overload
+def find_fixed_points(
+    model: list[Any] | tuple[Any, ...], inputs: Any = None, **options: Any
+) -> list[FixedPoints]: ...
+
+
+@overload
+def find_fixed_points(model: Any, inputs: Any = None, **options: Any) -> FixedPoints: ...
 
 
 def find_fixed_points(
@@ -205,8 +233,9 @@ def find_fixed_points(
     n_hidden: int | None = None,
     dt: float | None = None,
     rng: RNG = 0,
+    n_jobs: int = 1,
     progress: bool | Callable[[int, int], None] = False,
-) -> FixedPoints:
+) -> FixedPoints | list[FixedPoints]:
     """Find the states that a network leaves where they are, and say what may be missing.
 
     Parameters
@@ -214,7 +243,7 @@ def find_fixed_points(
     model : FitResult, recurrent model of `neurornn.models`, ``torch.nn.RNN``, ``GRU`` or ``LSTM``
         (stacked too), or a function
         A function takes states (number, hidden), as a tensor or an array, to those a step later.
-        What is passed is not changed.
+        What is passed is not changed. Or a list of these, each searched with the same arguments.
     inputs : (input,), held constant; by default 0.
     starts : (start, hidden), states near which to look too, for example of a run of the model.
     n_starts : starts of the first search; their number doubles until nothing new is found.
@@ -228,12 +257,16 @@ def find_fixed_points(
     ----------------
     n_hidden : size of the state of a function.
     dt : s, length of a step of a function or a layer of torch; without it time is in steps.
-    rng : int, Generator or None.
-    progress : show a bar in a terminal or a notebook, or a callable ``(starts, max_starts)``.
+    rng : int, Generator or None
+        An int is that of every model of a list; a Generator is split, a stream for each.
+    n_jobs : processes for a list of models; -1 for one per core. A function stays in this one.
+    progress : show a bar in a terminal or a notebook, or a callable ``(starts, max_starts)``; of a
+        list ``(models, all)``.
 
     Returns
     -------
     FixedPoints
+        Of a list of models a list in its order, each as the call with that model alone returns it.
 
     Raises
     ------
@@ -248,7 +281,8 @@ def find_fixed_points(
     Notes
     -----
     A point is returned where ``|F(h) - h|^2 / 2 < 1e-24``; what is only slow is none. Networks
-    that are linear in pieces (ReLU, up to 20 units) are enumerated, which proves the set whole.
+    that are linear in pieces (ReLU, up to 20 units) are enumerated, and by branch and bound up to
+    40 where that ends in time, which proves the set whole.
     Networks of a low rank are searched in as many numbers as that, an LSTM in its hidden state.
     Where nothing is proved the index theorem helps: where a ball of states is mapped into itself,
     as by tanh, GRU and LSTM, the signs of ``det(1 - J)`` over all points add up to 1 (Brouwer). A
@@ -264,19 +298,76 @@ def find_fixed_points(
     >>> points.is_stable.values.tolist().count(True)
     2
     """
-    method = check_choice(method, "method", ("auto", "enumerate", "search"))
-    rng = generator(check_rng(rng))
-    n_starts = check_count(n_starts, "n_starts")
-    max_starts = max(check_count(max_starts, "max_starts"), n_starts)
+    options: dict[str, Any] = {
+        "method": check_choice(method, "method", ("auto", "enumerate", "search")),
+        "n_starts": check_count(n_starts, "n_starts"),
+    }
+    options["max_starts"] = max(check_count(max_starts, "max_starts"), options["n_starts"])
     if max_seconds is not None:
         max_seconds = check_positive(max_seconds, "max_seconds", "s")
+    options["max_seconds"] = max_seconds
+    rng = check_rng(rng)
+    if isinstance(model, list | tuple):
+        read = {"inputs": inputs, "n_hidden": n_hidden, "dt": dt}
+        return _of_many(model, read, starts, rng, options, n_jobs, progress)
+    if n_jobs != 1:
+        raise KindError(
+            f"n_jobs={n_jobs} came with one model",
+            "A list of models was needed: one search is one process",
+            "Pass [model, another], or leave n_jobs out",
+        )
     state_map = as_map(model, inputs, n_hidden=n_hidden, dt=dt)
     given = None if starts is None else starts_of(starts, state_map.cell.n_state)
-    with progress_bar(max_starts, 0, progress, "starts") as tick:
-        return points_of(
-            state_map, rng, given=given, n_starts=n_starts, max_starts=max_starts,
-            max_seconds=max_seconds, method=method, tick=tick,
-        )  # fmt: skip
+    with progress_bar(options["max_starts"], 0, progress, "starts") as tick:
+        return points_of(state_map, generator(rng), given=given, tick=tick, **options)
+
+
+def _of_many(
+    models: Sequence[Any],
+    read: Mapping[str, Any],
+    starts: Any,
+    rng: RNG,
+    options: Mapping[str, Any],
+    n_jobs: int,
+    progress: bool | Callable[[int, int], None],
+) -> list[FixedPoints]:
+    """The points of each model, in processes where more than one was asked for."""
+    n_jobs = check_count(n_jobs, "n_jobs", least=-1_000_000)
+    draws = rng.spawn(len(models)) if isinstance(rng, np.random.Generator) else [rng] * len(models)
+    chunks = []
+    for k, (model, draw) in enumerate(zip(models, draws, strict=True)):
+        # What cannot be read is told before any of them is searched.
+        state_map = as_map(model, **read)
+        given = None if starts is None else starts_of(starts, state_map.cell.n_state)
+        own = getattr(model, "model", model)
+        if isinstance(own, RecurrentModel) and n_jobs != 1:
+            # Settings and weights travel; a user's own class is not to be found by its name.
+            chunks.append((pack_model(own), type(own), draw, given))
+        elif isinstance(own, torch.nn.Module) or n_jobs == 1:
+            chunks.append((own, None, draw, given))
+        else:
+            raise KindError(
+                f"Model {k} is a function, and n_jobs={n_jobs}",
+                "Models or layers of torch were needed, which can be sent to another process",
+                "Pass n_jobs=1",
+            )
+    done = run_chunks(
+        _search_one, chunks, shared=(dict(read), dict(options)), n_jobs=n_jobs, progress=progress,
+        label="models",
+    )  # fmt: skip
+    found = [FixedPoints._from_saved(unpack_content(d, "FixedPoints")) for d in done]
+    for points in found:
+        _warn_of(points)
+    return found
+
+
+def _search_one(
+    model: Any, cls: Any, rng: RNG, given: Any, read: Mapping[str, Any], options: Mapping[str, Any]
+) -> Chunk:
+    """The points of one model of a list, packed, on a worker. What is missing is told later."""
+    own = model if cls is None else unpack_model(model, cls)
+    found = points_of(as_map(own, **read), generator(rng), given=given, quiet=True, **options)
+    return pack_result(found)
 
 
 def points_of(
@@ -304,10 +395,10 @@ def points_of(
     """
     whole = state_map.cell
     cell = in_few_numbers(whole) or whole
-    if method == "enumerate" and not is_enumerable(whole):
+    if method == "enumerate" and not (is_enumerable(whole) or is_branchable(whole)):
         raise KindError(
             f'method="enumerate" came with {state_map.name}',
-            f"A ReLU network of up to {MOST_UNITS} units, or a linear one, was needed",
+            f"A ReLU network of up to {MOST_BRANCHED} units, or a linear one, was needed",
             'Pass method="auto" or "search"',
         )
     if method != "search" and is_enumerable(whole) and whole.n_state <= MOST_DENSE:
@@ -318,6 +409,25 @@ def points_of(
             why = f"{n_lines} of {n_pieces} linear pieces hold a whole line of points, or may"
             told = ("unknown", f"{why}: these cannot be counted", 0)
         return _result(state_map, whole, certified(whole, states), *told, quiet=quiet)
+    if method != "search" and is_branchable(whole):
+        limit = max_seconds
+        if method == "auto":
+            limit = BRANCHED if max_seconds is None else min(BRANCHED, max_seconds / 2)
+        exact = branched(whole, limit)
+        if exact is not None:
+            states, n_lines, n_steps = exact
+            told = ("proved", f"branch and bound left out or solved all pieces in {n_steps} steps",
+                    0)  # fmt: skip
+            if n_lines:
+                why = f"{n_lines} linear pieces hold a whole line of points, or may"
+                told = ("unknown", f"{why}: these cannot be counted", 0)
+            return _result(state_map, whole, certified(whole, states), *told, quiet=quiet)
+        if method == "enumerate":
+            raise DataError(
+                f"Branch and bound did not end within max_seconds={max_seconds:g}",
+                "More time was needed to prove the set whole",
+                'Raise max_seconds, or pass method="search"',
+            )
     if given is not None:
         given = np.asarray(cell.inner(given))
     found, told = _searched(cell, rng, n_starts, max_starts, max_seconds, given, tick)
@@ -481,14 +591,21 @@ def _result(
         "differ": differ,
         "faster_than_clock": int(((values.real < 0) & (values.imag == 0)).sum()),
     }  # fmt: skip
-    if not quiet and (completeness == "incomplete" or not len(values)):
+    points = FixedPoints(table, settings)
+    if not quiet:
+        _warn_of(points)
+    return points
+
+
+def _warn_of(points: FixedPoints) -> None:
+    n = points.parameters.sizes["point"]
+    if points.completeness == "incomplete" or not n:
         advice = "Pass starts= from a run of the model, or a larger max_starts or max_seconds."
         warn_user(
-            f"{len(values)} fixed points were found and the set is {completeness}: {reason}. "
-            f"{advice}",
+            f"{n} fixed points were found and the set is {points.completeness}: "
+            f"{points.settings['reason']}. {advice}",
             ConvergenceWarning,
         )
-    return FixedPoints(table, settings)
 
 
 def frequency_unit(unit: str) -> str:

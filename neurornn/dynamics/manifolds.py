@@ -86,7 +86,8 @@ def slow_modes(cell: Any, states: Array) -> Pace:
         rate = np.median(np.abs(np.log(np.maximum(size, 1e-300))), axis=0)
     rate = np.maximum.accumulate(np.maximum(rate, 1e-16))
     most = min(3, len(rate) - 1)
-    ratio = rate[1 : most + 1] / rate[:most]
+    # What lasts for a few steps alone is no memory, however quick the rest is.
+    ratio = np.minimum(rate[1 : most + 1], 1.0) / rate[:most]
     k = int(np.argmax(ratio)) if most else 0
     if not most or ratio[k] < GAP:
         return Pace(1 / rate[0], 1 / rate[0], 0)

@@ -47,7 +47,8 @@ def saddle_connections(
     Returns
     -------
     Dataset over ``saddle`` and ``side``
-        ``leads_to (saddle, side)``, number of the stable point, -1 where it is none of them;
+        ``leads_to (saddle, side)``, number of the stable point to within a hundredth of the way to
+        the next point, -1 where it is none of them;
         ``steps (saddle, side)``, how long it took. ``saddle`` holds the numbers of the points.
 
     Raises
@@ -78,9 +79,11 @@ def saddle_connections(
         size = _ASIDE * (1 + np.linalg.norm(states[saddles], axis=1, keepdims=True))
         h = np.stack([states[saddles] - size * along, states[saddles] + size * along], axis=1)
         h = h.reshape(-1, states.shape[1])
-        # A state that Newton steps would take to the point is taken to have come to it.
-        near = points.parameters["isolation_radius"].values[stable] / 3
-        near = np.where(np.isnan(near), 1e-6, np.minimum(near, 1e-3))
+        # Where one mode is very slow nobody can wait for the end: within a hundredth of the way to
+        # the next point it is taken to have come.
+        apart = np.linalg.norm(states[stable][:, None] - states, axis=2)
+        apart[np.arange(len(stable)), stable] = np.inf
+        near = np.minimum(0.01 * apart.min(axis=1), 1.0)
         left = np.arange(len(h))
         for step in range(1, max_steps + 1):
             h[left] = cell.step(h[left])

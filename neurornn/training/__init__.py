@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = room(
         "batches": ["TrainingData", "as_training_data"],
         "bootstrap": ["bootstrap_intervals"],
         "curvature": ["physical_intervals"],
+        "draws": ["weight_draws"],
         "gradients": ["GradientFlow", "gradient_flow"],
         "loop": ["fit"],
         "many": ["fit_many"],

@@ -122,7 +122,7 @@ def physical_intervals(
         )
     else:
         fisher, meat, score = information(model, weights, data, objective, variance)
-        covariance, null = _pseudo_inverse(fisher)
+        covariance, null = pseudo_inverse(fisher)
         null = torch.where(fisher.diagonal() > 0, null, 1.0)
         plain_variance = covariance.diagonal()
         wide_variance = (covariance @ meat @ covariance).diagonal()
@@ -205,7 +205,7 @@ def _from_scores(
             break
     least = SINGLE_EIGENVALUE if dtype == torch.float32 else NULL_EIGENVALUE
     if int(failed):
-        covariance, null = _pseudo_inverse(scaled)
+        covariance, null = pseudo_inverse(scaled)
     else:
         covariance = torch.cholesky_inverse(lower)
         del lower
@@ -305,7 +305,7 @@ def nuisance_shift(
         fisher += flat @ flat.T
         # From the frames that count alone: the state that a window starts from is not the mean.
         parts.append((part, model.recolour(jacobians[mean], part.inputs)))
-    inverse = _pseudo_inverse(fisher / share)[0]
+    inverse = pseudo_inverse(fisher / share)[0]
 
     def on_the_mean(of: RecurrentModel) -> Tensor:
         found = torch.zeros(len(variance), len(mean), len(mean)).double()
@@ -314,7 +314,7 @@ def nuisance_shift(
         return found
 
     base = on_the_mean(model)
-    nuisance = _pseudo_inverse(base.sum(0))[0]
+    nuisance = pseudo_inverse(base.sum(0))[0]
     score = torch.zeros(total).double()
     for name in names:
         moved = copy.deepcopy(model)
@@ -342,7 +342,7 @@ def _add_information(found: Tensor, jacobians: Tensor, seen: Tensor, variance: T
             found[o] += jacobian @ jacobian.T / variance[o]
 
 
-def _pseudo_inverse(fisher: Tensor) -> tuple[Tensor, Tensor]:
+def pseudo_inverse(fisher: Tensor) -> tuple[Tensor, Tensor]:
     """Inverse on the directions that carry information, and each weight's share in the others."""
     scale = 1 / torch.sqrt(torch.clamp(fisher.diagonal(), min=1e-300))
     values, vectors = torch.linalg.eigh(fisher * scale[:, None] * scale[None, :])

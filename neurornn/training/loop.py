@@ -12,7 +12,7 @@ from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import as_training_data, check_same_labels
 from neurornn.training.checkpoint import check_folder
 from neurornn.training.many import fit_seeds
-from neurornn.training.one import fit_one, prepared
+from neurornn.training.one import Callback, check_callback, fit_one, prepared
 from neurornn.training.result import FitResult
 from neurornn.training.settings import MOST_SEEDS, OLD_NAMES, FitSettings
 
@@ -47,6 +47,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     progress: bool | Callable[[int, int], None] = False,
+    callback: Callback | None = None,
     intervals: bool = True,
     strict: bool = False,
 ) -> FitResult:
@@ -107,6 +108,10 @@ def fit(
     checkpoint_every : epochs.
     progress : show progress bars in a terminal or a notebook, of the epochs and of the last
         stretch, or a callable ``(epoch, max_epochs)``.
+    callback : called as ``callback(epoch, model, row)`` after every epoch, or, where it has a
+        number ``every``, after every so many epochs and the last, with a copy of the model as it
+        then is and ``row``, its loss and validation loss. The fit stays the same, bit for bit. See
+        `dynamics.DynamicsMonitor`.
     intervals : form intervals; without them the parameters come with NaN and the reason.
     strict : raise instead of warning where the fit did not converge.
 
@@ -151,6 +156,7 @@ def fit(
     )  # fmt: skip
     n_seeds = check_count(n_seeds, "n_seeds", most=MOST_SEEDS)
     checkpoint_every = check_count(checkpoint_every, "checkpoint_every")
+    check_callback(callback, n_seeds)
     if model.looks_ahead and hasattr(data, "dims") and "trial" not in data.dims:
         raise KindError(
             f"A series came for a {type(model).__name__}, which looks ahead",
@@ -172,6 +178,7 @@ def fit(
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
             progress=progress,
+            callback=callback,
             strict=strict,
         )
     settings, _ = prepared(model, train, watch, settings)

@@ -22,7 +22,7 @@ from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn._core.warning import warn_user
 from neurornn.io.headers import plain, unplain
-from neurornn.io.saved import SavedContent
+from neurornn.io.saved import Saved, SavedContent
 from neurornn.models.base import RecurrentModel
 from neurornn.models.rebuild import check_rebuilds, dtype_of, rebuilt, weights_of
 from neurornn.training.batches import TrainingData, as_training_data
@@ -36,6 +36,7 @@ _FAILED = "failed"
 #: Options of `nr.fit` that a fit among many does not have, and what stands for none.
 _AT_THE_DOOR = {
     "n_seeds": 1, "checkpoint": None, "checkpoint_every": 10, "strict": False,
+    "callback": None,
 }  # fmt: skip
 
 
@@ -281,7 +282,7 @@ def _fit_packed(model: Packed, data: Packed, options: str, cls: type[RecurrentMo
             result = fit_one(ready, parts["train"], parts.get("watch"), FitSettings(**given))
         except Exception as error:  # One bad job must not take the others along.
             return _failed(ready, given, error)
-    return _pack_result(result)
+    return pack_result(result)
 
 
 def _failed(model: RecurrentModel, settings: dict[str, Any], error: Exception) -> Packed:
@@ -299,12 +300,13 @@ def _failed(model: RecurrentModel, settings: dict[str, Any], error: Exception) -
         settings={"optimizer": "", "objective": "", "confidence_level": np.nan, **settings},
         provenance={"error": f"{type(error).__name__}: {error}"},
     )
-    return {**_pack_result(result), _FAILED: np.array(True)}
+    return {**pack_result(result), _FAILED: np.array(True)}
 
 
-def _pack_result(result: FitResult) -> Packed:
+def pack_result(result: Saved) -> Packed:
+    """A result as arrays, for another process; what has no weights packs none."""
     saved = result._to_saved()
-    packed = {"weights": _bytes(save_tensors(saved["weights"]))}
+    packed = {"weights": _bytes(save_tensors(saved["weights"] or {}))}
     tables: dict[str, Any] = {}
     for name, table in saved["tables"].items():
         # Arrays as they are: a file in memory would need locks of the cluster.
@@ -322,6 +324,21 @@ def unpack_result(
     packed: Mapping[str, NDArray[Any]], cls: type[RecurrentModel] | None = None
 ) -> FitResult:
     """Result of a fit in another process; `cls` is the class of its model."""
+    content = unpack_content(packed, "FitResult", {} if cls is None else {cls.__name__: cls})
+    return FitResult._from_saved(content)
+
+
+def unpack_content(
+    packed: Mapping[str, NDArray[Any]], kind: str, classes: Mapping[str, type] | None = None
+) -> SavedContent:
+    """What `pack_result` packed, as a class makes a result of it.
+
+    Parameters
+    ----------
+    packed : arrays.
+    kind : name of the class.
+    classes : a user's own, by name.
+    """
     head = json.loads(packed["head"].tobytes(), object_hook=unplain)
     tables = {}
     for name, kept in head["tables"].items():
@@ -331,14 +348,13 @@ def unpack_result(
         }
         table = xr.Dataset(variables, attrs=kept["attrs"])
         tables[name] = table.set_coords(kept["coords"])
-    content = SavedContent(
-        kind="FitResult",
+    return SavedContent(
+        kind=kind,
         settings=head["settings"],
         tables=tables,
         weights=load_tensors(packed["weights"].tobytes()),
-        classes={} if cls is None else {cls.__name__: cls},
+        classes={} if classes is None else classes,
     )
-    return FitResult._from_saved(content)
 
 
 def _bytes(raw: bytes) -> NDArray[np.uint8]:

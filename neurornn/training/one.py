@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from neurornn._core.errors import DataError
+from neurornn._core.checks import check_count
+from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
 from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
@@ -14,6 +16,9 @@ from neurornn.training.passes import Passes, make_passes
 from neurornn.training.result import FitResult
 from neurornn.training.run import Run
 from neurornn.training.settings import FitSettings
+
+#: What looks on: number of the epoch, a copy of the model, loss and validation loss.
+Callback = Callable[[int, RecurrentModel, dict[str, float]], Any]
 
 
 def fit_one(
@@ -25,6 +30,7 @@ def fit_one(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     progress: bool | Callable[[int, int], None] = False,
+    callback: Callback | None = None,
     strict: bool = False,
 ) -> FitResult:
     """Fit one model to training data: what every fit comes to, from whatever room.
@@ -34,13 +40,14 @@ def fit_one(
     model : not changed; a copy is trained.
     train, watch : training and validation data as tensors (`as_training_data`).
     settings : how.
-    checkpoint, checkpoint_every, progress, strict : as in `nr.fit`.
+    checkpoint, checkpoint_every, progress, callback, strict : as in `nr.fit`.
 
     Returns
     -------
     FitResult
     """
     settings, passes = prepared(model, train, watch, settings)
+    look_every = check_callback(callback)
     run = Run(model, train, watch, objective_named(settings.objective), passes, settings)
     if checkpoint is not None:
         run.resume(checkpoint)
@@ -54,8 +61,37 @@ def fit_one(
                 run.status is not None or run.epoch % max(1, checkpoint_every) == 0
             ):
                 run.save(checkpoint)
+            if callback is not None and (run.status is not None or run.epoch % look_every == 0):
+                # What it is given is a copy, and every epoch seeds its own draws.
+                callback(*run.seen())
             tick()
     return run.result(strict, progress is True)
+
+
+def check_callback(callback: Any, n_seeds: int = 1) -> int:
+    """Return after how many epochs a callback is called, or refuse what is none.
+
+    Raises
+    ------
+    KindError, DataError
+        It cannot be called, its ``every`` is no number from 1 on, or fits of several seeds were
+        asked for.
+    """
+    if callback is None:
+        return 1
+    if not callable(callback):
+        raise KindError(
+            f"callback is a {type(callback).__name__}",
+            "A callable of the epoch, the model and the losses was needed",
+            "For example callback=nr.dynamics.DynamicsMonitor()",
+        )
+    if n_seeds > 1:
+        raise KindError(
+            f"callback came with n_seeds={n_seeds}",
+            "A single fit was needed: many run side by side, in processes of their own",
+            "Fit the seeds one by one, each with a callback of its own",
+        )
+    return check_count(getattr(callback, "every", 1), "every")
 
 
 def prepared(

@@ -187,6 +187,12 @@ class Run:
         elif self.epoch >= self.settings.max_epochs:
             self.status = self._at_the_end()
 
+    def seen(self) -> tuple[int, RecurrentModel, dict[str, float]]:
+        """Number of the last epoch, a copy of the model after it, and its losses."""
+        model = copy.deepcopy(self.model).eval()
+        row = {"loss": self.loss[-1], "validation_loss": self.validation_loss[-1]}
+        return self.epoch, model, row
+
     def _lbfgs_epoch(self) -> float:
         def closure() -> Any:
             self.optimizer.zero_grad()

@@ -279,6 +279,26 @@ def test_it_is_saved_and_read(tmp_path):
     assert found.to_dataset().attrs["n_steps"] == 300
 
 
+def test_a_saturated_unit_makes_no_line():
+    """One unit is held at 1, where nothing it does lasts: the other has its two points."""
+    found = classify(lambda h: np.tanh(2 * h + [40.0, 0.0]), n_hidden=2)
+    assert found.kind == "points" and int(found.parameters["n_points"][0]) == 2
+
+
+def test_a_cycle_that_is_slow_on_a_part_of_its_way_is_no_line():
+    """A turn whose speed falls to a hundredth at one place."""
+
+    def step(h):
+        angle = np.arctan2(h[:, 1], h[:, 0])
+        angle = angle + 0.02 * (1.01 - np.cos(angle))
+        radius = 1 + 0.5 * (np.hypot(h[:, 0], h[:, 1]) - 1)
+        return radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+
+    starts = np.random.default_rng(0).standard_normal((64, 2))
+    found = classify(step, starts=starts, n_hidden=2, n_steps=3000)
+    assert set(found.parameters["kind"].values) <= {"limit cycle", "ring"}
+
+
 # --- curves ---
 
 

@@ -8,10 +8,10 @@ import torch
 from scipy.linalg import eigvals
 
 import neurornn as nr
-from neurornn._core.errors import ConvergenceWarning, KindError
+from neurornn._core.errors import ConvergenceWarning, DataError, KindError
 from neurornn.dynamics import latent, search
 from neurornn.dynamics.cells import Gated, Leaky
-from neurornn.dynamics.enumeration import enumerated
+from neurornn.dynamics.enumeration import branched, enumerated
 from neurornn.dynamics.latent import HiddenAlone, LowRank, in_few_numbers, searched_in
 from neurornn.dynamics.maps import as_map
 
@@ -274,6 +274,41 @@ def test_singular_pieces_that_hold_nothing_leave_the_proof():
         model.bias.copy_(torch.tensor([-1.0, -1.0]))
     points = find(model)
     assert points.completeness == "proved" and points.states.values.tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("form", ["rate", "current"])
+@pytest.mark.parametrize("seed", range(3))
+def test_branch_and_bound_finds_what_enumeration_finds(seed, form):
+    rng = np.random.default_rng(seed)
+    edges = rng.random((9, 9)) < 0.5
+    weights = np.where(edges, -0.75, -1.5) * (1 - np.eye(9))
+    cell = Leaky(weights, np.ones(9), np.full(9, 0.2), "relu", form)
+    wanted, _ = enumerated(cell)
+    found, n_lines, n_steps = branched(cell, None)
+    assert n_lines == 0 and len(found) == len(wanted) > 0
+    for h in wanted:
+        assert np.linalg.norm(found - h, axis=1).min() < 1e-12
+    # Most of the 2 * 512 - 1 nodes of the tree are never looked at.
+    assert n_steps < 700
+    assert branched(cell, 0.0) is None
+
+
+def test_more_than_20_units_are_proved_by_branch_and_bound():
+    """Two groups of three units that inhibit one another, among 18 that are silent."""
+    model = nr.models.VanillaRNN(1, 24, 1, dt=0.01, nonlinearity="relu")
+    with torch.no_grad():
+        block = -2.0 * (1 - torch.eye(3))
+        weights = torch.block_diag(*[block] * 2, torch.zeros(18, 18))
+        model.recurrent_weight.copy_(weights)
+        model.bias.copy_(torch.cat([torch.ones(6), -torch.ones(18)]))
+    points = find(model)
+    # A group of three with W = -2: one wins (3), two are level (3), or all are (1): 7 squared.
+    assert points.completeness == "proved" and points.parameters.sizes["point"] == 49
+    assert "branch and bound" in points.report() and bool(points.parameters["certified"].all())
+    with pytest.raises(DataError, match="Branch and bound did not end within max_seconds"):
+        find(model, method="enumerate", max_seconds=1e-9)
+    searched = find(model, method="search", rng=0)
+    assert searched.completeness != "proved"
 
 
 def test_the_method_can_be_asked_for():
