@@ -37,7 +37,7 @@ from neurornn.dynamics.manifolds import (
     thinned,
 )
 from neurornn.dynamics.maps import StateMap, as_map
-from neurornn.io.shell import Result
+from neurornn.io.shell import TableResult
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ _LOOKED_AT = 64
 _NO_INTERVAL = "a property of these weights; their own uncertainty is not carried over"
 
 
-class Attractor(Result):
+class Attractor(TableResult):
     """What a network comes to; made by `classify_attractor`.
 
     Attributes
@@ -124,16 +124,6 @@ class Attractor(Result):
     def lifetime(self) -> float:
         """Lifetime of a memory in the largest attractor, in the time unit of the model."""
         return float(self.parameters["lifetime"][0])
-
-    @property
-    def status(self) -> xr.DataArray:
-        """Status of each attractor."""
-        return self.parameters["status"]
-
-    def to_dataset(self) -> xr.Dataset:
-        """Return the table, with the settings in its attrs."""
-        plain = {k: v for k, v in self.settings.items() if isinstance(v, str | int | float)}
-        return self.parameters.assign_attrs(plain)
 
     def memory_error(
         self,

@@ -124,11 +124,6 @@ class Basins(Result):
         numbers = np.append(p["point"].values[p["point"].values >= 0], -1)
         return np.asarray(numbers[np.where(found < 0, len(points), found)], dtype=np.int64)
 
-    def to_dataset(self) -> xr.Dataset:
-        """Return the table, with the settings in its attrs."""
-        plain = {k: v for k, v in self.settings.items() if isinstance(v, str | int | float)}
-        return self.parameters.assign_attrs(plain)
-
     def _report_table(self) -> Table:
         s, p = self.settings, self.parameters
         proved, near = int(p["n_proved"].sum()), int(p["n_near"].sum())

@@ -22,7 +22,7 @@ from neurornn.dynamics.latent import in_few_numbers
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.sheets import Sheets
 from neurornn.dynamics.tracing import Family
-from neurornn.io.shell import Result
+from neurornn.io.shell import TableResult
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ _RESCUES = 8
 _NO_INTERVAL = "a property of these weights; their own uncertainty is not carried over"
 
 
-class BifurcationDiagram(Result):
+class BifurcationDiagram(TableResult):
     """Fixed points over an input or a parameter; made by `continue_fixed_points`.
 
     Attributes
@@ -54,6 +54,7 @@ class BifurcationDiagram(Result):
     _papers = ("keller_1977", "kantorovich_1948", "sussillo_2013")
     _packages = ("numpy", "scipy")
     _tables = ("parameters", "points")
+    _whole = "points"
     _quantities = (
         Quantity(
             name="value", units="1", dims=("bifurcation",), reason=_NO_INTERVAL,
@@ -76,16 +77,6 @@ class BifurcationDiagram(Result):
     def completeness(self) -> str:
         """``"consistent"``, ``"incomplete"`` or ``"unknown"``."""
         return str(self.settings["completeness"])
-
-    @property
-    def status(self) -> xr.DataArray:
-        """Status of each bifurcation, (bifurcation,)."""
-        return self.parameters["status"]
-
-    def to_dataset(self) -> xr.Dataset:
-        """Return the sheets over the values, with the settings in the attrs."""
-        plain = {k: v for k, v in self.settings.items() if isinstance(v, str | int | float)}
-        return self.points.assign_attrs(plain)
 
     def _report_table(self) -> Table:
         t, p, s = self.parameters, self.points, self.settings

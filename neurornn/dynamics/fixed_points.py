@@ -42,7 +42,7 @@ from neurornn.dynamics.search import (
     newton,
     run_forward,
 )
-from neurornn.io.shell import Result
+from neurornn.io.shell import TableResult
 from neurornn.models.base import RecurrentModel
 from neurornn.training.many import pack_model, pack_result, unpack_content, unpack_model
 
@@ -63,7 +63,7 @@ _COMPLETENESS = {
 _NO_INTERVAL = "a property of these weights; their own uncertainty is not carried over"
 
 
-class FixedPoints(Result):
+class FixedPoints(TableResult):
     """States that a network leaves where they are; made by `find_fixed_points`.
 
     Attributes
@@ -122,16 +122,6 @@ class FixedPoints(Result):
     def completeness(self) -> str:
         """``"proved"``, ``"consistent"``, ``"incomplete"`` or ``"unknown"``."""
         return str(self.settings["completeness"])
-
-    @property
-    def status(self) -> xr.DataArray:
-        """How the search of each point ended, (point,)."""
-        return self.parameters["status"]
-
-    def to_dataset(self) -> xr.Dataset:
-        """Return the table, with the settings in its attrs."""
-        plain = {k: v for k, v in self.settings.items() if isinstance(v, str | int | float)}
-        return self.parameters.assign_attrs(plain)
 
     def _report_table(self) -> Table:
         t, s = self.parameters, self.settings

@@ -31,7 +31,7 @@ from neurornn.dynamics.motion import (
     returning,
 )
 from neurornn.dynamics.tangents import N_BLOCKS, Tangents, follow
-from neurornn.io.shell import Result
+from neurornn.io.shell import TableResult
 
 Array = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ _NO_DIMENSION = {
 }
 
 
-class LyapunovSpectrum(Result):
+class LyapunovSpectrum(TableResult):
     """How fast neighbours of a trajectory part or meet; made by `lyapunov_spectrum`.
 
     Attributes
@@ -106,16 +106,6 @@ class LyapunovSpectrum(Result):
     def kaplan_yorke_dimension(self) -> float:
         """Dimension of the attractor after Kaplan and Yorke; NaN where it does not follow."""
         return float(self.parameters["kaplan_yorke_dimension"])
-
-    @property
-    def status(self) -> xr.DataArray:
-        """Whether each exponent has settled, (order,)."""
-        return self.parameters["status"]
-
-    def to_dataset(self) -> xr.Dataset:
-        """Return the table, with the settings in its attrs."""
-        plain = {k: v for k, v in self.settings.items() if isinstance(v, str | int | float)}
-        return self.parameters.assign_attrs(plain)
 
     def _report_table(self) -> Table:
         s = self.settings

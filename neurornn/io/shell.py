@@ -38,6 +38,8 @@ class Result(Reported, Saved):
 
     #: Tables that it holds, and a file of it; the first is the one that is reported.
     _tables: ClassVar[Sequence[str]] = ("parameters",)
+    #: The table that `to_dataset` gives.
+    _whole: ClassVar[str] = "parameters"
     parameters: xr.Dataset
     settings: Mapping[str, Any]
 
@@ -48,6 +50,12 @@ class Result(Reported, Saved):
         self.settings = dict(settings)
         for name in self._tables[1:]:
             setattr(self, name, tables[name])
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the table, with the settings in its attrs."""
+        plain = {k: v for k, v in self.settings.items() if isinstance(v, str | int | float)}
+        table: xr.Dataset = getattr(self, self._whole)
+        return table.assign_attrs(plain)
 
     def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the table of parameters to a CSV file, one row per unit, or per value.
@@ -70,6 +78,15 @@ class Result(Reported, Saved):
     def _from_saved(cls, content: SavedContent) -> Self:
         tables = {name: content.tables[name] for name in cls._tables}
         return cls(tables.pop("parameters"), content.settings, **tables)
+
+
+class TableResult(Result):
+    """Base of results with a status for every entry of the table that is reported."""
+
+    @property
+    def status(self) -> xr.DataArray:
+        """Status of every entry of the table that is reported."""
+        return self.parameters["status"]
 
 
 class Estimator(Reported, Saved, BaseEstimator):
