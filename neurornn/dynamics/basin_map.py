@@ -16,9 +16,10 @@ from neurornn._core.quantities import Quantity
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
 from neurornn.dynamics.cells import Leaky
-from neurornn.dynamics.fixed_points import FixedPoints, points_of, starts_of
+from neurornn.dynamics.fixed_points import points_of, starts_of
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.motion import in_time
+from neurornn.dynamics.point_table import FixedPoints
 from neurornn.io.shell import Result
 
 Array = NDArray[np.float64]

@@ -17,9 +17,10 @@ from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._core.units import counted, format_number
 from neurornn._core.warning import warn_user
-from neurornn.dynamics.fixed_points import frequency_unit, points_of
+from neurornn.dynamics.fixed_points import points_of
 from neurornn.dynamics.latent import in_few_numbers
 from neurornn.dynamics.maps import StateMap, as_map
+from neurornn.dynamics.point_table import frequency_unit
 from neurornn.dynamics.sheets import Sheets
 from neurornn.dynamics.tracing import Family
 from neurornn.io.shell import TableResult

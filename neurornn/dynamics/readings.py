@@ -10,8 +10,9 @@ from neurornn._core.checks import check_count, check_positive, check_rng
 from neurornn._core.errors import ShapeError
 from neurornn._core.rng import RNG, generator
 from neurornn.dynamics.cells import solved
-from neurornn.dynamics.fixed_points import frequency_unit, starts_of
+from neurornn.dynamics.fixed_points import starts_of
 from neurornn.dynamics.maps import StateMap, as_map
+from neurornn.dynamics.point_table import frequency_unit
 from neurornn.dynamics.search import CONVERGED, draw_starts, newton, run_forward
 
 Array = NDArray[np.float64]

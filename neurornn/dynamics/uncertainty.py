@@ -9,9 +9,9 @@ from neurornn._core.checks import check_confidence_level, check_count
 from neurornn._core.confidence import draws_interval, to_dataset
 from neurornn._core.errors import KindError, ShapeError
 from neurornn._core.rng import RNG
-from neurornn.dynamics.fixed_points import FixedPoints
 from neurornn.dynamics.latent import in_few_numbers
 from neurornn.dynamics.maps import as_map
+from neurornn.dynamics.point_table import FixedPoints
 from neurornn.training.draws import weight_draws
 
 Array = NDArray[np.float64]

@@ -236,9 +236,11 @@ def test_every_piece_is_solved_and_every_point_is_certified(seed):
 
 
 def test_the_current_form_is_certified_up_to_the_next_kink():
-    cell = Leaky(np.array([[0.0, -2.0], [-2.0, 0.0]]), np.ones(2), np.full(2, 0.1), "relu",
-                 "current")  # fmt: skip
+    weights = np.array([[0.0, -2.0], [-2.0, 0.0]])
+    cell = Leaky(weights, np.array([1.0, 1.3]), np.full(2, 0.1), "relu", "current")
     found = search.certified(cell, enumerated(cell)[0])
+    # The unit that is nearest to 0, on whichever side, and not the farther one.
+    assert (np.ptp(np.abs(found.states), axis=1) > 0.1).all()
     np.testing.assert_allclose(found.radius, np.abs(found.states).min(axis=1))
 
 
