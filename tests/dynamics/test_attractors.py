@@ -113,6 +113,12 @@ def test_the_error_of_a_memory_on_a_leak_is_known():
     np.testing.assert_allclose(told["bound"], wanted, rtol=0.02)
     assert (told["error"] <= told["bound"]).all() and told["delay"].attrs["units"] == "s"
     np.testing.assert_allclose(told["distance"], 0.0, atol=1e-3)
+    # What lies beside the line by .05 may add its read-out, of length 2.
+    beside = found.memory_error(delays, readout=2.0 * along[None],
+                                starts=starts + 0.05 * turned()[:, 1])  # fmt: skip
+    np.testing.assert_allclose(beside["distance"], 0.05, atol=2e-3)
+    extra = (beside["bound"] - told["bound"]).values
+    np.testing.assert_allclose(extra, 2 * 0.05, atol=5e-3)
     by_position = found.memory_error(delays, starts=starts)
     np.testing.assert_allclose(2 * by_position["error"], told["error"], atol=2e-3)
     with pytest.raises(ShapeError, match=r"readout has shape \(1, 2\)"):

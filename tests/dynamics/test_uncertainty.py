@@ -142,3 +142,20 @@ def test_intervals_hold_the_truth():
         inside += low <= truth() <= high
     # Of 20 intervals of 95 % fewer than 16 hold it once in 400 times.
     assert inside >= 16
+
+
+def test_weights_are_drawn_as_widely_as_least_squares_says():
+    """A line through 4000 values: the sd of its slope is that of the noise over the root of n."""
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((40, 100, 1)).astype(np.float32)
+    y = 2.0 * u + 0.5 * rng.standard_normal(u.shape).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = nr.fit(nr.models.Memoryless(1, 1, dt=DT), (u, y), max_epochs=100, rng=0)
+    drawn = [dict(m.named_parameters()) for m in nr.training.weight_draws(result, (u, y), 400)]
+    own = dict(result.model.named_parameters())
+    name = next(n for n, p in own.items() if p.shape == (1, 1))
+    values = np.array([float(d[name]) for d in drawn])
+    # 400 draws know their sd to 3.5 %; the score scatters over 40 trials by 1/sqrt(20).
+    assert values.std() == pytest.approx(0.5 / np.sqrt(4000), rel=0.25)
+    assert values.mean() == pytest.approx(float(own[name].detach()), abs=3 * values.std() / 20)
