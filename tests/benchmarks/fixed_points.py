@@ -196,6 +196,7 @@ def speed_rows() -> Iterator[list[str]]:
             reference, _ = _search(model, rng=1000 + seed, n_starts=16_384, max_starts=32_768)
             wanted = reference.states.values
             points, ours = _search(model, rng=seed)
+            frozen += not all(p.requires_grad for p in model.parameters())
             peers = []
             model.requires_grad_(False)
             for rate in RATES:
@@ -205,7 +206,6 @@ def speed_rows() -> Iterator[list[str]]:
                 peers.append((-_known(found, wanted, 1e-2), seconds, rate))
             missed, seconds, rate = min(peers)
             taken.append((ours, seconds))
-            frozen += not all(p.requires_grad for p in model.parameters())
             model.requires_grad_(True)
             theirs_too.append(_neuralrnn(model, starts, wanted))
             frozen_by_peer = not any(p.requires_grad for p in model.parameters())
