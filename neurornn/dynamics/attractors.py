@@ -470,7 +470,7 @@ def _result(
             "position": (("attractor", "place"), position,
                          {**one, "long_name": "distance along it"}),
             "speed": (("attractor", "place"), speed,
-                      {"units": per if per != "1" else "1", "long_name": "drift along it"}),
+                      {"units": per, "long_name": "drift along it"}),
             "length": ("attractor", length, {**one, "long_name": "length"}),
         },
         coords={"attractor": np.arange(n), "place": np.arange(n_places),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from neurornn.dynamics.cycles import cycle_through
 from neurornn.dynamics.manifolds import (
@@ -81,6 +82,7 @@ def _leave(state_map: StateMap, rows: list[dict[str, Any]], ended: Array) -> NDA
     pace = slow_modes(state_map.cell, ended[:_LOOKED_AT])
     h, gone = ended, np.zeros(len(ended), dtype=bool)
     before: Array | None = None
+    is_line = len(curves) == 1 and not curves[0].is_ring
     # They may come back to it, at its other end: a look now and then.
     for _ in range(25):
         for _ in range(int(np.clip(pace.along / 5, 10, 200))):
@@ -92,8 +94,8 @@ def _leave(state_map: StateMap, rows: list[dict[str, Any]], ended: Array) -> NDA
         at = (np.array([position for position, _ in found]) / lengths)[
             share.argmin(axis=0), np.arange(len(h))
         ]
-        if before is not None and not any(curve.is_ring for curve in curves):
-            gone |= (np.abs(at - before) > 0.5) & (len(curves) == 1)
+        if before is not None and is_line:
+            gone |= np.abs(at - before) > 0.5
         before = at
     return gone
 
@@ -117,11 +119,14 @@ def _resting(
                 break
             if size < 1e-6 * (1 + np.abs(cloud).max()):
                 break
+            pieces = parts(cell, cloud, pace)
+            # Each trajectory belongs to the piece that is nearest in the end.
+            away = np.array([cdist(ended, piece).min(axis=1) for piece in pieces])
+            mine = np.bincount(away.argmin(axis=0), minlength=len(pieces)) / n
             made = []
-            for part in parts(cell, cloud, pace):
-                if len(part) >= max(8, len(cloud) // 50):
-                    share = len(part) / len(cloud) * len(ended) / n
-                    row = _manifold(state_map, part, pace, share)
+            for piece, share in zip(pieces, mine, strict=True):
+                if len(piece) >= max(8, len(cloud) // 50):
+                    row = _manifold(state_map, piece, pace, float(share))
                     made += [] if row is None else [row]
             if made:
                 return made
@@ -199,12 +204,12 @@ def _manifold(
     rate = max(float(np.sqrt(np.mean(slope**2))), floor / curve.length)
     lifetime, at_least = _lifetime(curve, floor)
     crossings = np.flatnonzero((curve.speed > 0) & (np.roll(curve.speed, -1) <= 0))
+    ends = 0
     if not curve.is_ring:
         crossings = crossings[crossings < len(curve.speed) - 1]
-        # States that are driven against an end rest there.
-        ends = int(curve.speed[0] < 0) + int(curve.speed[-1] > 0)
-    else:
-        ends = 0
+        # What is driven against an end rests there only where a point is.
+        outward = np.array([curve.speed[0] < 0, curve.speed[-1] > 0])
+        ends = len(_stable_points(cell, curve.states[[0, -1]][outward])) if outward.any() else 0
     n_points = len(crossings) + ends if slow.max() > floor else 0
     return row | {
         "kind": "ring" if curve.is_ring else "line", "n_points": n_points,
@@ -236,16 +241,15 @@ def _sheet(state_map: StateMap, cloud: Array, pace: Pace) -> dict[str, Any]:
     cell, dt = state_map.cell, state_map.dt
     size = size_of(cloud)
     moved = np.linalg.norm(cell.step(cloud) - cloud, axis=1)
-    h, steps, lifetime, at_least = cloud, 0, np.nan, True
+    h, steps, at_least = cloud, 0, True
     while steps < 20_000:
         h, steps = cell.step(h), steps + 1
         if np.sqrt(np.mean(np.sum((h - cloud) ** 2, axis=1))) >= LOST * size:
             at_least = False
             break
-    lifetime = steps * dt
     speed = float(np.sqrt(np.mean(moved**2)))
     return {
-        "kind": "plane", "lifetime": lifetime,
+        "kind": "plane", "lifetime": steps * dt,
         "n_points": len(_stable_points(cell, h)),
         "at_least": at_least, "drift": speed / size / dt,
         "fastest_drift": float(moved.max()) / size / dt, "rate_ratio": pace.across / pace.along,
@@ -260,7 +264,7 @@ def _going(
     left = np.arange(len(ended))
     for _ in range(8):
         if not len(left):
-            break
+            return found
         cycle = cycle_through(state_map, ended[left[0]])
         if cycle is not None:
             others = np.abs(cycle.multipliers)
@@ -298,8 +302,7 @@ def _going(
         # What comes to a point slowly, turning as it does, is at rest in the end.
         resting = float(spectrum.exponents[0]) < 0 and spectrum.regime != "chaos"
         if resting and len(_stable_points(state_map.cell, ended[left])):
-            found.append(_points(state_map, ended[left], len(left) / n))
-            break
+            return [*found, _points(state_map, ended[left], len(left) / n)]
         # A cycle that does not come back is none.
         kind = spectrum.regime if spectrum.regime in ("quasi-periodic", "chaos") else "undecided"
         dimension = spectrum.kaplan_yorke_dimension
@@ -307,8 +310,9 @@ def _going(
             "kind": kind, "share": len(left) / n, "n_points": 0,
             "dimension": round(dimension) if np.isfinite(dimension) else 0,
         })  # fmt: skip
-        break
-    return found
+        return found
+    # So many cycles were looked for and no more.
+    return [*found, {"kind": "undecided", "share": len(left) / n}] if len(left) else found
 
 
 def _round(cell: Any, states: Array) -> Curve:

@@ -171,6 +171,8 @@ class Sheets:
                     pieces.append((x, t))
             self._keep(pieces)
             starts = [s for s in onward + self._crossings(pieces) if not self._walked(s[0])]
+        # Where there are too many sheets, what was not walked is told as lost.
+        self.n_lost += len(starts)
 
     def _keep(self, pieces: list[tuple[Array, Array]]) -> None:
         """Put pieces on the grid, and keep those that are new."""

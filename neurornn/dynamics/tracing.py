@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neurornn.dynamics.cells import solved
+
 Array = NDArray[np.float64]
 
 #: Longest step along a curve, in states and in the whole way of the parameter, and the shortest
@@ -75,15 +77,6 @@ class Arc(NamedTuple):
     t: Array
     ended: str
     beyond: tuple[Array, Array] | None = None
-
-
-def solved(matrix: Array, right: Array) -> Array:
-    """Solve many systems at once; nearly so where one is singular."""
-    try:
-        return np.asarray(np.linalg.solve(matrix, right[:, :, None])[:, :, 0])
-    except np.linalg.LinAlgError:
-        nudged = matrix + 1e-12 * np.eye(matrix.shape[1])
-        return np.asarray(np.linalg.solve(nudged, right[:, :, None])[:, :, 0])
 
 
 def unit_tangents(family: Family, x: Array, before: Array) -> tuple[Array, Array]:

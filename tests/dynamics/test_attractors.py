@@ -8,6 +8,7 @@ import pytest
 import neurornn as nr
 from neurornn._core.errors import ConvergenceWarning, DataError, KindError, ShapeError
 from neurornn.dynamics import manifolds
+from neurornn.dynamics.destinations import _stable_points
 from neurornn.dynamics.manifolds import Curve, flowed, nearest
 
 classify = nr.dynamics.classify_attractor
@@ -363,4 +364,40 @@ def test_two_lines_side_by_side_are_two():
     starts = np.random.default_rng(0).uniform(-1, 1, (200, 2))
     found = classify(step, starts=starts, n_hidden=2, n_steps=500)
     assert found.parameters["kind"].values.tolist() == ["line", "line"]
-    np.testing.assert_allclose(found.parameters["share"].sum(), 1.0, atol=0.05)
+    np.testing.assert_allclose(found.parameters["share"].sum(), 1.0)
+    # The share is that of the trajectories, not of the places on the lines.
+    starts[:, 1] = np.where(np.arange(200) < 150, 1, -1) * np.abs(starts[:, 1])
+    uneven = classify(step, starts=starts, n_hidden=2, n_steps=500)
+    np.testing.assert_allclose(uneven.parameters["share"], [0.75, 0.25])
+
+
+def test_what_is_left_after_many_cycles_is_told():
+    """Ten circles at different places of one axis, of which eight are looked at."""
+
+    def step(h):
+        near = np.round(h[:, 2:])
+        return np.column_stack([hopf(0.2)(h[:, :2]), near + 0.5 * (h[:, 2:] - near)])
+
+    rng = np.random.default_rng(0)
+    places = np.repeat(np.arange(10.0), 3)
+    starts = np.column_stack([0.3 * rng.standard_normal((30, 2)), places])
+    with pytest.warns(ConvergenceWarning, match="did not settle"):
+        found = classify(step, starts=starts, n_hidden=3, n_steps=300)
+    kinds = found.parameters["kind"].values.tolist()
+    assert kinds.count("limit cycle") == 8 and kinds.count("undecided") == 1
+    np.testing.assert_allclose(found.parameters["share"].sum(), 1.0)
+
+
+def test_a_line_without_a_point_at_its_end_counts_none():
+    class Cell:
+        """It moves along the first axis for ever."""
+
+        n_state = 2
+
+        def step(self, h):
+            return h * [1.0, 0.5] + [0.01, 0.0]
+
+        def newton(self, h):
+            return self.step(h) - h, np.full_like(h, np.nan)
+
+    assert len(_stable_points(Cell(), np.array([[1.0, 0.0]]))) == 0
