@@ -9,8 +9,9 @@ import torch
 import neurornn as nr
 from neurornn._core.confidence import binomial_interval
 from neurornn._core.errors import ConvergenceWarning, DataError, KindError, ShapeError
-from neurornn.dynamics import basin_map
-from neurornn.dynamics.basin_map import DIVERGED, MOVES, ON_THE_WAY, balls_of, told
+from neurornn.dynamics import balls, basin_map
+from neurornn.dynamics.balls import balls_of
+from neurornn.dynamics.basin_map import DIVERGED, MOVES, ON_THE_WAY, told
 from neurornn.dynamics.maps import as_map
 from tests.benchmarks.basins import chosen, ends_of
 
@@ -122,7 +123,7 @@ def test_a_ball_of_a_relu_network_reaches_up_to_the_next_kink(name, rng):
 
 def test_a_ball_is_as_long_as_its_shape_says():
     shape = np.array([[1.0, 10.0], [0.0, 1.0]])
-    ball = basin_map.Ball(shape, 1.0, 11.0)
+    ball = balls.Ball(shape, 1.0, 11.0)
     h = np.array([[9.5, -0.99], [0.9, 0.0], [0.0, 0.5], [0.0, 0.099], [0.9, 0.09]])
     where, shown = basin_map._arrived(np.zeros((1, 2)), [ball], h)
     # |S h|: 1.07, .9, 5.02, .995 and 1.8.
@@ -178,7 +179,7 @@ def test_a_state_is_run_no_longer_than_until_it_is_in_a_ball():
     _, at = stable_of(MODELS["leaky"])
     n_run = []
 
-    class Counted(basin_map.Leaky):
+    class Counted(balls.Leaky):
         def step(self, h):
             n_run.append(len(h))
             return super().step(h)
