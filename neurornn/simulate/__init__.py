@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = room(
     {
         "calcium": ["calcium_kernel", "simulate_calcium"],
         "cursor_user": ["CursorUser"],
+        "oscillators": ["simulate_oscillators"],
         "rate": ["simulate_rate_network", "simulate_rate_trials"],
         "reaching": ["simulate_reaches"],
         "systems": ["SYSTEMS", "simulate_system"],

@@ -79,6 +79,22 @@ def _pendulum(s: Array, p: Mapping[str, float]) -> Array:
     return np.array([speed, -p["damping"] * speed - p["stiffness"] * np.sin(angle)])
 
 
+def _harmonic(s: Array, p: Mapping[str, float]) -> Array:
+    x, v = s
+    return np.array([v, -p["damping"] * v - p["stiffness"] * x])
+
+
+def _slow_manifold(s: Array, p: Mapping[str, float]) -> Array:
+    x, y = s
+    return np.array([p["mu"] * x, p["lambda_"] * (y - x * x)])
+
+
+def _rigid_body(s: Array, p: Mapping[str, float]) -> Array:
+    a, b, c = s
+    i1, i2, i3 = p["inertia_1"], p["inertia_2"], p["inertia_3"]
+    return np.array([(i2 - i3) / i1 * b * c, (i3 - i1) / i2 * c * a, (i1 - i2) / i3 * a * b])
+
+
 #: The systems that go by name.
 SYSTEMS = {
     "lorenz": System(
@@ -137,6 +153,32 @@ SYSTEMS = {
         0.0,
         "Strogatz 1994, Nonlinear Dynamics and Chaos, ISBN 978-0738204536",
     ),
+    "harmonic": System(
+        _harmonic,
+        {"damping": 0.0, "stiffness": 1.0},
+        (1.0, 0.0),
+        ("x", "v"),
+        0.0,
+        "Strogatz 1994, Nonlinear Dynamics and Chaos, ISBN 978-0738204536",
+    ),
+    "slow_manifold": System(
+        _slow_manifold,
+        {"mu": -0.05, "lambda_": -1.0},
+        (1.0, 1.0),
+        ("x", "y"),
+        0.0,
+        "Brunton, Brunton, Proctor & Kutz 2016, PLoS ONE 11:e0150171, "
+        "doi:10.1371/journal.pone.0150171",
+    ),
+    "rigid_body": System(
+        _rigid_body,
+        {"inertia_1": 1.0, "inertia_2": 2.0, "inertia_3": 3.0},
+        (1.0, 1.0, 1.0),
+        ("a", "b", "c"),
+        0.0,
+        "Marsden & Ratiu 1999, Introduction to Mechanics and Symmetry, "
+        "doi:10.1007/978-0-387-21792-5",
+    ),
 }
 
 
@@ -158,7 +200,8 @@ def simulate_system(
     Parameters
     ----------
     name : key of `SYSTEMS`: ``"lorenz"``, ``"rossler"``, ``"van_der_pol"``, ``"duffing"``,
-        ``"fitzhugh_nagumo"``, ``"lotka_volterra"`` or ``"pendulum"``.
+        ``"fitzhugh_nagumo"``, ``"lotka_volterra"``, ``"pendulum"``, ``"harmonic"``,
+        ``"slow_manifold"`` or ``"rigid_body"``.
     duration : s, of a trial; the system's own unit of time is taken as a second.
     dt : s, between observations.
     n_trials : trials.
