@@ -67,6 +67,7 @@ def to_dataset(
     coords: Mapping[Hashable, Any] | None = None,
     status: ArrayLike | None = None,
     status_dims: tuple[str, ...] = (),
+    remedies: Mapping[str, str] | None = None,
     covariance: NDArray[np.float64] | None = None,
     covariance_names: Sequence[str] = (),
     covariance_dims: tuple[str, ...] = (),
@@ -79,6 +80,7 @@ def to_dataset(
     confidence_level : of the intervals, for example 0.95.
     coords : coordinates of the dims, for example the labels of the units.
     status : code per entry of `status_dims`; what to do stands in the attrs of the variable.
+    remedies : code -> what to do, for codes that a room has of its own.
     covariance : (\*covariance_dims, parameter, parameter_)
         Kept beside the intervals, over `covariance_names`.
     """
@@ -103,7 +105,7 @@ def to_dataset(
         )
     given: dict[Hashable, Any] = {**(coords or {}), CI_BOUND: ["lower", "upper"]}
     if status is not None:
-        variables["status"] = status_variable(status_dims, status)
+        variables["status"] = status_variable(status_dims, status, remedies)
     if covariance is not None:
         variables["covariance"] = (
             (*covariance_dims, "parameter", "parameter_"),

@@ -5,6 +5,7 @@ lost worker costs one chunk, and a second run continues where the first one stop
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from neurornn._core.errors import DataError, ResumeError
 from neurornn._core.files import atomic_path, clear_scratch, fingerprint, replace_any
@@ -34,6 +35,20 @@ _SEAL = "__seal__"
 _KEYS = frozenset({"format", "key", "n_chunks"})
 #: Chunks per thread of a cluster that are handed out before the first one is back.
 _AHEAD = 3
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread() -> contextlib.AbstractContextManager[Any]:
+    """Limit linear algebra to one thread, for loops over small matrices.
+
+    The libraries are looked for once: that takes as long as a small fit.
+    """
+    found: contextlib.AbstractContextManager[Any] = _controller().limit(limits=1)
+    return found
 
 
 def chunk_slices(n_items: int, chunk_size: int) -> list[slice]:

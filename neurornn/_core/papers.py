@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 #: First author and year -> how the paper is cited.
 PAPERS = {
+    "askham_2018": "Askham & Kutz 2018, SIAM J. Appl. Dyn. Syst. 17:380, doi:10.1137/M1124176",
     "benettin_1980": "Benettin et al. 1980, Meccanica 15:9, doi:10.1007/BF02128236",
     "bengio_1994": "Bengio, Simard & Frasconi 1994, doi:10.1109/72.279181",
+    "berger_1996": "Berger & Hsu 1996, Statistical Science 11:283, doi:10.1214/ss/1032280304",
     "brown_1998": "Brown et al. 1998, doi:10.1523/JNEUROSCI.18-18-07411.1998",
     "carmena_2003": "Carmena et al. 2003, doi:10.1371/journal.pbio.0000042",
     "efron_1993": "Efron & Tibshirani 1993, An Introduction to the Bootstrap (intervals)",
@@ -29,13 +31,17 @@ PAPERS = {
     "pohlmeyer_2009": "Pohlmeyer et al. 2009, doi:10.1371/journal.pone.0005924",
     "sagodi_2024": "Sagodi et al. 2024, NeurIPS, arXiv:2408.00109",
     "santhanam_2006": "Santhanam et al. 2006, doi:10.1038/nature04968",
+    "savitzky_1964": "Savitzky & Golay 1964, doi:10.1021/ac60214a047 (local polynomials)",
+    "schwarz_1978": "Schwarz 1978, Ann. Statist. 6:461, doi:10.1214/aos/1176344136",
     "seung_1996": "Seung 1996, PNAS 93:13339, doi:10.1073/pnas.93.23.13339",
+    "soderstrom_2002": "Soderstrom & Stoica 2002, doi:10.1007/BF01211647 (instruments)",
     "sussillo_2012": "Sussillo et al. 2012, doi:10.1088/1741-2560/9/2/026027",
     "sussillo_2013": "Sussillo & Barak 2013, doi:10.1162/NECO_a_00409",
     "sussillo_2016": "Sussillo et al. 2016, doi:10.1038/ncomms13749",
     "venzon_1988": "Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496",
     "white_1982": "White 1982, Econometrica 50:1, doi:10.2307/1912526",
     "willett_2021": "Willett et al. 2021, doi:10.1038/s41586-021-03506-2",
+    "williams_2015": "Williams, Kevrekidis & Rowley 2015, doi:10.1007/s00332-015-9258-5",
     "wilson_1927": "Wilson 1927, doi:10.1080/01621459.1927.10502953 (interval of a share)",
     "wu_2006": "Wu et al. 2006, doi:10.1162/089976606774841585",
     "zhang_1998": "Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017",

@@ -191,7 +191,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def check_numbers(values: Any, name: str, *, missing: bool | None = None) -> NDArray[np.float64]:
+def check_numbers(
+    values: Any, name: str, *, missing: bool | None = None, keep_single: bool = False
+) -> NDArray[np.float64]:
     """Return real numbers as an array of float64, or raise; every array comes in through here.
 
     Parameters
@@ -200,6 +202,7 @@ def check_numbers(values: Any, name: str, *, missing: bool | None = None) -> NDA
     name : what the values are called in messages.
     missing : whether NaN may stand for a missing value. Infinite and fill values are refused
         either way; None asks for none of this.
+    keep_single : leave float32 as it is, for who reads a large array piece by piece.
 
     Raises
     ------
@@ -214,7 +217,8 @@ def check_numbers(values: Any, name: str, *, missing: bool | None = None) -> NDA
         array = values
     else:
         array = _plain_array(values, name)
-    numbers = np.asarray(array, dtype=np.float64)
+    single = keep_single and getattr(array, "dtype", None) == np.float32
+    numbers = array if single else np.asarray(array, dtype=np.float64)
     if isinstance(values, np.ma.MaskedArray):
         numbers = np.where(np.ma.getmaskarray(values), np.nan, numbers)
     if missing is not None:

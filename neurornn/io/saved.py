@@ -358,7 +358,8 @@ def saved_classes() -> dict[str, Callable[[], type]]:
     for room in ROOMS:
         module = importlib.import_module(f"neurornn.{room}")
         for name in dir(module):
-            if name[:1].isupper() and not name.isupper():
+            # A constant in capitals is no class, and so refused as one that is not saved.
+            if name[:1].isupper():
                 found[name] = partial(_public, module, name)
     return found
 

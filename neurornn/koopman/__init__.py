@@ -6,5 +6,11 @@ This room never imports torch.
 from neurornn._core.rooms import room
 
 __getattr__, __dir__, __all__ = room(
-    __name__, planned=["fit_modes", "dmd", "EDMD", "Modes", "conserved_quantities"]
+    __name__,
+    {
+        "modes": ["Modes", "fit_modes"],
+        "edmd": ["EDMD"],
+        "conserved": ["ConservedQuantities", "conserved_quantities"],
+    },
+    planned=["dmd"],
 )

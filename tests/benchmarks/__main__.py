@@ -34,6 +34,7 @@ from tests.benchmarks import (
     long_memory,
     lorenz,
     lyapunov,
+    modes,
     network_tau,
     population,
     real_dynamics,
@@ -204,6 +205,21 @@ SECTIONS = {
         "Lyapunov exponents of known systems and of random networks, and what intervals hold",
         lyapunov.COLUMNS,
         lyapunov.rows,
+    ),
+    "modes": (
+        "modes with intervals beside optimised DMD: damped oscillations, 300 seeds",
+        modes.COLUMNS,
+        modes.accuracy_rows,
+    ),
+    "modes_speed": (
+        "a fit of modes with intervals beside 100 bags of BOP-DMD, in turn, 10 seeds",
+        modes.SPEED_COLUMNS,
+        modes.speed_rows,
+    ),
+    "modes_scale": (
+        "modes of a large recording, rank 10, 4 delays, in a process of its own",
+        modes.SCALE_COLUMNS,
+        modes.scale_rows,
     ),
     "dense_points": (
         "fixed points of dense symmetric networks of 64 units, beside Adam in the same CPU time",

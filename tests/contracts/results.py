@@ -371,6 +371,38 @@ def crossed(level=LEVEL):
     return nr.data.cross_score(Ridge(), x, x[:, 0], n_splits=5, n_lags=2, confidence_level=level)
 
 
+def modes(level=LEVEL, slow=1.0):
+    """One mode that decays, a pair that swings and stays, and one that is gone in a frame."""
+    rng = np.random.default_rng(0)
+    step = np.arange(240)[:, None]
+    weights = rng.standard_normal((3, 5))
+    x = np.exp(-step / 40) * weights[0] + np.cos(0.3 * step) * weights[1]
+    x = x + 30 * np.exp(-step / 0.4) * weights[2] + 0.05 * rng.standard_normal(x.shape)
+    series = xr.DataArray(
+        x, dims=("time", "unit"), coords={"time": slow * DT * (np.arange(240) + 1)},
+        attrs={"units": "mV"},
+    )  # fmt: skip
+    return nr.koopman.fit_modes(series, rank=4, confidence_level=level)
+
+
+def edmd(level=LEVEL, slow=1.0):
+    """Two rates and a pair, over stretches of one trajectory drawn anew."""
+    rng = np.random.default_rng(0)
+    matrix = np.array([[0.95, 0.0, 0.0], [0.0, 0.8, -0.3], [0.0, 0.3, 0.8]])
+    x = np.zeros((400, 3))
+    for t in range(1, 400):
+        x[t] = matrix @ x[t - 1] + rng.standard_normal(3)
+    return nr.koopman.EDMD(degree=1, dt=slow * DT, n_bootstrap=60, confidence_level=level).fit(x)
+
+
+def laws(level=LEVEL):
+    """One quantity that is conserved, of a harmonic oscillator."""
+    run = nr.simulate.simulate_system(
+        "harmonic", 8.0, 0.1, n_trials=20, spread=0.7, noise_sd=0.05, rng=0
+    )
+    return nr.koopman.conserved_quantities(run["series"], degree=2, confidence_level=level)
+
+
 def fixed_points(slow=1.0):
     """Two bits that hold themselves: nine points, four of them stable."""
     import torch
@@ -453,6 +485,9 @@ REPORTED = {
     "Plan by events": plan_by_events,
     "AuditReport": audit,
     "leakage report": leakage,
+    "Modes": modes,
+    "EDMD": edmd,
+    "ConservedQuantities": laws,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

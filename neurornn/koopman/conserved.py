@@ -1,0 +1,567 @@
+"""Quantities that are conserved along trajectories: found, tested, written down."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import stats
+
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_count,
+    check_number,
+    check_numbers,
+)
+from neurornn._core.confidence import delta_interval, to_dataset
+from neurornn._core.errors import DataError
+from neurornn._core.jobs import one_thread
+from neurornn._core.quantities import Quantity
+from neurornn._core.report import Table, parameters_table
+from neurornn._core.rng import RNG, generator
+from neurornn._core.status import Status
+from neurornn.data.samples import Samples
+from neurornn.io.saved import SavedContent
+from neurornn.io.shell import TableResult
+from neurornn.koopman.dictionaries import Dictionary, make_dictionary
+from neurornn.koopman.law_search import (
+    HeldOut,
+    Scatters,
+    judge,
+    least_moving,
+    not_negative,
+    scatters_of,
+    supports,
+    without,
+)
+from neurornn.koopman.smoothing import smoothed
+from neurornn.koopman.trajectories import as_trajectories
+
+Array = NDArray[np.float64]
+
+#: Fewest trajectories and frames of one: half of them choose, half of them judge.
+MIN_TRAJECTORIES, MIN_FRAMES = 8, 10
+#: Share of the scatter of a function that must be its own beside the laws found before.
+_OWN_SHARE = 0.1
+#: A difference so many times smaller than the tolerance is none.
+_FAR_BELOW = 10.0
+#: Most laws that are looked for.
+_MAX_LAWS = 6
+NOT_CONSERVED = "not_conserved"
+_REMEDIES = {
+    NOT_CONSERVED: (
+        "The best candidate moves along trajectories by more than the tolerance, or may: nothing "
+        "is claimed to be conserved. Bring more trajectories from different starts, less noise, "
+        "or another dictionary."
+    )
+}
+
+
+class ConservedQuantities(TableResult):
+    """Functions of the states that stay along trajectories; made by `conserved_quantities`.
+
+    Attributes
+    ----------
+    parameters : Dataset over ``law``
+        ``p_value``, of the hypothesis that the quantity moves by the tolerance or more;
+        ``variation``, root mean square of what it moves within a trajectory over its sd, with its
+        interval; ``drift``, mean change from the first to the last frame over its sd, with its
+        interval; ``status``, ``"ok"`` where it is conserved, ``"not_conserved"`` for the best
+        candidate where none is.
+    settings : how it was made.
+    weights : Dataset, ``weight (law, term)`` and ``subspace (direction, term)``.
+    """
+
+    _tables: ClassVar[Sequence[str]] = ("parameters", "weights")
+    _papers: ClassVar[tuple[str, ...]] = ("savitzky_1964", "berger_1996")
+    _packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
+    _quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            name="p_value", units="1", dims=("law",),
+            long_name="probability of so small a change if it moved by the tolerance",
+            method="intersection-union test of variation and drift on trajectories held out from "
+            "the choice", reason="a probability",
+        ),
+        Quantity(
+            name="variation", units="1", dims=("law",),
+            long_name="change within a trajectory over the sd of the quantity",
+            method="root mean square, noise removed; Student's t over trajectories held out",
+        ),
+        Quantity(
+            name="drift", units="1", dims=("law",),
+            long_name="change along a trajectory over the sd of the quantity",
+            method="mean slope times duration; Student's t over trajectories held out",
+        ),
+    )  # fmt: skip
+    weights: xr.Dataset
+
+    def __init__(
+        self,
+        parameters: xr.Dataset,
+        settings: Mapping[str, Any],
+        *,
+        weights: xr.Dataset,
+        dictionary: Dictionary | None = None,
+    ) -> None:
+        super().__init__(parameters, settings, weights=weights)
+        self._dictionary = dictionary or Dictionary.from_settings(settings["dictionary"])
+
+    @property
+    def n_laws(self) -> int:
+        """Number of independent quantities that are conserved."""
+        return int((self.parameters["status"].values == str(Status.OK)).sum())
+
+    @property
+    def p_value(self) -> xr.DataArray:
+        """P-value of every law, (law,)."""
+        return self.parameters["p_value"]
+
+    @property
+    def expression(self) -> list[str]:
+        """Every law written down, its largest weight 1."""
+        return [_written(w, self._dictionary) for w in self.weights["weight"].values]
+
+    @property
+    def subspace(self) -> xr.DataArray:
+        """Combinations of the dictionary that stay, (direction, term): laws and functions of them.
+
+        Directions are of scatter 1 over the states of the fit.
+        """
+        return self.weights["subspace"]
+
+    def evaluate(self, states: Any) -> xr.DataArray:
+        """Return the laws at states.
+
+        Parameters
+        ----------
+        states : (..., variable), the variables of the fit in their order.
+
+        Returns
+        -------
+        (..., law), without unit; with the dims of the states where they have any.
+        """
+        dims = [str(d) for d in getattr(states, "dims", ())]
+        x = check_numbers(states, "states")
+        values = self._dictionary(x) @ self.weights["weight"].values.T
+        names = dims[:-1] if len(dims) == x.ndim else [f"dim_{k}" for k in range(x.ndim - 1)]
+        coords = {}
+        if len(dims) == x.ndim:
+            coords = {d: states[d].values for d in dims[:-1] if d in states.coords}
+        return xr.DataArray(values, dims=[*names, "law"], coords=coords, attrs={"units": "1"})
+
+    def along(self, rollouts: Any, confidence_level: float | None = None) -> xr.Dataset:
+        """Say how far the laws move along other trajectories, the free runs of a network say.
+
+        Parameters
+        ----------
+        rollouts : (trial, time, variable), or a list of arrays (time, variable), without noise.
+        confidence_level : of the intervals, by default that of the fit.
+
+        Returns
+        -------
+        Dataset over ``law``
+            ``variation`` and ``drift`` over the sd of the law in the data of the fit, each with
+            its interval over trajectories; NaN where there is one alone.
+
+        Raises
+        ------
+        DataError
+            Trajectories that are not finite.
+        """
+        level = confidence_level or float(self.settings["confidence_level"])
+        samples = as_trajectories(rollouts, None, "rollouts", timeless=True)
+        if not np.isfinite(samples.values).all():
+            raise DataError(
+                "The rollouts hold NaN or infinite values",
+                "Trajectories that stay finite were needed",
+                "Leave out those that diverged, and say how many",
+            )
+        values = self.evaluate(samples.values).values
+        moved, slopes = [], []
+        for stretch in samples.stretches:
+            own = values[stretch]
+            t = np.linspace(-0.5, 0.5, len(own))
+            moved.append(np.mean((own - own.mean(axis=0)) ** 2, axis=0))
+            slopes.append(t @ own / (t @ t))
+        a, d = np.array(moved), np.array(slopes)
+        n = len(a)
+        # Laws have sd 1 over the states of the fit.
+        spread = [np.std(x, axis=0, ddof=min(1, n - 1)) / np.sqrt(n) for x in (a, d)]
+        if n == 1:
+            spread = [s + np.nan for s in spread]
+        mean = d.mean(axis=0)
+        estimates = [
+            self._of("variation", *_rooted(a.mean(axis=0), spread[0], level, n)),
+            self._of("drift", mean, delta_interval(mean, spread[1], level, dof=max(n - 1, 1))),
+        ]
+        return to_dataset(
+            estimates, confidence_level=level, coords={"law": self.parameters["law"].values}
+        )
+
+    @classmethod
+    def _of(cls, name: str, value: Array, ci: Array | None) -> Any:
+        return next(q for q in cls._quantities if q.name == name).of(value, ci)
+
+    def _report_table(self) -> Table:
+        s = self.settings
+        n = self.n_laws
+        head = [
+            f"{n} {'quantity' if n == 1 else 'quantities'} conserved"
+            if n
+            else "nothing is found to be conserved",
+            f"{s['n_trajectories']} trajectories of {s['n_variables']} variables, "
+            f"{s['n_terms']} functions; conserved: moves by less than {100 * s['tolerance']:g} % "
+            f"of its sd along a trajectory, at a level of {s['alpha']:g}",
+        ]
+        names = self.parameters["law"].values.tolist()
+        said = [f"{k}: {e}" for k, e in zip(names, self.expression, strict=True)]
+        return parameters_table(self.parameters, "Conserved quantities", head=head, notes=said)
+
+    def __repr__(self) -> str:
+        laws = "; ".join(self.expression[: self.n_laws]) or "none"
+        return f"ConservedQuantities({self.n_laws}: {laws})"
+
+    def _methods_sentence(self) -> str:
+        s = self.settings
+        return (
+            f"Conserved quantities were sought among combinations of {s['n_terms']} functions of "
+            f"{s['n_variables']} variables along {s['n_trajectories']} smoothed trajectories, as "
+            "those with the least change within trajectories over their scatter, noise removed; "
+            "each was chosen on half of the trajectories and tested on the others, both ways "
+            f"(equivalence test, tolerance {s['tolerance']:g} of an sd)"
+        )
+
+    def _to_saved(self) -> dict[str, Any]:
+        # Refuses where the dictionary is a function of the user.
+        self._dictionary.to_settings()
+        return super()._to_saved()
+
+    @classmethod
+    def _from_saved(cls, content: SavedContent) -> Self:
+        return cls(
+            content.tables["parameters"], content.settings, weights=content.tables["weights"]
+        )
+
+
+def conserved_quantities(
+    trajectories: Any,
+    dt: float | None = None,
+    *,
+    dictionary: Any = "auto",
+    degree: int = 4,
+    tolerance: float = 0.07,
+    alpha: float = 0.05,
+    max_laws: int = _MAX_LAWS,
+    confidence_level: float = 0.95,
+    rng: RNG = 0,
+) -> ConservedQuantities:
+    """Find functions of the states that trajectories keep, with a test, and write them down.
+
+    Parameters
+    ----------
+    trajectories : (trial, time, variable), a list of arrays (time, variable), or a DataArray
+        At least 8, from starts that differ; noise of each frame is allowed for. NaN marks frames
+        that are missing.
+    dt : s, between frames; only their order and evenness matter here.
+    dictionary : ``"auto"`` (polynomials, sine and cosine of every variable, logarithm of those
+        that are positive), one or several of ``"polynomial"``, ``"trigonometric"``, ``"log"``,
+        ``"radial"``, or a function of states (..., variable) -> (..., value). Without constants.
+    degree : of the polynomials.
+    tolerance : what counts as conserved: the root mean square of what a quantity moves within a
+        trajectory, over its sd over all states, and a trend that makes as much of it.
+    alpha : level of the test.
+    max_laws : most that are looked for.
+    confidence_level : of the intervals.
+    rng : int, Generator or None; which half of the trajectories chooses first.
+
+    Returns
+    -------
+    ConservedQuantities
+
+    Raises
+    ------
+    KindError, ShapeError, UnitError, DataError
+        Too few or too short trajectories, data sampled unevenly, a dictionary that is not known.
+
+    Notes
+    -----
+    Trajectories are smoothed by local polynomials whose reach is cross-validated (Savitzky & Golay
+    1964). A function with weights w moves within trajectories by ``w' W w`` (what is left of the
+    noise subtracted) and scatters by ``w' B w``; the least ratio is an eigenvalue. The simplest
+    set of functions whose ratio is as low as that of any, to a standard error, is kept. Half of
+    the trajectories choose it, the others judge it, and the other way round. The hypothesis is
+    that the quantity is *not* conserved: that it varies, or drifts, by the tolerance or more; it
+    is rejected where both are smaller beyond chance (intersection-union test, Berger & Hsu 1996),
+    which holds its level for data that conserve nothing. Laws after the first must scatter by what
+    polynomials of those before do not explain.
+
+    A quantity that is conserved to the tolerance over the length of these trajectories may drift
+    over longer ones; one that takes the same value in all of them is a constant to any method.
+
+    References
+    ----------
+    Berger & Hsu 1996, Statistical Science 11:283, doi:10.1214/ss/1032280304.
+
+    Examples
+    --------
+    >>> from neurornn.simulate import simulate_system
+    >>> run = simulate_system("pendulum", 10.0, 0.1, n_trials=40, spread=0.6, noise_sd=0.05, rng=0)
+    >>> laws = conserved_quantities(run["series"])
+    >>> laws.n_laws
+    1
+    """
+    check_confidence_level(confidence_level)
+    for name, share in (("tolerance", tolerance), ("alpha", alpha)):
+        if not 0 < check_number(share, name) < 1:
+            raise DataError(
+                f"{name} is {share}",
+                "A number between 0 and 1 was needed",
+                f"Pass {name}=0.05",
+            )
+    samples = as_trajectories(trajectories, dt, "trajectories", timeless=True)
+    parts, times, labels = _complete(samples)
+    with one_thread():
+        smooth = smoothed(parts, times)
+        states = np.concatenate([s.values for s in smooth])
+        made = make_dictionary(
+            dictionary, states, labels, degree=degree, constant=False, rng=generator(rng)
+        )
+        made = _distinct(made, states)
+        scatters = scatters_of(smooth, made)
+        n = len(parts)
+        order = generator(rng).permutation(n)
+        halves = [np.sort(order[: n // 2]), np.sort(order[n // 2 :])]
+        laws: list[tuple[Array, HeldOut, float]] = []
+        for _ in range(check_count(max_laws, "max_laws")):
+            known = [w for w, *_ in laws]
+            found, held, p = _next_law(scatters, halves, known, made.degrees, tolerance)
+            if found is None or (laws and p > alpha):
+                break
+            laws.append((found, held, p))
+            if p > alpha:
+                break
+        subspace = _subspace(scatters, tolerance)
+    settings = {
+        "n_trajectories": n,
+        "n_frames": int(sum(map(len, parts))),
+        "n_variables": len(labels),
+        "tolerance": float(tolerance),
+        "alpha": float(alpha),
+        "confidence_level": float(confidence_level),
+        "dt": float(samples.dt),
+    }
+    return _told(laws, subspace, made, scatters, settings)
+
+
+def _complete(samples: Samples) -> tuple[list[Array], list[Array], list[str]]:
+    parts, times = [], []
+    for stretch in samples.stretches:
+        keep = samples.usable[stretch]
+        if keep.sum() >= MIN_FRAMES:
+            parts.append(np.asarray(samples.values[stretch][keep], dtype=np.float64))
+            times.append(np.rint(samples.clock[stretch][keep] / samples.dt))
+    n_all = len(samples.stretches)
+    if len(parts) < MIN_TRAJECTORIES:
+        raise DataError(
+            f"{n_all} {'trajectory' if n_all == 1 else 'trajectories'} came, "
+            f"{len(parts)} of them of {MIN_FRAMES} complete frames or more",
+            f"At least {MIN_TRAJECTORIES} from starts that differ were needed: in one trajectory "
+            "alone every quantity may be a constant",
+            "Cut nothing: record, or simulate, from more starts",
+        )
+    labels = [str(u) for u in samples.unit] if samples.units_named else []
+    if not labels:
+        labels = [f"x{k}" for k in range(samples.values.shape[1])]
+    return parts, times, labels
+
+
+def _distinct(made: Dictionary, states: Array) -> Dictionary:
+    """Leave out functions that are not finite, or do not change."""
+    with np.errstate(all="ignore"):
+        values = made(states)
+    finite = np.flatnonzero(np.isfinite(values).all(axis=0))
+    kept = values[:, finite]
+    chosen = finite[kept.std(axis=0) > 1e-10 * np.abs(kept).max(axis=0)]
+    if not len(chosen):
+        raise DataError(
+            "No function of the dictionary changes over the states",
+            "Functions that are finite and change were needed",
+            "Check the scale of the variables",
+        )
+    return made.pick([int(k) for k in chosen])
+
+
+def _next_law(
+    scatters: Scatters,
+    halves: list[NDArray[np.intp]],
+    laws: list[Array],
+    degrees: Array,
+    tolerance: float,
+) -> tuple[Array | None, HeldOut, float]:
+    """Choose on one half, judge on the other, both ways; then fit the better choice on all.
+
+    Returns
+    -------
+    weights (term,) of scatter 1, or None; how it was judged; its p-value, for the better of two.
+    """
+    best: tuple[float, list[int], HeldOut] | None = None
+    for first, second in (halves, halves[::-1]):
+        own = scatters.pick(first)
+        whole = own.total if laws else None
+        chosen = _simplest(_beside(own, laws, tolerance), degrees, tolerance, whole)
+        if chosen is None:
+            continue
+        support, weights = chosen
+        others = _beside(scatters.pick(second), laws, tolerance)
+        held = judge(others.pick(np.arange(len(second)), support), weights)
+        p = _p_value(held, tolerance, len(second))
+        if best is None or (p, held.ratio) < (best[0], best[2].ratio):
+            best = (p, support, held)
+    if best is None:
+        return None, HeldOut(np.inf, np.inf, np.inf, np.inf), 1.0
+    p, support, held = best
+    everything = _beside(scatters, laws, tolerance)
+    part = everything.pick(np.arange(len(everything.values)), support)
+    full = np.zeros(len(degrees))
+    whole = scatters.total[np.ix_(support, support)] if laws else None
+    full[support] = least_moving(_movement(part, whole), part.total)[1][:, 0]
+    values = np.concatenate(scatters.values) @ full
+    return full / max(float(values.std()), 1e-300), held, min(1.0, 2 * p)
+
+
+def _simplest(
+    scatters: Scatters, degrees: Array, tolerance: float, beside: Array | None
+) -> tuple[list[int], Array] | None:
+    """The fewest functions, a combination of which moves as little as any, to its error.
+
+    Parameters
+    ----------
+    beside : (term, term), scatter of the functions before the laws found were taken from them.
+    """
+    within, total = _movement(scatters, beside), scatters.total
+    every = np.arange(len(scatters.values))
+    found = []
+    for support in supports(within, total, degrees):
+        part = np.ix_(support, support)
+        weights = least_moving(within[part], total[part])[1][:, 0]
+        held = judge(scatters.pick(every, support), weights)
+        if np.isfinite(held.ratio):
+            found.append((support, weights, held))
+    if not found:
+        return None
+    best = min((f[2] for f in found), key=lambda h: h.ratio)
+    # Below 0 is noise that was fitted, and no better than 0.
+    most = max(best.ratio, 0.0) + 2 * best.ratio_se + tolerance**2 / _FAR_BELOW
+    good = [f for f in found if f[2].ratio <= most]
+    support, weights, _ = min(good, key=lambda f: (len(f[0]), degrees[f[0]].sum()))
+    return support, weights
+
+
+def _movement(scatters: Scatters, whole: Array | None) -> Array:
+    """Movement of the functions; beside other laws a law itself scatters by nothing.
+
+    What noise leaves below 0 would then be divided by nothing.
+    """
+    within = scatters.within.sum(axis=0)
+    return within if whole is None else not_negative(within, whole)
+
+
+def _beside(scatters: Scatters, laws: list[Array], tolerance: float) -> Scatters:
+    """Scatters beside the laws found before.
+
+    A small share of its whole scatter counts as movement of a function, so that what is left of a
+    function of a law is none.
+    """
+    if not laws:
+        return scatters
+    mean = np.concatenate(scatters.values).mean(axis=0)
+    whole = np.stack([(v - mean).T @ (v - mean) for v in scatters.values])
+    left = without(scatters, laws)
+    return Scatters(left.values, scatters.within + tolerance**2 * _OWN_SHARE * whole)
+
+
+def _p_value(held: HeldOut, tolerance: float, n: int) -> float:
+    """Probability of so little variation and drift if one of them were at the tolerance."""
+    dof = max(n - 1, 1)
+    # A trend that makes up all of the tolerated variation: a ramp's is its height / sqrt(12).
+    most = np.sqrt(12) * tolerance
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scores = np.array(
+            [
+                (tolerance**2 - held.ratio) / held.ratio_se,
+                (most - held.drift) / held.drift_se,
+                (most + held.drift) / held.drift_se,
+            ]
+        )
+    if not np.isfinite(scores).all():
+        return 1.0
+    return float(stats.t.sf(scores.min(), dof))
+
+
+def _subspace(scatters: Scatters, tolerance: float) -> Array:
+    """Combinations of all functions that move by less than the tolerance, (direction, term)."""
+    ratios, weights = least_moving(scatters.within.sum(axis=0), scatters.total)
+    n_rows = sum(len(v) for v in scatters.values)
+    return np.asarray(weights[:, ratios < tolerance**2].T * np.sqrt(n_rows))
+
+
+def _rooted(mean: Array, se: Array, level: float, n: int) -> tuple[Array, Array]:
+    """Root of a mean square and its interval, never below 0."""
+    ends = delta_interval(mean, se, level, dof=max(n - 1, 1))
+    return np.sqrt(np.maximum(mean, 0.0)), np.sqrt(np.maximum(ends, 0.0))
+
+
+def _told(
+    laws: list[tuple[Array, HeldOut, float]],
+    subspace: Array,
+    made: Dictionary,
+    scatters: Scatters,
+    settings: dict[str, Any],
+) -> ConservedQuantities:
+    level, n = settings["confidence_level"], settings["n_trajectories"] // 2
+    held = [h for _, h, _ in laws]
+    ratio, ratio_se = (np.array([getattr(h, k) for h in held]) for k in ("ratio", "ratio_se"))
+    drift, drift_se = (np.array([getattr(h, k) for h in held]) for k in ("drift", "drift_se"))
+    p = np.array([x for *_, x in laws])
+    of = ConservedQuantities._of
+    status = np.where(p <= settings["alpha"], str(Status.OK), NOT_CONSERVED)
+    table = to_dataset(
+        [
+            of("p_value", p, None),
+            of("variation", *_rooted(ratio, ratio_se, level, n)),
+            of("drift", drift, delta_interval(drift, drift_se, level, dof=max(n - 1, 1))),
+        ],
+        confidence_level=level,
+        coords={"law": np.arange(len(laws))},
+        status=status,
+        status_dims=("law",),
+        remedies=_REMEDIES,
+    )
+    weights = xr.Dataset(
+        {
+            "weight": (("law", "term"), np.array([w for w, *_ in laws]).reshape(-1, len(made))),
+            "subspace": (("direction", "term"), subspace),
+        },
+        coords={"law": np.arange(len(laws)), "term": made.names},
+    )
+    if made.given is None:
+        settings["dictionary"] = made.to_settings()
+    settings["n_terms"] = len(made)
+    return ConservedQuantities(table, settings, weights=weights, dictionary=made)
+
+
+def _written(weights: Array, dictionary: Dictionary) -> str:
+    """A law as text, the largest of its weights 1."""
+    used = np.flatnonzero(weights)
+    if not len(used):
+        return "0"
+    scaled = weights / weights[used[np.argmax(np.abs(weights[used]))]]
+    names, text = dictionary.names, ""
+    for k in used:
+        size = f"{abs(scaled[k]):.3g}"
+        factor = "" if size == "1" else f"{size} "
+        sign = "-" if scaled[k] < 0 else "+"
+        begin = f" {sign} " if text else sign.strip("+")
+        text += f"{begin}{factor}{names[k]}"
+    return text
