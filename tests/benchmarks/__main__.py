@@ -21,6 +21,7 @@ from tests.benchmarks import (
     calcium_scale,
     calcium_speed,
     closed_loop,
+    conserved,
     cycles,
     dead_units,
     decoding,
@@ -205,6 +206,31 @@ SECTIONS = {
         "Lyapunov exponents of known systems and of random networks, and what intervals hold",
         lyapunov.COLUMNS,
         lyapunov.rows,
+    ),
+    "conserved_laws": (
+        "conserved quantities from 40 noisy trajectories, one dictionary: against the true law",
+        conserved.LAW_COLUMNS,
+        conserved.law_rows,
+    ),
+    "conserved_nine": (
+        "laws of nine systems from 100 trajectories with noise .1, 20 seeds",
+        conserved.COUNT_COLUMNS,
+        conserved.nine_rows,
+    ),
+    "conserved_null": (
+        "laws claimed of systems that lose energy, and of the same without loss, noise .05",
+        conserved.NULL_COLUMNS,
+        conserved.null_rows,
+    ),
+    "conserved_several": (
+        "several laws, and functions of one, noise .05, 100 runs",
+        conserved.SEVERAL_COLUMNS,
+        conserved.several_rows,
+    ),
+    "slow_manifold": (
+        "eigenvalues of the slow manifold under 5 % noise, 100 seeds: median errors",
+        conserved.SLOW_COLUMNS,
+        conserved.slow_rows,
     ),
     "modes": (
         "modes with intervals beside optimised DMD: damped oscillations, 300 seeds",
