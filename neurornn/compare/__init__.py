@@ -2,4 +2,10 @@
 
 from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = room(__name__, {"table": ["League", "league"]})
+__getattr__, __dir__, __all__ = room(
+    __name__,
+    {
+        "table": ["League", "league"],
+        "similarity": ["DynamicalSimilarity", "similarity"],
+    },
+)

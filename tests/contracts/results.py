@@ -403,6 +403,15 @@ def laws(level=LEVEL):
     return nr.koopman.conserved_quantities(run["series"], degree=2, confidence_level=level)
 
 
+def similar(level=LEVEL):
+    """Two sessions of one linear system: trials of a few units."""
+    run = nr.simulate.simulate_oscillators(4, 2.0, 0.05, n_trials=16, noise_sd=0.2, rng=0)
+    x = run["series"].values
+    return nr.compare.similarity(
+        x[:8], x[8:], rank=4, n_delays=2, n_permutations=19, confidence_level=level
+    )
+
+
 def fixed_points(slow=1.0):
     """Two bits that hold themselves: nine points, four of them stable."""
     import torch
@@ -488,6 +497,7 @@ REPORTED = {
     "Modes": modes,
     "EDMD": edmd,
     "ConservedQuantities": laws,
+    "DynamicalSimilarity": similar,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

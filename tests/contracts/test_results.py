@@ -697,7 +697,16 @@ def laws_stated(result):
     ]  # fmt: skip
 
 
+def similar_stated(result):
+    s = result.settings
+    return [
+        f"Linear maps of rank {s['rank']}", f"of {s['n_delays']} delays",
+        f"trials changed sides {s['n_permutations']} times",
+    ]  # fmt: skip
+
+
 STATED = {
+    "DynamicalSimilarity": similar_stated,
     "Modes": modes_stated,
     "EDMD": edmd_stated,
     "ConservedQuantities": laws_stated,
