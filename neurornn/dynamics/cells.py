@@ -296,7 +296,7 @@ class Gated(Cell):
     def step(self, s: Array) -> Array:
         """States after one step: hidden states of all layers, then the cells."""
         blocks, n = self._blocks(s), len(self.layers)
-        x = np.broadcast_to(self.inputs, (len(s), self.inputs.shape[-1]))
+        x = np.atleast_2d(self.inputs)
         above, cells = [], []
         for k, layer in enumerate(self.layers):
             c = blocks[n + k] if self.kind == "lstm" else None
@@ -310,7 +310,7 @@ class Gated(Cell):
         """States after one step, and the derivative of each in the state before it."""
         blocks, n, size = self._blocks(s), len(self.layers), self.n_hidden
         jacobian = np.zeros((len(s), self.n_state, self.n_state))
-        x = np.broadcast_to(self.inputs, (len(s), self.inputs.shape[-1]))
+        x = np.atleast_2d(self.inputs)
         below = None
         above, cells = [], []
         for k, layer in enumerate(self.layers):
@@ -344,7 +344,7 @@ class Gated(Cell):
             return super().newton(s)
         size = self.n_hidden
         h, c = s[:, :size], s[:, size:]
-        x = np.broadcast_to(self.inputs, (len(s), self.inputs.shape[-1]))
+        x = np.atleast_2d(self.inputs)
         new, later, d = _derivatives("lstm", self.layers[0], x, h, c, below=False)
         assert later is not None
         r_h, r_c = new - h, later - c
@@ -413,11 +413,11 @@ def _step(
         return new + rz[:, n:] * (h - new), None
     if kind == "lstm":
         assert c is not None
-        a += b
+        a = a + b
         gates = expit(a)
         c = gates[:, n : 2 * n] * c + gates[:, :n] * np.tanh(a[:, 2 * n : 3 * n])
         return gates[:, 3 * n :] * np.tanh(c), c
-    a += b
+    a = a + b
     return (np.tanh(a) if kind == "tanh" else np.maximum(a, 0.0)), None
 
 
@@ -457,7 +457,7 @@ def _derivatives(
         return new + z * (h - new), None, found
     if kind == "lstm":
         assert c is not None
-        a += b
+        a = a + b
         i, f, o = expit(gate(a, 0)), expit(gate(a, 1)), expit(gate(a, 3))
         g = np.tanh(gate(a, 2))
         later = f * c + i * g
@@ -474,7 +474,7 @@ def _derivatives(
             cx = rows(scales, w_x[: 3 * n])
             found |= {"cx": cx, "hx": rows(out, w_x[3 * n :]) + own[:, :, None] * cx}
         return o * t, later, found
-    a += b
+    a = a + b
     new = np.tanh(a) if kind == "tanh" else np.maximum(a, 0.0)
     slope = 1 - new * new if kind == "tanh" else (a > 0).astype(float)
     return new, None, {"hh": rows(slope, w_h), "hx": rows(slope, w_x)}

@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_count, check_numbers, check_rng
 from neurornn._core.confidence import to_dataset
-from neurornn._core.errors import ConvergenceWarning, KindError, ShapeError
+from neurornn._core.errors import (
+    ConvergenceWarning,
+    KindError,
+    NameUnknownError,
+    ShapeError,
+    nearest,
+)
 from neurornn._core.jobs import progress_bar
 from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.report import Table
@@ -17,7 +23,7 @@ from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._core.units import counted, format_number
 from neurornn._core.warning import warn_user
-from neurornn.dynamics.fixed_points import points_of
+from neurornn.dynamics.fixed_points import points_of, search_options
 from neurornn.dynamics.latent import in_few_numbers
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.point_table import frequency_unit
@@ -148,7 +154,8 @@ def continue_fixed_points(
     parameter : values of the parameter of a function at both ends.
     n_values : of the grid on which points are returned.
     n_searches : values at which a search of its own looks for points on no sheet.
-    search : further arguments of `find_fixed_points` for these.
+    search : arguments of `find_fixed_points` for these: ``method``, ``n_starts``, ``max_starts``,
+        ``max_seconds``.
 
     Other Parameters
     ----------------
@@ -163,8 +170,8 @@ def continue_fixed_points(
 
     Raises
     ------
-    KindError, ShapeError, DataError
-        A model, inputs or values that cannot be read.
+    KindError, ShapeError, DataError, NameUnknownError
+        A model, inputs or values that cannot be read; an argument of a search that there is not.
 
     Warns
     -----
@@ -193,6 +200,7 @@ def continue_fixed_points(
     rng = generator(check_rng(rng))
     n_values = check_count(n_values, "n_values", 2)
     n_searches = check_count(n_searches, "n_searches", 2)
+    options = {"quiet": True, **_options_of(search)}
     at, scale, told = _family_of(model, inputs, parameter, n_hidden, dt)
     first = at(np.zeros(1))
     if (
@@ -210,7 +218,6 @@ def continue_fixed_points(
         return in_few_numbers(cell) or cell
 
     family = Family(cell_at, cell_at(np.zeros(1)).n_state)
-    options = {"quiet": True, **(search or {})}
 
     def found_at(value: float) -> Array:
         state_map = at(np.array([value]))
@@ -248,6 +255,27 @@ def continue_fixed_points(
             ConvergenceWarning,
         )
     return _diagram(sheets, values, scale, points, settings)
+
+
+def _options_of(search: Any) -> dict[str, Any]:
+    """What a search takes, checked before anything is searched."""
+    if search is None:
+        return {}
+    if not isinstance(search, Mapping):
+        raise KindError(
+            f"search is a {type(search).__name__}",
+            "A dict of arguments of find_fixed_points was needed",
+            'For example search={"n_starts": 4096}',
+        )
+    known = list(search_options())
+    unknown = [name for name in search if name not in known]
+    if unknown:
+        raise NameUnknownError(
+            f"search has {', '.join(map(repr, unknown))}",
+            f"Arguments that say how to search were needed: {', '.join(known)}",
+            nearest(unknown[0], known),
+        )
+    return search_options(**search)
 
 
 def _family_of(

@@ -136,14 +136,9 @@ def find_fixed_points(
     >>> points.is_stable.values.tolist().count(True)
     2
     """
-    options: dict[str, Any] = {
-        "method": check_choice(method, "method", ("auto", "enumerate", "search")),
-        "n_starts": check_count(n_starts, "n_starts"),
-    }
-    options["max_starts"] = max(check_count(max_starts, "max_starts"), options["n_starts"])
-    if max_seconds is not None:
-        max_seconds = check_positive(max_seconds, "max_seconds", "s")
-    options["max_seconds"] = max_seconds
+    options = search_options(
+        method=method, n_starts=n_starts, max_starts=max_starts, max_seconds=max_seconds
+    )
     rng = check_rng(rng)
     if isinstance(model, list | tuple):
         read = {"inputs": inputs, "n_hidden": n_hidden, "dt": dt}
@@ -158,6 +153,25 @@ def find_fixed_points(
     given = None if starts is None else starts_of(starts, state_map.cell.n_state)
     with progress_bar(options["max_starts"], 0, progress, "starts") as tick:
         return points_of(state_map, generator(rng), given=given, tick=tick, **options)
+
+
+def search_options(
+    *,
+    method: str = "auto",
+    n_starts: int = N_STARTS,
+    max_starts: int = MAX_STARTS,
+    max_seconds: float | None = 60.0,
+) -> dict[str, Any]:
+    """Check what says how long and in which way `find_fixed_points` searches; see there."""
+    n_starts = check_count(n_starts, "n_starts")
+    if max_seconds is not None:
+        max_seconds = check_positive(max_seconds, "max_seconds", "s")
+    return {
+        "method": check_choice(method, "method", ("auto", "enumerate", "search")),
+        "n_starts": n_starts,
+        "max_starts": max(check_count(max_starts, "max_starts"), n_starts),
+        "max_seconds": max_seconds,
+    }
 
 
 def _of_many(
@@ -326,9 +340,7 @@ def _searched(
 def _with(cell: Any, found: Found, starts: Array) -> Found:
     """What was found, and what is found from more starts."""
     new = newton(cell, starts, found)
-    if not len(new):
-        return found
-    return certified(cell, merged(cell, np.concatenate([found.states, new])))
+    return merged(cell, new, found) if len(new) else found
 
 
 def _index_speaks(cell: Any, found: Found) -> str | None:

@@ -1,5 +1,6 @@
 """Lyapunov exponents: how fast a network pulls its own neighbours apart, with intervals."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,8 +8,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurornn._core.checks import check_confidence_level, check_count, check_numbers, check_rng
-from neurornn._core.confidence import Estimate, to_dataset
+from neurornn._core.checks import (
+    check_confidence_level,
+    check_count,
+    check_numbers,
+    check_positive,
+    check_rng,
+)
+from neurornn._core.confidence import to_dataset
 from neurornn._core.errors import ConvergenceWarning, DataError, ShapeError
 from neurornn._core.jobs import progress_bar
 from neurornn._core.quantities import OF_DATA, Quantity
@@ -18,6 +25,7 @@ from neurornn._core.status import Status, status_variable
 from neurornn._core.units import format_number
 from neurornn._core.warning import warn_user
 from neurornn.dynamics.block_means import interval, still_turning
+from neurornn.dynamics.dimension import dimension_of
 from neurornn.dynamics.fixed_points import starts_of
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.motion import (
@@ -30,6 +38,7 @@ from neurornn.dynamics.motion import (
     regime_of,
     returning,
 )
+from neurornn.dynamics.on_cycles import OnCycles, read_on_cycles
 from neurornn.dynamics.tangents import N_BLOCKS, Tangents, follow
 from neurornn.io.shell import TableResult
 
@@ -37,6 +46,10 @@ Array = NDArray[np.float64]
 
 #: Steps of a trajectory, and those before it that are not counted.
 N_STEPS, N_TRANSIENT, N_TRAJECTORIES = 1024, 512, 10
+#: Most steps that are measured where nobody said how many.
+MOST_STEPS = 16_384
+#: States that grew so many times larger while they were measured grow for ever.
+GROWN = 100
 _REMEDIES = {
     str(Status.NOT_CONVERGED): (
         "The exponent still drifts: its halves differ by more than they scatter, and the interval "
@@ -50,10 +63,6 @@ _LEFT = {
     )
 }
 _LOST = "the step is singular: it maps a direction to 0, or so near that no digit is left"
-_NO_DIMENSION = {
-    "undecided": "it follows from the exponents once the regime is known",
-    "few": "more exponents are needed: the sum of those computed is not yet negative",
-}
 
 
 class LyapunovSpectrum(TableResult):
@@ -65,8 +74,11 @@ class LyapunovSpectrum(TableResult):
         ``exponent (order)`` with ``exponent_ci``, the largest first, 1/s, or 1 for a step where
         there is no clock; ``kaplan_yorke_dimension`` with its interval; ``status (order)``;
         ``trajectory_exponent (trajectory, order)`` and ``trajectory_status (trajectory)``.
-    settings : how it was made; ``regime`` with ``reason``, and ``period``, in steps, of an orbit
-        that comes back to the same states; 0 where there is none.
+    settings : how it was made; ``regime`` with ``reason``; ``period``, in steps, of an orbit that
+        comes back to the same states, and ``turn``, how long a turn takes on a closed curve that
+        was found; both 0 where there is none; ``read_on_cycles``, whether exponents were read from
+        the multipliers of cycles. ``n_first``, steps after which the regime was
+        undecided so that trajectories ran on; 0 where they did not.
     """
 
     _papers = ("benettin_1980", "geist_1990", "engelken_2023", "kaplan_1979", "flyvbjerg_1989")
@@ -117,6 +129,16 @@ class LyapunovSpectrum(TableResult):
             f"{in_time(s['n_transient'] * s['dt'], unit)}; "
             f"intervals {100 * s['confidence_level']:g} %",
         ]
+        if s.get("n_first"):
+            head.append(
+                f"{in_time(s['n_first'] * s['dt'], unit)} left the regime undecided: trajectories "
+                "ran on, and what came before is left out"
+            )
+        if s.get("read_on_cycles"):
+            head.append(
+                "exponents were read from the Floquet multipliers of the cycles to which "
+                "trajectories come"
+            )
         if s["n_diverged"]:
             attrs = self.parameters["trajectory_status"].attrs
             remedy = attrs[f"remedy_of_{Status.DIVERGED}"]
@@ -141,6 +163,11 @@ class LyapunovSpectrum(TableResult):
             f"{in_time(s['n_transient'] * s['dt'], unit)} that were left out, with "
             f"{100 * s['confidence_level']:g} % intervals over {rows} that were merged until they "
             "were uncorrelated"
+            + (
+                "; those of cycles were read from their Floquet multipliers"
+                if s.get("read_on_cycles")
+                else ""
+            )
         )
 
 
@@ -153,6 +180,7 @@ def lyapunov_spectrum(
     n_transient: int = N_TRANSIENT,
     n_trajectories: int = N_TRAJECTORIES,
     starts: ArrayLike | None = None,
+    max_seconds: float | None = 60.0,
     confidence_level: float = 0.95,
     n_hidden: int | None = None,
     dt: float | None = None,
@@ -171,10 +199,14 @@ def lyapunov_spectrum(
         A series is read once, from its first row. It is not repeated: a series in a circle is
         another input.
     n_exponents : how many, the largest first; by default as many as there are states.
-    n_steps : steps of a trajectory that are measured; by default 1024, or what a series leaves.
+    n_steps : steps of a trajectory that are measured, no more and no fewer
+        By default what a series leaves; without one 1024, and where these leave the regime
+        undecided, cycles are looked for, and then twice as many steps follow, up to 16,384.
     n_transient : steps before them, in whose second half the directions turn into place.
     n_trajectories : from random starts.
     starts : (trajectory, state), states to start from instead; rows that are equal count once.
+    max_seconds : s, of wall time, which trajectories that run on by themselves may take; None for
+        no limit.
     confidence_level : of the intervals.
 
     Other Parameters
@@ -219,7 +251,11 @@ def lyapunov_spectrum(
     the state moves by its own size, with other exponents five times further from 0: one such, the
     direction along a closed curve, is a ``limit cycle`` of which the step map takes samples; two
     or more are ``quasi-periodic``, a torus, or circles side by side as of a linear rotation. What
-    lies between is ``undecided``.
+    lies between is ``undecided``. Where no ``n_steps`` came and the regime is undecided or
+    quasi-periodic, stable cycles are looked for by shooting (in networks of up to 256 states): a
+    mean along a trajectory holds no whole number of turns, while the multipliers of a cycle give
+    its exponents to many digits. Where there is no cycle and the regime is undecided,
+    trajectories run on, and what was measured so far becomes part of their transient.
 
     Examples
     --------
@@ -236,6 +272,9 @@ def lyapunov_spectrum(
     n_trajectories = check_count(n_trajectories, "n_trajectories")
     if n_steps is not None:
         n_steps = check_count(n_steps, "n_steps", least=2 * N_BLOCKS)
+    if max_seconds is not None:
+        max_seconds = check_positive(max_seconds, "max_seconds", "s")
+    began, by_itself = time.monotonic(), n_steps is None
     state_map, series = _with_inputs(model, inputs, n_hidden, dt)
     n_state = state_map.cell.n_state
     m = n_state if n_exponents is None else check_count(n_exponents, "n_exponents")
@@ -258,27 +297,61 @@ def lyapunov_spectrum(
 
     with progress_bar(N_BLOCKS + 2, 0, progress, "blocks") as tick:
         found = follow(cell_at, begin, m, n_transient, n_steps, draw, tick)
+    _check_stayed(found)
+    settings = {
+        "model": state_map.name, "dt": float(state_map.dt), "time_unit": state_map.time_unit,
+        "driven": series is not None,
+        "inputs": state_map.inputs.tolist() if series is None else [],
+        "n_state": int(n_state), "n_steps": int(n_steps), "n_transient": int(n_transient),
+        "n_first": 0, "n_trajectories": len(begin), "confidence_level": level,
+    }  # fmt: skip
+    n_turned = n_transient // 2
+    spectrum, open_end = _result(state_map, found, settings, n_turned)
+    # A series ends where it ends.
+    by_itself = by_itself and series is None
+    cycles, goes_on = None, by_itself and spectrum.regime == "undecided"
+    taken = time.monotonic() - began
+
+    def fits(seconds: float) -> bool:
+        return max_seconds is None or time.monotonic() - began + seconds <= max_seconds
+
+    # Two exponents near 0 may be those of a cycle that is come to slowly.
+    if by_itself and spectrum.regime in ("undecided", "quasi-periodic") and fits(0.0):
+        cycles = read_on_cycles(state_map, found, m)
+        if cycles is not None:
+            spectrum, _ = _result(state_map, found, settings, n_turned, cycles)
+    while goes_on and cycles is None and open_end and n_steps < MOST_STEPS and fits(2 * taken):
+        # What was measured is part of the transient now: a slow approach falls as one over time
+        # where it is averaged, and by a factor where it is left out.
+        n_transient, n_turned, n_steps = n_transient + n_steps, n_turned + n_steps, 2 * n_steps
+        settings["n_first"] = settings["n_first"] or settings["n_steps"]
+        settings |= {"n_steps": n_steps, "n_transient": n_transient}
+        at = time.monotonic()
+        with progress_bar(N_BLOCKS, 0, progress, f"blocks of {n_steps} steps") as tick:
+            after = follow(cell_at, begin, m, 0, n_steps, draw, tick, found)
+        # How large states are is not told by those near their end alone.
+        found = after._replace(size=np.maximum(after.size, found.size))
+        taken = time.monotonic() - at
+        _check_stayed(found)
+        spectrum, open_end = _result(state_map, found, settings, n_turned, before=spectrum)
+        goes_on = spectrum.regime == "undecided"
     n_diverged = int((~found.stayed).sum())
-    if n_diverged == len(begin):
-        raise DataError(
-            f"All {len(begin)} trajectories left all bounds",
-            "A trajectory that stays was needed",
-            "Pass starts= within the basin of the attractor; a map that grows for ever has none",
-        )
     if n_diverged:
         warn_user(
             f"{n_diverged} of {len(begin)} trajectories diverged; the spectrum is that of the "
             f"others. {_LEFT['diverged']}",
             ConvergenceWarning,
         )
-    settings = {
-        "model": state_map.name, "dt": float(state_map.dt), "time_unit": state_map.time_unit,
-        "driven": series is not None,
-        "inputs": state_map.inputs.tolist() if series is None else [],
-        "n_state": int(n_state), "n_steps": int(n_steps), "n_transient": int(n_transient),
-        "n_trajectories": len(begin), "n_diverged": n_diverged, "confidence_level": level,
-    }  # fmt: skip
-    return _result(state_map, found, settings)
+    return spectrum
+
+
+def _check_stayed(found: Tangents) -> None:
+    if not found.stayed.any():
+        raise DataError(
+            f"All {len(found.stayed)} trajectories left all bounds",
+            "A trajectory that stays was needed",
+            "Pass starts= within the basin of the attractor; a map that grows for ever has none",
+        )
 
 
 def _with_inputs(
@@ -324,24 +397,45 @@ def _steps_of(series: Array | None, n_steps: int | None, n_transient: int) -> in
     return rest if n_steps is None else n_steps
 
 
-def _result(state_map: StateMap, found: Tangents, settings: dict[str, Any]) -> LyapunovSpectrum:
+def _result(
+    state_map: StateMap,
+    found: Tangents,
+    settings: dict[str, Any],
+    n_turned: int,
+    cycles: OnCycles | None = None,
+    before: LyapunovSpectrum | None = None,
+) -> tuple[LyapunovSpectrum, bool]:
+    """The spectrum; and whether more steps may tell what is undecided."""
     dt, unit, level = state_map.dt, state_map.time_unit, settings["confidence_level"]
-    duration = settings["n_steps"] * dt
+    settings = settings | {
+        "n_diverged": int((~found.stayed).sum()), "turn": 0.0, "read_on_cycles": False,
+    }  # fmt: skip
+    duration, at = settings["n_steps"] * dt, found.stayed
     growth = found.growth / dt
     periods, pace = None, 0.0
     if not settings["driven"]:
         periods, pace = periods_and_pace(state_map, found, growth[..., 0])
         if (periods == 1).any():
             read_at_rest(state_map, found, growth, periods == 1)
-    order = np.argsort(-growth[found.stayed].mean(axis=(0, 1)), kind="stable")
+    order = np.argsort(-growth[at].mean(axis=(0, 1)), kind="stable")
     growth = growth[:, :, order]
+    if cycles is not None:
+        read = np.isfinite(cycles.errors)
+        growth[np.ix_(at, np.ones(N_BLOCKS, dtype=bool), read)] = cycles.exponents[:, None, read]
     # A series of inputs is the same for all trajectories, and so is how they scatter.
-    rows = growth[found.stayed]
+    rows = growth[at]
     rows = rows.mean(axis=0, keepdims=True) if settings["driven"] else rows
     exponent = rows.mean(axis=(0, 1))
-    turning = still_turning(exponent, settings["n_transient"] // 2 * dt, duration)
-    if periods is not None and (periods[found.stayed] == 1).all():
+    turning = still_turning(exponent, n_turned * dt, duration)
+    if periods is not None and (periods[at] == 1).all():
         turning[:] = 0.0
+    if cycles is not None:
+        turning = np.where(read, cycles.errors, turning)
+    if before is not None:
+        # What falls as one over time is as far from its end as it came since half that time.
+        with np.errstate(invalid="ignore"):
+            since = np.abs(exponent - before.exponents.values)
+        turning = np.maximum(turning, np.nan_to_num(since, nan=0.0))
     ci, drifts = (
         np.array(x)
         for x in zip(
@@ -352,27 +446,31 @@ def _result(state_map: StateMap, found: Tangents, settings: dict[str, Any]) -> L
     by_trajectory = growth.mean(axis=1)
     lost = ~np.isfinite(exponent)
     zero = are_zero(ci, pace)
+    open_end = False
     if periods is None:
         settings |= driven_regime(state_map, exponent, ci)
-    elif (periods[found.stayed] > 0).all():
-        settings |= returning(periods[found.stayed], dt * by_trajectory[found.stayed, 0])
+    elif cycles is not None:
+        settings |= cycles.told | {"read_on_cycles": True}
+    elif (periods[at] > 0).all():
+        settings |= returning(periods[at], dt * by_trajectory[at, 0])
     else:
-        at = found.stayed
         leading_of = by_trajectory[at, 0]
         settings |= regime_of(state_map, found, periods[at], leading_of, exponent, ci, zero)
+        one_alone = bool(zero[0]) and len(exponent) == 1 < settings["n_state"]
+        open_end = not one_alone and bool(np.median(found.moved_out[at]) <= GROWN)
     status = np.where(drifts * duration > 1, str(Status.NOT_CONVERGED), str(Status.OK))
     leading, dimension = LyapunovSpectrum._quantities
     table = to_dataset(
         [
             leading.of(exponent, ci, units=per(unit), reason=_LOST if lost.any() else ""),
-            _dimension(dimension, rows, exponent, zero, settings),
+            dimension_of(dimension, rows, exponent, zero, settings),
         ],
         confidence_level=level,
         coords={"order": np.arange(1, len(order) + 1),
                 "trajectory": np.arange(len(by_trajectory))},
     )  # fmt: skip
     ended = np.where(found.stayed, str(Status.OK), str(Status.DIVERGED))
-    return LyapunovSpectrum(
+    spectrum = LyapunovSpectrum(
         table.assign(
             status=status_variable(("order",), status, _REMEDIES),
             trajectory_exponent=(
@@ -383,39 +481,7 @@ def _result(state_map: StateMap, found: Tangents, settings: dict[str, Any]) -> L
         ),
         settings,
     )  # fmt: skip
-
-
-def _dimension(
-    quantity: Quantity,
-    rows: Array,
-    exponent: Array,
-    zero: NDArray[np.bool_],
-    settings: dict[str, Any],
-) -> Estimate:
-    """Dimension after Kaplan and Yorke, and its interval from the same blocks."""
-    regime = settings["regime"]
-    if regime == "undecided":
-        return quantity.of(np.nan, reason=_NO_DIMENSION["undecided"])
-    if regime == "fixed point" or (regime == "limit cycle" and settings["period"]):
-        return quantity.of(0.0, [0.0, 0.0])
-    # A direction along the attractor has the exponent 0, whatever is left of it.
-    value = np.where(zero, 0.0, exponent)
-    sums = np.concatenate([[0.0], np.cumsum(value)])
-    held = np.flatnonzero(sums >= 0)
-    j = int(held[-1]) if len(held) else 0
-    if j == len(value):
-        if j < settings["n_state"]:
-            return quantity.of(np.nan, reason=_NO_DIMENSION["few"])
-        return quantity.of(float(j), [float(j), float(j)])
-    following = float(value[j])
-    dimension = j + (sums[j] / -following if np.isfinite(following) else 0.0)
-    if not (sums[j] and np.isfinite(following)):
-        return quantity.of(dimension, [dimension, dimension])
-    away = np.where(zero, 0.0, rows - exponent)
-    parts = away[..., :j].sum(axis=2) / -following + sums[j] / following**2 * away[..., j]
-    return quantity.of(
-        dimension, dimension + interval(parts, settings["confidence_level"], settings["dt"])[0]
-    )
+    return spectrum, open_end
 
 
 def _under(settings: dict[str, Any]) -> str:

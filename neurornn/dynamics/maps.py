@@ -171,15 +171,6 @@ def _plain(x: torch.Tensor) -> Array:
 
 def _of_model(model: RecurrentModel, u: Array) -> StateMap:
     told = (type(model).__name__, model.dt, model.time_unit)
-    # What follows from the weights, such as tau, is formed in double precision too.
-    model = copy.deepcopy(model).cpu().double().eval().requires_grad_(False)
-    if isinstance(model, LeakyRNN) and type(model).scan is LeakyRNN.scan:
-        w = _weights_of(model)
-        w_in, bias, tau = _plain(model.input_weight), _plain(model.bias), _plain(model.tau)
-        rate = model.dt / model.substeps / tau
-        alpha = rate if model.step_rule == "euler" else -np.expm1(-rate)
-        kind = (model.nonlinearity, model.form, model.substeps)
-        return _map_of(lambda x: Leaky(w, x @ w_in.T + bias, alpha, *kind), told, u, tau)
     if isinstance(model, VanillaRNN) and type(model).scan is VanillaRNN.scan:
         w, w_in, bias = map(_plain, (model.recurrent_weight, model.input_weight, model.bias))
         one, name = np.ones(model.n_hidden), model.nonlinearity
@@ -190,6 +181,15 @@ def _of_model(model: RecurrentModel, u: Array) -> StateMap:
         # Torch has no layer without input: such a model feeds its first one zeros.
         none = np.zeros(layers[0][0].shape[1])
         return _map_of(lambda x: Gated(gate, layers, x if len(x) else none), told, u)
+    # What follows from the weights, such as tau, is formed in double precision too.
+    model = copy.deepcopy(model).cpu().double().eval().requires_grad_(False)
+    if isinstance(model, LeakyRNN) and type(model).scan is LeakyRNN.scan:
+        w = _weights_of(model)
+        w_in, bias, tau = _plain(model.input_weight), _plain(model.bias), _plain(model.tau)
+        rate = model.dt / model.substeps / tau
+        alpha = rate if model.step_rule == "euler" else -np.expm1(-rate)
+        kind = (model.nonlinearity, model.form, model.substeps)
+        return _map_of(lambda x: Leaky(w, x @ w_in.T + bias, alpha, *kind), told, u, tau)
     n_state = model.start(1).shape[1]
     return _map_of(lambda x: _ByTorch(_step_of(model, x), n_state), told, u)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neurornn.dynamics.compiled_search import compiled
 from neurornn.dynamics.latent import searched_in
 
 Array = NDArray[np.float64]
@@ -69,12 +70,26 @@ def newton(cell: Any, starts: Array, known: Found | None = None) -> Array:
         to end in one of them is left out: a third of the radius of its certificate lies within
         ``2 / (3 beta L)`` (Rheinboldt 1978, Banach Center Publ. 3:129).
     """
-    done: list[Array] = []
     inner = searched_in(cell)
     h = np.array(starts if inner is cell else inner.inner(starts))
+    loop = compiled(inner)
+    if loop is None:
+        ended_in = _ends(cell, inner, h, known)
+    else:
+        near = _balls(cell, known)
+        ended_in = loop.converged(
+            h, *near, n_steps=N_STEPS, n_halvings=N_HALVINGS, finest=inner.finest
+        )
+    return ended_in if inner is cell else np.asarray(inner.lift(ended_in))
+
+
+def _ends(cell: Any, inner: Any, h: Array, known: Found | None) -> Array:
+    """The states in which steps from all starts together end, in the numbers of `inner`."""
+    done: list[Array] = []
+    at, reach = _balls(cell, known)
     for _ in range(N_STEPS):
-        if known is not None and known.certified.any():
-            h = h[~_drawn_to(h if inner is cell else inner.lift(h), known)]
+        if len(at):
+            h = h[~_within_one(h if inner is cell else inner.lift(h), at, reach)]
         if not len(h):
             break
         r, d = inner.newton(h)
@@ -92,15 +107,18 @@ def newton(cell: Any, starts: Array, known: Found | None = None) -> Array:
         h = h[moved]
         if not len(h):
             break
-    if not done:
-        return np.zeros((0, cell.n_state))
-    ended_in = np.concatenate(done)
-    return ended_in if inner is cell else np.asarray(inner.lift(ended_in))
+    return np.concatenate(done) if done else np.zeros((0, inner.n_state))
 
 
-def _drawn_to(h: Array, known: Found) -> NDArray[np.bool_]:
-    """Whether Newton steps from a state are known to end in a point that is known."""
-    at, reach = known.states[known.certified], known.radius[known.certified] / 3
+def _balls(cell: Any, known: Found | None) -> tuple[Array, Array]:
+    """Balls from which Newton steps are known to end in a point that is known: middles, radii."""
+    if known is None:
+        return np.zeros((0, cell.n_state)), np.zeros(0)
+    return known.states[known.certified], known.radius[known.certified] / 3
+
+
+def _within_one(h: Array, at: Array, reach: Array) -> NDArray[np.bool_]:
+    """Whether a state lies in one of some balls."""
     squared = (
         np.einsum("ij,ij->i", h, h)[:, None] - 2 * h @ at.T + np.einsum("ij,ij->i", at, at)
     )  # fmt: skip
@@ -174,31 +192,40 @@ def certified(cell: Any, states: Array) -> Found:
     return Found(states, q, j, gap, shown, np.where(shown, outer, np.nan))
 
 
-def merged(cell: Any, states: Array) -> Array:
-    """Return one state of each fixed point among many that converged.
+def merged(cell: Any, states: Array, known: Found | None = None) -> Found:
+    """Look at the fixed points among many states that converged, each once.
 
     Two are one where one lies within the radius in which the certificate of the other leaves room
     for no second; without a certificate, where they are nearer than their own errors. Where a
     point is degenerate that error is anything, and it stands for others of its kind alone.
+
+    Parameters
+    ----------
+    cell : see `neurornn.dynamics.cells`.
+    states : (point, state), converged.
+    known : points that were looked at before, which come first.
     """
     # Many came to the same point: those that agree to 1e-6 are looked at once.
     _, first = np.unique(np.round(states / 1e-6), axis=0, return_index=True)
     found = certified(cell, states[first])
+    if known is not None:
+        found = Found(*(np.concatenate(pair) for pair in zip(known, found, strict=True)))
     f = cell.step(found.states)
     error = np.linalg.norm(f - found.states, axis=1) / np.maximum(found.gap, 1e-12)
     floor = 1e-9 * (1 + np.linalg.norm(found.states, axis=1))
     reach = np.where(found.certified, found.radius, np.maximum(1e3 * error, floor))
+    degenerate = found.degenerate
     kept, left = [], np.arange(len(found.states))
     while len(left):
         one = left[0]
         away = np.linalg.norm(found.states[left] - found.states[one], axis=1)
         kept.append(one)
         same = away <= reach[one]
-        if found.degenerate[one]:
-            same &= found.degenerate[left]
+        if degenerate[one]:
+            same &= degenerate[left]
         same[0] = True
         left = left[~same]
-    return found.states[kept].reshape(-1, cell.n_state)
+    return Found(*(each[kept] for each in found))
 
 
 class Budget:
@@ -230,11 +257,13 @@ def run_forward(cell: Any, n: int, rng: np.random.Generator) -> Array:
     rng : what is drawn from.
     """
     h = cell.spread(rng, n)
-    groups = np.array_split(np.arange(n), len(FORWARD))
-    for k in range(FORWARD[-1]):
-        # Those of the first groups stop early.
-        first = next(g for g, steps in zip(groups, FORWARD, strict=True) if k < steps)[:1]
-        rows = slice(int(first[0]) if len(first) else 0, None)
+    n_steps = np.sort(np.resize(FORWARD[::-1], n))
+    loop = compiled(searched_in(cell))
+    if loop is not None:
+        h = loop.later(h, n_steps)
+    for k in range(0 if loop is not None else FORWARD[-1]):
+        # Those before these have stopped.
+        rows = slice(int(np.searchsorted(n_steps, k, side="right")), None)
         h[rows] = cell.step(h[rows])
     h = h[np.isfinite(h).all(axis=1)]
     # A drop of noise takes a state off the manifold on which it ended.

@@ -30,6 +30,7 @@ class Tangents(NamedTuple):
     size : (trajectory,), how large the states are, by which what is small is judged.
     stayed : (trajectory,), whether it did.
     n_steps : that were measured.
+    directions : (trajectory, state, exponent), as they stood at the end.
     """
 
     growth: Array
@@ -38,6 +39,7 @@ class Tangents(NamedTuple):
     size: Array
     stayed: NDArray[np.bool_]
     n_steps: int
+    directions: Array
 
 
 def follow(
@@ -48,6 +50,7 @@ def follow(
     n_steps: int,
     rng: np.random.Generator,
     tick: Callable[[], None],
+    before: Tangents | None = None,
 ) -> Tangents:
     """Run trajectories on, with directions that are kept orthogonal.
 
@@ -61,23 +64,30 @@ def follow(
     n_steps : steps of all blocks together, a multiple of `N_BLOCKS`.
     rng : what the directions are drawn from.
     tick : called after each half of the transient, and after each block.
+    before : what became of the same starts so far: they run on from there, with the directions in
+        place, and without a transient.
     """
     n, m = len(starts), n_exponents
     growth = np.full((n, N_BLOCKS, m), np.nan)
-    left = np.arange(n)
+    left = np.arange(n) if before is None else np.flatnonzero(before.stayed)
     bound = FAR * max(1.0, float(np.abs(starts).max(initial=0.0)))
     h, at, half = starts, 0, n_transient // 2
+    if before is not None:
+        h, half, n_transient = before.end[left], 0, 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         while at < half and len(left):
             h = cell_at(at).step(h)
             keep = _within(h, bound)
             h, left, at = h[keep], left[keep], at + 1
         tick()
-        q = np.linalg.qr(rng.standard_normal((n, starts.shape[1], m)))[0][left]
+        if before is None:
+            q = np.linalg.qr(rng.standard_normal((n, starts.shape[1], m)))[0][left]
+        else:
+            q = before.directions[left]
         runner = _Runner(cell_at, bound, half)
         h, q, left, _ = runner.run(h, q, left, n_transient - half)
         tick()
-        begin = np.linalg.norm(h, axis=1), left
+        began, those = np.linalg.norm(h, axis=1), left
         for block in range(N_BLOCKS):
             h, q, left, found = runner.run(h, q, left, n_steps // N_BLOCKS)
             growth[left, block] = found
@@ -87,10 +97,11 @@ def follow(
     growth[~stayed] = np.nan
     end, size, moved_out = np.full(starts.shape, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     end[left], last = h, np.linalg.norm(h, axis=1)
-    before = begin[0][np.isin(begin[1], left)]
     size[left] = np.maximum(np.linalg.norm(starts[left], axis=1), last)
-    moved_out[left] = last / np.maximum(before, 1e-300)
-    return Tangents(growth, end, moved_out, size, stayed, n_steps)
+    moved_out[left] = last / np.maximum(began[np.isin(those, left)], 1e-300)
+    directions = np.full((n, starts.shape[1], m), np.nan)
+    directions[left] = q
+    return Tangents(growth, end, moved_out, size, stayed, n_steps, directions)
 
 
 def _within(h: Array, bound: float) -> NDArray[np.bool_]:

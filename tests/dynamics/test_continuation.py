@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import neurornn as nr
-from neurornn._core.errors import ConvergenceWarning, KindError, ShapeError
+from neurornn._core.errors import ConvergenceWarning, KindError, NameUnknownError, ShapeError
 from neurornn.dynamics.maps import as_map
 from neurornn.dynamics.tracing import Family, corrected, located, trace
 
@@ -237,6 +237,16 @@ def test_the_diagram_is_drawn():
     [
         (lambda: follow(bits()), KindError, "Neither inputs nor parameter came"),
         (lambda: follow(bits(), (np.zeros(2), np.zeros(2))), KindError, "same values at both"),
+        (
+            lambda: follow(bits(), (np.zeros(2), np.ones(2)), search={"n_start": 8}),
+            NameUnknownError,
+            r"search has 'n_start'(.|\n)*method, n_starts, max_starts(.|\n)*mean 'n_starts'",
+        ),
+        (
+            lambda: follow(bits(), (np.zeros(2), np.ones(2)), search={"n_starts": 0}),
+            ValueError, "n_starts",
+        ),
+        (lambda: follow(bits(), (np.zeros(2), np.ones(2)), search=8), KindError, "is a int"),
         (lambda: follow(bits(), (np.zeros(2),)), ShapeError, "Both ends were needed"),
         (lambda: follow(bits(), (np.zeros(3), np.ones(3))), ShapeError, r"shape \(3,\)"),
         (lambda: follow(bits(), parameter=(0, 1)), KindError, "parameter came with a VanillaRNN"),

@@ -282,7 +282,9 @@ def test_blocks_that_cannot_be_merged_further_are_allowed_for():
 def test_a_direction_that_grows_slowly_at_last_is_called_not_converged():
     """h' = J h with one block of Jordan: log(t) / t, which is 0 at last."""
     model = linear([[1.0, 1.0], [0.0, 1.0]])
-    run = spectrum_of(lambda h: model(h) + [1.0, 0.0], n_hidden=2, starts=[[0.0, 0.0]])
+    run = spectrum_of(
+        lambda h: model(h) + [1.0, 0.0], n_hidden=2, starts=[[0.0, 0.0]], n_steps=1024
+    )
     assert holds(run, 0.0).all()
     assert (run.status == "not_converged").any()
     assert "not_converged: The exponent still drifts" in run.report()
@@ -515,12 +517,13 @@ def test_growth_without_end_is_no_chaos():
 
 
 def test_one_exponent_does_not_tell_a_curve_from_a_torus():
-    found = spectrum_of(stepped(van_der_pol, 0.05), n_hidden=2, dt=0.05, n_exponents=1)
+    step = stepped(van_der_pol, 0.05)
+    found = spectrum_of(step, n_hidden=2, dt=0.05, n_exponents=1, n_steps=1024)
     assert found.regime == "undecided" and "pass n_exponents=2" in found.reason
 
 
 def test_what_still_creeps_has_not_settled():
-    found = spectrum_of(lambda h: 0.9995 * h, n_hidden=1)
+    found = spectrum_of(lambda h: 0.9995 * h, n_hidden=1, n_steps=1024)
     # Half of the way is left after 1536 steps, however short a step is.
     assert found.regime == "undecided" and "has not settled" in found.reason
 

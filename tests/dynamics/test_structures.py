@@ -48,7 +48,7 @@ def test_a_low_rank_network_has_the_points_and_modes_of_its_matrix(kind, rng):
     few = in_few_numbers(factored)
     assert few.n_state == 2 and in_few_numbers(dense) is None
     starts = few.spread(rng, 300)
-    found = search.certified(few, search.merged(few, search.newton(few, starts)))
+    found = search.merged(few, search.newton(few, starts))
     states = few.lift(found.states)
     assert found.certified.all()
     assert len(states) == (1 if kind == "sigmoid" else 5)
@@ -75,7 +75,7 @@ def test_a_low_rank_network_has_the_points_and_modes_of_its_matrix(kind, rng):
 def test_within_the_radius_in_all_units_there_is_no_other_point(kind):
     few = LowRank(low_rank(**KINDS[kind])[0])
     starts = np.random.default_rng(3).uniform(*few.box, (400, 2))
-    found = search.certified(few, search.merged(few, search.newton(few, starts)))
+    found = search.merged(few, search.newton(few, starts))
     states, radius = few.lift(found.states), found.radius * few.reach
     apart = np.linalg.norm(states[:, None] - states, axis=2) + 1e9 * np.eye(len(states))
     assert (apart.min(axis=1) > radius).all()
