@@ -41,7 +41,7 @@ def run(a: Any) -> Said:
     recording = opened(a)
     # Where the reader took the variable that was named, there is no other.
     taken = "variable" in nr.io.reader_options(a.file)
-    trace = _variable(recording, None if taken else a.variable)
+    trace = sampled_variable(recording, None if taken else a.variable)
     partial = _partial_of(a.out) if a.out else None
     estimator = nr.calcium.Kinetics(
         penalty=a.penalty,
@@ -70,7 +70,7 @@ def stopped(a: Any) -> str:
     return " The same command continues where it was stopped." if a.out else ""
 
 
-def _variable(recording: Any, name: str | None) -> Any:
+def sampled_variable(recording: Any, name: str | None) -> Any:
     """Return the trace to fit: the one named, or the first of dff and fluorescence."""
     from neurornn._core.errors import NameUnknownError, nearest
 

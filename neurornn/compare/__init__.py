@@ -6,6 +6,6 @@ __getattr__, __dir__, __all__ = room(
     __name__,
     {
         "table": ["League", "league"],
-        "similarity": ["DynamicalSimilarity", "similarity"],
+        "dynamical_similarity": ["DynamicalSimilarity", "similarity"],
     },
 )

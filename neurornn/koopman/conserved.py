@@ -118,6 +118,11 @@ class ConservedQuantities(TableResult):
         return self.parameters["p_value"]
 
     @property
+    def variables(self) -> list[str]:
+        """Names of the variables."""
+        return list(self._dictionary.labels)
+
+    @property
     def expression(self) -> list[str]:
         """Every law written down, its largest weight 1."""
         return [_written(w, self._dictionary) for w in self.weights["weight"].values]

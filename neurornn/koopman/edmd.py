@@ -268,6 +268,12 @@ class EDMD(Estimator):
         return found
 
     @property
+    def variables(self) -> list[str]:
+        """Names of the variables that one state of the fit has."""
+        check_is_fitted(self, "map_")
+        return list(self.dictionary_.labels)
+
+    @property
     def transition_(self) -> Array:
         """Map of the functions from one frame to the next, (term, term)."""
         check_is_fitted(self, "map_")

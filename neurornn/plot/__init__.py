@@ -19,6 +19,13 @@ __getattr__, __dir__, __all__ = room(
         ],
         "estimates": ["league_scores", "timescales"],
         "files": ["write_figure"],
+        "linear_modes": [
+            "conserved",
+            "eigenfunction",
+            "forecast_fan",
+            "mode_shapes",
+            "spectrum",
+        ],
         "pages": ["Page"],
         "portraits": ["energy_landscape", "phase_portrait"],
         "residuals": ["mean_event", "residual_checks"],

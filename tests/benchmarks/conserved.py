@@ -26,7 +26,8 @@ import numpy as np
 import neurornn as nr
 
 LAW_COLUMNS = [
-    "noise", "|correlation|, median (least)", "EDMD's eigenfunction nearest 1", "found", "law", "s",
+    "noise", "|correlation|, median (least)", "EDMD's eigenfunction nearest 1", "found", "law",
+    "s",
 ]  # fmt: skip
 COUNT_COLUMNS = ["laws", "found: right number", "fewer", "more", "p, median", "s"]
 NULL_COLUMNS = ["energy lost", "runs", "laws claimed", "share"]
@@ -55,9 +56,11 @@ def recording(name: str, seed: int, n: int, noise: float, **parameters: float) -
         start = draw.uniform(0.4, 1.8, (n, 2))
     elif name == "rigid_body":
         start = draw.uniform(0.3, 1.5, (n, 3)) * draw.choice([-1, 1], (n, 3))
-    elif name in ("lorenz", "rossler"):
-        start = draw.uniform(-8, 8, (n, 3)) + ([0, 0, 25] if name == "lorenz" else [0, 0, 4])
-        duration, dt = (4.0, 0.04) if name == "lorenz" else (20.0, 0.2)
+    elif name == "lorenz":
+        start, duration, dt = draw.uniform(-8, 8, (n, 3)) + [0, 0, 25], 4.0, 0.04
+    elif name == "rossler":
+        # Further out, some trajectories leave for good.
+        start, duration, dt = draw.uniform(-4, 4, (n, 3)) * [1, 1, 0.1], 20.0, 0.2
     else:
         start = draw.uniform(-1.5, 1.5, (n, 2))
     return nr.simulate.simulate_system(
@@ -208,5 +211,6 @@ def slow_rows() -> Iterator[list[str]]:
         name = {"ignored": "least squares (EDMD as it is)"}.get(how, how)
         yield [
             name, *(f"{100 * m:.2g} %" for m in median),
-            ", ".join(f"{h} of 20" for h in np.sum(hits, axis=0)), f"{1000 * np.median(spent):.0f}",
+            ", ".join(f"{h} of 20" for h in np.sum(hits, axis=0)),
+            f"{1000 * np.median(spent):.0f}",
         ]  # fmt: skip

@@ -1,0 +1,111 @@
+"""Time constants and frequencies of the linear modes of a recording, with intervals."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from neurornn.cli._door import add_opening, add_option, opened
+from neurornn.cli._said import Said, as_plain
+from neurornn.cli.kinetics import sampled_variable
+
+HELP = "time constants and frequencies of linear modes, with intervals"
+#: Pictures of a fit of modes.
+FIGURES = ("spectrum.png", "shapes.png", "forecast.png")
+
+
+def add_arguments(parser: Any) -> None:
+    """Add the file, where the results go, and the settings of `Modes`."""
+    add_opening(parser)
+    for name, said in (
+        ("out", "file .nc or folder"), ("csv", "table as CSV"), ("figures", "folder"),
+    ):  # fmt: skip
+        add_option(parser, name, str, said)
+    add_option(parser, "rank", int, "number of eigenvalues, pairs twice; by a criterion")
+    add_option(parser, "n_delays", int, "frames laid side by side for the start; several tried")
+    add_option(parser, "stable", bool, "keep every mode from growing", False)
+    add_option(parser, "duration", float, "s; cut the recording into trials of this length")
+
+
+def run(a: Any) -> Said:
+    """Fit, and write what was asked for."""
+    import neurornn as nr
+    from neurornn._core.targets import check_apart, check_container, check_target
+    from neurornn.io.replaceable import check_save_target
+    from neurornn.plot.files import not_a_figure
+
+    places = []
+    if a.figures is not None:
+        check_container(a.figures)
+        for name in FIGURES:
+            path = os.path.join(a.figures, name)
+            check_target(path, ours=not_a_figure, inputs=[a.file])
+            places.append(path)
+    if a.csv is not None:
+        check_target(a.csv, ours=not_a_table, inputs=[a.file])
+        places.append(a.csv)
+    if a.out is not None:
+        check_save_target(a.out, "Modes", inputs=[a.file])
+        places.append(a.out)
+    check_apart(places)
+    recording = opened(a)
+    taken = "variable" in nr.io.reader_options(a.file)
+    series = sampled_variable(recording, None if taken else a.variable)
+    modes = nr.koopman.Modes(
+        rank="auto" if a.rank is None else a.rank,
+        n_delays="auto" if a.n_delays is None else a.n_delays,
+        stable=bool(a.stable),
+    ).fit(series if a.duration is None else _trials(series, a.duration))
+    said = [modes.report()]
+    if a.out:
+        modes.save(a.out)
+        said.append(f"\nsaved: {a.out}")
+    if a.csv:
+        modes.to_csv(a.csv)
+        said.append(f"table: {a.csv}")
+    if a.figures:
+        said += [f"figure: {p}" for p in _figures(modes, a.figures)]
+    return Said("\n".join(said), as_plain(modes.parameters_))
+
+
+def _trials(series: Any, duration: float) -> list[Any]:
+    """Cut a series into trials of so many s, each with a start of its own."""
+    from neurornn._core.checks import check_positive
+    from neurornn._core.errors import DataError
+    from neurornn.data.recording import sampling_rate_of
+
+    n = round(check_positive(duration, "duration", "s") * sampling_rate_of(series))
+    if n < 2:
+        raise DataError(
+            f"duration is {duration:g} s, {n} frames",
+            "Trials of two frames or more were needed",
+            "Pass a longer --duration",
+        )
+    return [series.isel(time=slice(k, k + n)) for k in range(0, series.sizes["time"], n)]
+
+
+def not_a_table(path: Path) -> str | None:
+    """Say why a CSV file may not be replaced; None where it is a table of modes."""
+    with path.open("rb") as file:
+        ours = file.read(20) == b"mode,time_constant ("
+    return None if ours else "is not a table of modes"
+
+
+def _figures(modes: Any, folder: str) -> list[Path]:
+    import neurornn as nr
+    from neurornn._core.errors import DataError
+
+    paths = [
+        nr.plot.write_figure(nr.plot.spectrum(modes).figure, Path(folder) / FIGURES[0]),
+        nr.plot.write_figure(nr.plot.mode_shapes(modes).figure, Path(folder) / FIGURES[1]),
+    ]
+    said = modes.reconstruct()
+    last = said if "trajectory" not in said.dims else said.isel(trajectory=-1)
+    last = last.dropna("time").values
+    try:
+        ahead = modes.forecast(max(len(last) // 3, 1) * modes.dt_)
+    except DataError:
+        # A mode that grows has no forecast, and the report says that it grows.
+        return paths
+    ahead = ahead if "trajectory" not in ahead.dims else ahead.isel(trajectory=-1)
+    ax = nr.plot.forecast_fan(ahead, past=last)
+    return [*paths, nr.plot.write_figure(ax.figure, Path(folder) / FIGURES[2])]
