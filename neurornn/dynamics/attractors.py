@@ -21,15 +21,19 @@ from neurornn._core.warning import warn_user
 from neurornn.dynamics.destinations import rows_of
 from neurornn.dynamics.fixed_points import starts_of
 from neurornn.dynamics.lyapunov import lyapunov_spectrum
-from neurornn.dynamics.manifolds import Curve, flowed, nearest
+from neurornn.dynamics.manifolds import Curve
 from neurornn.dynamics.maps import StateMap, as_map
+from neurornn.dynamics.memory import moved_from
 from neurornn.dynamics.point_table import frequency_unit
+from neurornn.dynamics.slow_flow import SlowFlow, flow_of, slow_flow
 from neurornn.io.shell import TableResult
 
 Array = NDArray[np.float64]
 
 #: Shares of the way at which states are looked at.
 LOOKS = (0.01, 0.03, 0.1, 0.3, 1.0)
+#: What trajectories come to that is not known to move on for ever.
+_RESTING = {"point", "points", "line", "ring", "plane", "undecided"}
 _NO_INTERVAL = "a property of these weights; their own uncertainty is not carried over"
 
 
@@ -111,15 +115,18 @@ class Attractor(TableResult):
         readout: ArrayLike | None = None,
         starts: ArrayLike | None = None,
     ) -> xr.Dataset:
-        """Say how far a value stored along a line or a ring will have moved after a delay.
+        """Say how far a stored value will have moved after a delay.
+
+        Along a line or a ring; or, from starts off these and in attractors of other kinds, with
+        the slow flow, which is known where `classify_attractor` was given starts.
 
         Parameters
         ----------
         delays : (delay,), in the time unit of the model.
         readout : (output, hidden), weights of a linear read-out; by default the position along
-            the attractor.
-        starts : (start, hidden), states that hold the values, each on the nearest line or ring; by
-            default equally far apart along the largest.
+            the line or ring, or, with the slow flow, the state.
+        starts : (start, hidden), states that hold the values, each on the nearest line or ring or
+            on the slow manifold; by default equally far apart along the largest line or ring.
 
         Returns
         -------
@@ -132,16 +139,18 @@ class Attractor(TableResult):
         Raises
         ------
         KindError
-            The attractor is no line and no ring.
+            The attractor is no line and no ring, and starts or the slow flow are missing.
         ShapeError, DataError
             Delays, weights or states of another form.
         """
-        curves = self._curves()
-        if not curves:
+        curves, flow = self._curves(), None if starts is None else flow_of(self.manifold)
+        if not curves and flow is None:
             raise KindError(
                 f"The attractor is of the kind {self.kind}",
-                "A line or a ring was needed, along which a value is stored",
-                "In points nothing moves; see lifetime",
+                "A line or a ring was needed, along which a value is stored, or states that hold "
+                "values and the slow flow beside those of the task",
+                "Pass starts= here and to classify_attractor, of a network of more than 3 states; "
+                "where that does not help, see lifetime",
             )
         times = np.atleast_1d(check_numbers(delays, "delays", missing=False)).astype(float)
         if (times < 0).any():
@@ -149,7 +158,7 @@ class Attractor(TableResult):
                 f"delays begins at {times.min():g}", "Times from 0 on were needed",
                 "Pass delays after the moment in which the value was stored",
             )  # fmt: skip
-        n_hidden = curves[0].states.shape[1]
+        n_hidden = self.manifold.sizes["hidden"]
         weights = None
         if readout is not None:
             weights = np.atleast_2d(check_numbers(readout, "readout", missing=False))
@@ -163,25 +172,18 @@ class Attractor(TableResult):
             states, curves = curves[0].states, curves[:1]
         else:
             states = starts_of(starts, n_hidden)
-        # Each value is stored on the line or ring that is nearest.
-        places = [nearest(curve, states) for curve in curves]
-        off = np.array([distance for _, distance in places])
-        mine = np.argmin(off, axis=0)
         steps = times / self.settings["dt"]
-        size = 0.0 if weights is None else float(np.linalg.norm(weights, 2))
-        beside = size * float(off.min(axis=0).max()) if starts is not None else 0.0
-        error, fastest = np.empty((len(times), len(states))), 0.0
-        for k, (curve, (at, _)) in enumerate(zip(curves, places, strict=True)):
-            here = mine == k
-            if here.any():
-                error[:, here], speed = _moved(curve, at[here], steps, weights)
-                fastest = max(fastest, speed)
+        found = moved_from(curves, flow, states, steps, weights)
+        size = 1.0 if weights is None else float(np.linalg.norm(weights, 2))
+        # The position along a curve is that of the curve, whatever lies beside it.
+        along = starts is None or (weights is None and flow is None)
+        beside = 0.0 if along else size * float(found.distance.max())
         return xr.Dataset(
             {
-                "error": (("delay", "start"), error, {"units": "1"}),
-                "mean_error": ("delay", error.mean(axis=1), {"units": "1"}),
-                "bound": ("delay", fastest * steps + beside, {"units": "1"}),
-                "distance": ("start", off.min(axis=0), {"units": "1"}),
+                "error": (("delay", "start"), found.error, {"units": "1"}),
+                "mean_error": ("delay", found.error.mean(axis=1), {"units": "1"}),
+                "bound": ("delay", found.fastest * steps + beside, {"units": "1"}),
+                "distance": ("start", found.distance, {"units": "1"}),
             },
             coords={
                 "delay": ("delay", times, {"units": self.settings["time_unit"]}),
@@ -231,6 +233,11 @@ class Attractor(TableResult):
                     f"{format_number(float(t['floquet'][k]))} of its distance (largest Floquet "
                     "multiplier)."
                 )
+        if "node" in self.manifold.dims:
+            notes.append(
+                "The slow flow tells how far other trajectories move to within "
+                f"{100 * float(self.manifold['flow_error']):.2g} %."
+            )
         head = [
             f"{self.kind}, of {s['model']} ({self.manifold.sizes['hidden']} states; a step is "
             f"{format_number(s['dt'])} {'steps' if unit == '1' else unit})",
@@ -312,6 +319,10 @@ def classify_attractor(
     What moves on is a cycle where it returns, with its period and Floquet multipliers; else the
     Lyapunov exponents tell.
 
+    With starts the slow flow is read too, in at most three dimensions, off 1024 trajectories that
+    begin beside these; it is kept where it tells to within a fifth how far others move, that were
+    left out. `Attractor.memory_error` follows values with it that are not on a line or a ring.
+
     Examples
     --------
     >>> attractor = classify_attractor(lambda h: np.tanh(2 * h), n_hidden=1)
@@ -363,7 +374,10 @@ def classify_attractor(
             "starts= of one kind.",
             ConvergenceWarning,
         )
-    return _result(state_map, found, settings)
+    flow = None
+    if starts is not None and {f["kind"] for f in found} <= _RESTING:
+        flow = slow_flow(cell, begun[alive], h[alive], n_steps, rng)
+    return _result(state_map, found, settings, flow)
 
 
 def _begin(cell: Any, points: Any, starts: Any, n: int, rng: np.random.Generator) -> Array:
@@ -387,22 +401,6 @@ def _begin(cell: Any, points: Any, starts: Any, n: int, rng: np.random.Generator
     return np.asarray(begun)
 
 
-def _moved(curve: Curve, at: Array, steps: Array, weights: Array | None) -> tuple[Array, float]:
-    """How far values stored along a curve move, (delay, start), and the most in a step."""
-    order = np.argsort(steps, kind="stable")
-    way = np.empty((len(steps), len(at)))
-    way[order] = flowed(curve, at, steps[order])
-    if weights is None:
-        return np.abs(way - at), float(np.abs(curve.speed).max())
-    values = curve.interpolated(curve.states @ weights.T)
-    if curve.is_ring:
-        way = np.mod(way, curve.length)
-    fine = np.linspace(0.0, curve.position[-1], 4 * len(curve.position))
-    speed = np.abs(curve.interpolated(curve.speed)(fine))
-    fastest = float(np.max(speed * np.linalg.norm(values(fine, 1), axis=1)))
-    return np.linalg.norm(values(way) - values(at), axis=2), fastest
-
-
 def _lasting(value: float, at_least: bool, unit: str) -> str:
     if np.isnan(value):
         return "-"
@@ -417,8 +415,9 @@ def _or_none(value: float, unit: str) -> str:
 
 
 def _result(
-    state_map: StateMap, found: list[dict[str, Any]], settings: dict[str, Any]
-) -> Attractor:
+    state_map: StateMap, found: list[dict[str, Any]], settings: dict[str, Any],
+    flow: SlowFlow | None,
+) -> Attractor:  # fmt: skip
     """The two tables."""
     unit, n, n_hidden = state_map.time_unit, len(found), state_map.cell.n_state
 
@@ -476,6 +475,8 @@ def _result(
         coords={"attractor": np.arange(n), "place": np.arange(n_places),
                 "hidden": np.arange(n_hidden)},
     )  # fmt: skip
+    if flow is not None:
+        manifold = manifold.assign(flow.variables())
     return Attractor(table, settings, manifold=manifold)
 
 

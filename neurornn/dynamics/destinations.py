@@ -69,9 +69,38 @@ def rows_of(
             moving[:] = True
         else:
             found += rows
+    if moving.any() and found:
+        moving[moving] = ~_come_late(state_map.cell, found, ended[moving], n, seen[-1][0], window)
     if moving.any():
         found += _going(state_map, ended[moving], n, exponents)
     return sorted(found, key=lambda f: -f["share"])
+
+
+def _come_late(
+    cell: Any, rows: list[dict[str, Any]], states: Array, n: int, n_steps: int, window: int
+) -> NDArray[np.bool_]:
+    """Whether states that were on the way, past a saddle say, come to known lines and rings.
+
+    They are given the same time once more, and are counted to the row to which they have come.
+    """
+    curves = [row["curve"] for row in rows if row["kind"] in ("line", "ring")]
+    come = np.zeros(len(states), dtype=bool)
+    if not curves or len(curves) < len(rows):
+        return come
+    h = states
+    for _ in range(n_steps):
+        h = cell.step(h)
+    far, later = np.zeros(len(h)), h
+    for _ in range(window):
+        later = cell.step(later)
+        far = np.maximum(far, np.linalg.norm(later - h, axis=1))
+    lengths = np.array([[curve.length] for curve in curves])
+    off = np.array([nearest(curve, h)[1] for curve in curves]) / lengths
+    # At rest where others rest, or as slow as they are; a cycle goes on.
+    come = (off.min(axis=0) < 0.01) & (far < MOVING * lengths[off.argmin(axis=0), 0])
+    for k in off.argmin(axis=0)[come]:
+        rows[k]["share"] += 1 / n
+    return np.asarray(come)
 
 
 def _leave(state_map: StateMap, rows: list[dict[str, Any]], ended: Array) -> NDArray[np.bool_]:
