@@ -385,6 +385,27 @@ def modes(level=LEVEL, slow=1.0):
     return nr.koopman.fit_modes(series, rank=4, confidence_level=level)
 
 
+def _swinging(slow):
+    """A mode that decays and a pair, in five units."""
+    run = nr.simulate.simulate_oscillators(
+        5, 3.0, DT, time_constants=[2.0, 1.5], frequencies=[0.0, 0.8], noise_sd=0.05, rng=1
+    )
+    return _binned(run["series"].values.reshape(60, 5), slow, "unit", list("ebacd"), units="mV")
+
+
+def bagged(level=LEVEL, slow=1.0):
+    """A class of PyDMD with standard errors, of the pair and of the mode that decays."""
+    return nr.koopman.dmd(
+        _swinging(slow), method="bop", rank=3, num_trials=12, confidence_level=level
+    )
+
+
+def windowed(slow=1.0):
+    """A class of PyDMD without intervals, and with windows."""
+    return nr.koopman.dmd(_swinging(slow), method="multiresolution", rank=3, max_level=1,
+                          max_cycles=2)  # fmt: skip
+
+
 def edmd(level=LEVEL, slow=1.0):
     """Two rates and a pair, over stretches of one trajectory drawn anew."""
     rng = np.random.default_rng(0)
@@ -410,6 +431,18 @@ def similar(level=LEVEL):
     return nr.compare.similarity(
         x[:8], x[8:], rank=4, n_delays=2, n_permutations=19, confidence_level=level
     )
+
+
+def compared(level=LEVEL, slow=1.0):
+    """Spectra of two recordings, one of which has a mode that the other has not."""
+    two = [
+        nr.koopman.fit_modes(
+            nr.simulate.simulate_oscillators(5, noise_sd=0.1, rng=k)["series"].values,
+            dt=0.02 * slow, rank=rank,
+        )
+        for k, rank in ((0, 5), (1, 3))
+    ]  # fmt: skip
+    return nr.compare.spectra(*two, n_draws=200, confidence_level=level)
 
 
 def fixed_points(slow=1.0):
@@ -495,9 +528,12 @@ REPORTED = {
     "AuditReport": audit,
     "leakage report": leakage,
     "Modes": modes,
+    "DMDResult": bagged,
+    "DMDResult of windows": windowed,
     "EDMD": edmd,
     "ConservedQuantities": laws,
     "DynamicalSimilarity": similar,
+    "SpectraComparison": compared,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

@@ -682,6 +682,15 @@ def modes_stated(result):
     ]  # fmt: skip
 
 
+def dmd_stated(result):
+    s = result.settings
+    n = result.parameters.sizes["mode"]
+    return [
+        f"{n} modes ({s['n_eigenvalues']} eigenvalues)", f"to {s['n_units']} units",
+        f"{s['class']} of PyDMD {importlib.metadata.version('pydmd')}", s["eigenvalues"],
+    ]  # fmt: skip
+
+
 def edmd_stated(result):
     return [
         f"between {len(result.dictionary_)} functions of {result.n_features_in_} variables",
@@ -705,9 +714,19 @@ def similar_stated(result):
     ]  # fmt: skip
 
 
+def compared_stated(result):
+    s = result.settings
+    return [
+        f"of {s['first']} and of {s['second']}", f"{s['n_matched']} modes",
+        f"{s['n_draws']} draws",
+    ]  # fmt: skip
+
+
 STATED = {
+    "SpectraComparison": compared_stated,
     "DynamicalSimilarity": similar_stated,
     "Modes": modes_stated,
+    "DMDResult": dmd_stated,
     "EDMD": edmd_stated,
     "ConservedQuantities": laws_stated,
     "Kinetics": kinetics_stated,
