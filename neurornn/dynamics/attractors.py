@@ -25,7 +25,7 @@ from neurornn.dynamics.manifolds import Curve
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.memory import moved_from
 from neurornn.dynamics.point_table import frequency_unit
-from neurornn.dynamics.slow_flow import SlowFlow, flow_of, slow_flow
+from neurornn.dynamics.slow_flow import SlowFlow, fit_slow_flow, flow_of
 from neurornn.io.shell import TableResult
 
 Array = NDArray[np.float64]
@@ -376,7 +376,7 @@ def classify_attractor(
         )
     flow = None
     if starts is not None and {f["kind"] for f in found} <= _RESTING:
-        flow = slow_flow(cell, begun[alive], h[alive], n_steps, rng)
+        flow = fit_slow_flow(cell, begun[alive], h[alive], n_steps, rng)
     return _result(state_map, found, settings, flow)
 
 

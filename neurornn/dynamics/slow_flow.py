@@ -181,7 +181,7 @@ def _fitted(terms: Array, values: Array, weight: Array, at: Array) -> Array:
     return np.asarray(at @ found if at.ndim == 3 else (at[:, None] @ found)[:, 0])
 
 
-def slow_flow(
+def fit_slow_flow(
     cell: Any, begun: Array, ended: Array, n_steps: int, rng: np.random.Generator
 ) -> SlowFlow | None:
     """Read the slow flow off trajectories that start beside others; None where there is none.

@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 import neurornn as nr
+from neurornn._core.errors import KindError
 
 RING_COLUMNS = [
     "called", "dimension", "lifetime, s", "drift, turns/s", "stable points", "when run on",
@@ -132,7 +133,11 @@ def line_rows() -> Iterator[list[str]]:
 
 def told_and_run(found: Any, states: np.ndarray, weights: np.ndarray, run: Any) -> list[str]:
     """Ratios of the errors that were predicted to those of the network; delays; the bound."""
-    told = found.memory_error(DELAYS, readout=weights, starts=states)
+    try:
+        told = found.memory_error(DELAYS, readout=weights, starts=states)
+    except KindError:
+        # A miss: it says that nothing of the kind is there to tell an error by.
+        return ["no prediction", f"0 of {len(DELAYS)}", "-"]
     ratios, over = [], 0
     for k, delay in enumerate(DELAYS):
         off = np.linalg.norm((run(states, round(delay / 0.02)) - states) @ weights.T, axis=1)
