@@ -6,6 +6,7 @@ Once for calcium, once for spikes, once for DNA. Every later feature hangs on th
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
 import neurornn as nr
 from neurornn._core.errors import ConvergenceWarning
@@ -180,3 +181,56 @@ def test_memory(folder):
         assert nr.load(folder / name).report() == made.report()
     for draw in (nr.plot.eigenvalues(points), nr.plot.bifurcation(diagram)):
         assert draw.lines
+
+
+def test_linear_modes(folder):
+    """A recording on disk, its modes beside a network's, forecasts, laws; kept and drawn."""
+    run = nr.simulate.simulate_oscillators(
+        6, 4.0, 0.02, time_constants=(1.0, 0.4), frequencies=(0.0, 1.5), noise_sd=0.05, rng=0
+    )
+    series = run["series"].isel(trial=0).rename("dff").drop_vars("part", errors="ignore")
+    series.to_dataset().to_netcdf(folder / "session.nc", engine="h5netcdf")
+    recording = nr.open(folder / "session.nc")
+
+    modes = nr.koopman.fit_modes(recording["dff"], rank=3)
+    tau, ci = modes.parameters_["time_constant"], modes.parameters_["time_constant_ci"]
+    assert tau.attrs["units"] == "s"
+    assert all(_inside(t, c, 1.5) for t, c in zip((1.0, 0.4), ci.values, strict=True))
+    modes.save(folder / "modes")
+    again = nr.load(folder / "modes")
+    assert again.report() == modes.report()
+    np.testing.assert_array_equal(again.forecast(0.5)["forecast"], modes.forecast(0.5)["forecast"])
+
+    # A network whose weights are those rates has the same time scales.
+    model = nr.models.LeakyRNN(
+        1, 2, 1, dt=0.02, tau=0.1, nonlinearity="linear", step="euler", self_connections=True
+    )
+    turn = np.exp((-1 / 0.4 + 3j * np.pi) * 0.02)
+    matrix = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    with torch.no_grad():
+        model.recurrent_weight.copy_(torch.tensor(np.eye(2) - (np.eye(2) - matrix) * 5))
+        model.bias.zero_()
+    found = nr.compare.spectra(model, modes, n_modes=1, rng=0)
+    assert found.parameters.sizes["mode"] == 1
+    # What swings in both is the same.
+    pair = nr.compare.spectra(nr.dynamics.find_fixed_points(model, rng=0), modes)
+    assert float(pair.parameters["frequency"][0]) == pytest.approx(1.5, rel=1e-3)
+
+    start = np.random.default_rng(0).uniform(-1.5, 1.5, (20, 2))
+    swings = nr.simulate.simulate_system(
+        "harmonic", 8.0, 0.1, n_trials=20, start=start, noise_sd=0.03, rng=0
+    )
+    laws = nr.koopman.conserved_quantities(swings["series"], degree=2)
+    assert laws.n_laws == 1
+    edmd = nr.koopman.EDMD(degree=1).fit(swings["states"])
+    free = edmd.forecast(swings["states"].values[:, :1], 4.0)["relifted"]
+    # The map of a harmonic oscillator keeps its energy.
+    assert abs(float(laws.along(free)["drift"][0])) < 0.02
+
+    for draw in (
+        lambda: nr.plot.spectrum(modes, truth=run),
+        lambda: nr.plot.conserved(laws, swings["series"]),
+        lambda: nr.plot.forecast_fan(modes.forecast(0.5)),
+    ):
+        nr.plot.write_figure(draw().figure, folder / "figure.png")
+        assert (folder / "figure.png").stat().st_size > 1000
