@@ -24,11 +24,20 @@ from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
-from neurornn.data.samples import Samples, history
+from neurornn.data.samples import Samples
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator, keep_names
 from neurornn.koopman.dictionaries import Dictionary, make_dictionary
-from neurornn.koopman.lifted import Lifted, lifted_map
+from neurornn.koopman.edmd_parts import (
+    map_table,
+    matched_rates,
+    parts_of,
+    rates_of_steps,
+    shown_modes,
+    sorted_map,
+    told_modes,
+)
+from neurornn.koopman.lifted import lifted_map
 from neurornn.koopman.mode_table import GROWS, NOT_RESOLVED, REMEDIES, SLOW
 from neurornn.koopman.trajectories import as_trajectories
 
@@ -192,7 +201,7 @@ class EDMD(Estimator):
                 "A system without inputs was needed for the likelihood of whole trajectories",
                 "Pass measurement_noise='instruments'",
             )
-        parts, fed = _parts(samples, driven, delays)
+        parts, fed = parts_of(samples, driven, delays)
         labels = self._labels(samples, delays)
         with one_thread():
             states = np.concatenate(parts)
@@ -220,7 +229,7 @@ class EDMD(Estimator):
         self.largest_ = float(np.abs(states).max())
         self.units_ = samples.unit
         keep_names(self, samples.unit if samples.units_named else None)
-        self.map_ = _map_table(found, self.dictionary_.names, labels[: self.n_features_in_])
+        self.map_ = map_table(found, self.dictionary_.names, labels[: self.n_features_in_])
         self.parameters_ = self._table(found.transition, draws, n_draws)
         return self
 
@@ -296,7 +305,7 @@ class EDMD(Estimator):
     @property
     def eigenvalues_(self) -> Complex:
         """Eigenvalues, (term,), 1/s, the slowest first; the constant's 0 is among them."""
-        return _rates(_sorted(self.transition_)[0], self.dt_)
+        return rates_of_steps(sorted_map(self.transition_)[0], self.dt_)
 
     def eigenfunctions(self, states: Any) -> xr.DataArray:
         """Return the eigenfunctions at states.
@@ -315,8 +324,8 @@ class EDMD(Estimator):
         check_is_fitted(self, "map_")
         dims = [str(d) for d in getattr(states, "dims", ())]
         x = check_numbers(states, "states")
-        values, vectors = _sorted(self.transition_)
-        chosen = _shown(values)
+        values, vectors = sorted_map(self.transition_)
+        chosen = shown_modes(values)
         found = self.dictionary_(x) @ vectors[:, chosen]
         names = dims[:-1] if len(dims) == x.ndim else [f"dim_{k}" for k in range(x.ndim - 1)]
         return xr.DataArray(found, dims=[*names, "mode"], coords={"mode": np.arange(len(chosen))})
@@ -411,15 +420,15 @@ class EDMD(Estimator):
         return out
 
     def _table(self, transition: Array, draws: list[Array], n_draws: int) -> xr.Dataset:
-        values = _sorted(transition)[0]
-        chosen = values[_shown(values)]
-        rates = _rates(chosen, self.dt_)
-        shown = _told(rates)
+        values = sorted_map(transition)[0]
+        chosen = values[shown_modes(values)]
+        rates = rates_of_steps(chosen, self.dt_)
+        shown = told_modes(rates)
         ends: dict[str, Array] | None = None
         reason = "n_bootstrap=0" if not n_draws else "fewer than half of the draws had a map"
         if len(draws) >= max(n_draws / 2, 20):
-            matched = np.array([_matched(t, rates, self.dt_) for t in draws])
-            drawn = {k: np.array([_told(m)[k] for m in matched]) for k in shown}
+            matched = np.array([matched_rates(t, rates, self.dt_) for t in draws])
+            drawn = {k: np.array([told_modes(m)[k] for m in matched]) for k in shown}
             drawn["time_constant"] = -1 / drawn["rate"]
             ci = draws_interval(drawn["rate"], self.confidence_level)
             ends = {k: draws_interval(v, self.confidence_level) for k, v in drawn.items()}
@@ -488,78 +497,3 @@ class EDMD(Estimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def _parts(
-    samples: Samples, driven: Samples | None, delays: int
-) -> tuple[list[Array], list[Array] | None]:
-    """States of every trajectory, the newest frame first, and its inputs."""
-    parts, fed = [], []
-    n = samples.values.shape[1]
-    for stretch in samples.stretches:
-        x = np.asarray(samples.values[stretch], dtype=np.float64)
-        if samples.mask is not None:
-            x = np.where(samples.mask[stretch][:, None], x, np.nan)
-        if len(x) < delays + 1:
-            continue
-        laid = history(x, delays)[delays - 1 :]
-        parts.append(laid.reshape(len(laid), delays, n)[:, ::-1].reshape(len(laid), -1))
-        if driven is not None:
-            fed.append(np.asarray(driven.values[stretch], dtype=np.float64)[delays - 1 :])
-    if not parts:
-        raise DataError(
-            f"No trajectory has {delays + 1} frames",
-            f"Trajectories longer than n_delays = {delays} were needed",
-            "Pass fewer n_delays, or record for longer",
-        )
-    return parts, fed if driven is not None else None
-
-
-def _sorted(transition: Array) -> tuple[Complex, Complex]:
-    """Eigenvalues of a step and their functions' weights (term, eigenvalue), the slowest first."""
-    values, vectors = np.linalg.eig(transition)
-    order = np.lexsort((-values.imag, -np.round(np.abs(values), 12)))
-    return values[order].astype(complex), vectors[:, order].astype(complex)
-
-
-def _shown(values: Complex) -> NDArray[np.intp]:
-    """Members that stand for their pair; without the constant, whose eigenvalue is 1."""
-    keep = values.imag >= 0
-    constant = int(np.argmin(np.abs(values - 1)))
-    if abs(values[constant] - 1) < 1e-8:
-        keep[constant] = False
-    return np.flatnonzero(keep & (np.abs(values) > 0))
-
-
-def _rates(values: Complex, dt: float) -> Complex:
-    with np.errstate(divide="ignore"):
-        size = np.log(np.maximum(np.abs(values), 1e-300))
-    return np.asarray((size + 1j * np.angle(values)) / dt, dtype=np.complex128)
-
-
-def _told(rates: Complex) -> dict[str, Array]:
-    with np.errstate(divide="ignore"):
-        tau = np.where(rates.real < 0, -1 / np.minimum(rates.real, -1e-300), np.nan)
-    return {"time_constant": tau, "frequency": rates.imag / (2 * np.pi), "rate": rates.real}
-
-
-def _matched(transition: Array, rates: Complex, dt: float) -> Complex:
-    """Eigenvalues of a drawn map, each the nearest that is left to one of the fit."""
-    found = list(_rates(_sorted(transition)[0], dt))
-    out = np.full(len(rates), np.nan + 0j)
-    for k, rate in enumerate(rates):
-        if not found:
-            break
-        best = int(np.argmin(np.abs(np.array(found) - rate)))
-        out[k] = found.pop(best)
-    return out
-
-
-def _map_table(found: Lifted, names: list[str], labels: list[str]) -> xr.Dataset:
-    variables: dict[str, Any] = {
-        "transition": (("term", "term_"), found.transition),
-        "readout": (("term", "unit"), found.readout[:, : len(labels)]),
-    }
-    if found.input_weight is not None:
-        variables["input_weight"] = (("input", "term_"), found.input_weight)
-    return xr.Dataset(variables, coords={"term": names, "term_": names, "unit": labels})
