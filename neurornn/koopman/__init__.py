@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = room(
         "modes": ["Modes", "fit_modes"],
         "edmd": ["EDMD"],
         "conserved": ["ConservedQuantities", "conserved_quantities"],
+        "pydmd_front": ["DMDResult", "dmd"],
     },
-    planned=["dmd"],
 )

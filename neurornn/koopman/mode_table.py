@@ -68,13 +68,7 @@ def table_of_modes(
     rate = values.real[rows]
     q = normal_quantile(confidence_level)
     low, high = rate - q * rate_sd[rows], rate + q * rate_sd[rows]
-    with np.errstate(divide="ignore"):
-        tau = np.where(rate < 0, -1 / rate, np.nan)
-        tau_low = np.where(low < 0, -1 / low, np.nan)
-        # Where the rate may be 0 the time constant has no upper end.
-        tau_high = np.where(high < 0, -1 / high, np.inf)
-    tau_ci = np.stack([tau_low, tau_high], -1)
-    tau_ci[rate >= 0] = np.nan
+    tau, tau_ci = time_constants(rate, low, high)
     frequency = values.imag[rows] / (2 * np.pi)
     status = np.full(len(rows), str(Status.OK), dtype=object)
     status[high >= 0] = SLOW
@@ -104,6 +98,23 @@ def table_of_modes(
         estimates, confidence_level=confidence_level, coords={"mode": np.arange(len(rows))},
         status=status.astype(str), status_dims=("mode",), remedies=REMEDIES,
     )  # fmt: skip
+
+
+def time_constants(rate: Array, low: Array, high: Array) -> tuple[Array, Array]:
+    """Time constants with their intervals, which are formed on the rate; NaN where a mode grows.
+
+    Parameters
+    ----------
+    rate, low, high : (mode,), 1/s, with bounds; NaN where there are none.
+    """
+    with np.errstate(divide="ignore"):
+        tau = np.where(rate < 0, -1 / rate, np.nan)
+        tau_low = np.where(low < 0, -1 / low, np.nan)
+        # Where the rate may be 0 the time constant has no upper end.
+        tau_high = np.where(high < 0, -1 / high, np.inf)
+    tau_ci = np.stack([tau_low, tau_high], -1)
+    tau_ci[~(rate < 0) | np.isnan(low)] = np.nan
+    return tau, tau_ci
 
 
 def _standard_errors(

@@ -105,7 +105,7 @@ class Modes(Estimator):
     >>> run = simulate_oscillators(noise_sd=0.05, rng=0)
     >>> modes = Modes(rank=5).fit(run["series"])
     >>> modes.parameters_["time_constant"].values.round(2)
-    array([2.  , 1.51, 0.8 ])
+    array([2. , 1.5, 0.8])
     """
 
     _quantities: ClassVar[tuple[Quantity, ...]] = QUANTITIES

@@ -17,7 +17,7 @@ def spectrum(modes: Any, *, truth: Any = None, ax: Any = None) -> Any:
 
     Parameters
     ----------
-    modes : `koopman.Modes` or `EDMD`, fitted, or its table
+    modes : `koopman.Modes` or `EDMD`, fitted, `DMDResult`, or its table
         Lines of equal time constant stand behind; modes that grow lie right of the bold line.
         Modes that are not ok are open.
     truth : table with ``time_constant`` (s) and ``frequency`` (Hz) over ``mode``, for crosses.
@@ -32,7 +32,9 @@ def spectrum(modes: Any, *, truth: Any = None, ax: Any = None) -> Any:
     ShapeError
         A table without rates and frequencies.
     """
-    table = modes if isinstance(modes, xr.Dataset) else modes.parameters_
+    table = modes
+    if not isinstance(modes, xr.Dataset):
+        table = modes.parameters_ if hasattr(modes, "parameters_") else modes.parameters
     if not {"rate", "frequency"} <= set(table):
         raise ShapeError(
             f"The table has {', '.join(map(str, table.data_vars)) or 'no variables'}",

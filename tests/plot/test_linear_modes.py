@@ -133,3 +133,10 @@ def test_a_forecast_with_its_band(run):
     two = nr.koopman.fit_modes(np.stack([x[:100], x[50:150]]), dt=0.02, rank=3).forecast(0.2)
     with pytest.raises(ShapeError, match=r"isel\(trajectory=0\)"):
         nr.plot.forecast_fan(two)
+
+
+def test_a_spectrum_of_pydmd(run):
+    found = nr.koopman.dmd(run["series"], method="exact", rank=5)
+    ax = nr.plot.spectrum(found)
+    drawn = np.concatenate([c[0].get_data()[0] for c in ax.containers])
+    np.testing.assert_allclose(np.sort(drawn), np.sort(found.parameters["rate"].values))
