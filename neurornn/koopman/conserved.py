@@ -269,7 +269,7 @@ def conserved_quantities(
     tolerance : what counts as conserved: the root mean square of what a quantity moves within a
         trajectory, over its sd over all states, and a trend that makes as much of it.
     alpha : level of the test.
-    max_laws : most that are looked for.
+    max_laws : most that are looked for; never as many as there are variables.
     confidence_level : of the intervals.
     rng : int, Generator or None; which half of the trajectories chooses first.
 
@@ -331,7 +331,9 @@ def conserved_quantities(
         order = generator(rng).permutation(n)
         halves = [np.sort(order[: n // 2]), np.sort(order[n // 2 :])]
         laws: list[tuple[Array, HeldOut, float]] = []
-        for _ in range(check_count(max_laws, "max_laws")):
+        # More would leave trajectories no line to move along.
+        most = min(check_count(max_laws, "max_laws"), max(len(labels) - 1, 1))
+        for _ in range(most):
             known = [w for w, *_ in laws]
             found, held, p = next_law(scatters, halves, known, made.degrees, tolerance)
             if found is None or (laws and p > alpha):

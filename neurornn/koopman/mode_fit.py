@@ -30,6 +30,8 @@ from neurornn.koopman.starts import delays_for, first_guesses
 _PIECE = 4096
 #: Share of the power below which what is left is rounding.
 _NO_NOISE = 1e-20
+#: Most starts that are climbed from.
+_STARTS = 2
 #: Correlation of neighbouring residuals below which no other start is tried.
 _WHITE = 0.1
 #: Ranks that are tried where none is given.
@@ -158,7 +160,7 @@ def fit_rank(
             if state is not None:
                 starts.append((state.cost, x, delays))
     best, delays = None, 0
-    for _, x, tried in sorted(starts, key=lambda s: s[0]):
+    for _, x, tried in sorted(starts, key=lambda s: s[0])[:_STARTS]:
         found = climb(problem, x, stable=stable)
         if found is not None and (best is None or found.state.cost < best.state.cost):
             best, delays = found, tried

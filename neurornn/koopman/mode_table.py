@@ -46,6 +46,10 @@ REMEDIES = {
         "The data do not tell this mode from one that stays for ever: its time constant is at "
         "least the lower bound. Record for longer."
     ),
+    str(Status.NOT_CONVERGED): (
+        "The search for the eigenvalues did not come to rest: the likelihood hardly tells them "
+        "apart. Pass a lower rank."
+    ),
 }
 #: Share of the Nyquist frequency up to which a frequency is told.
 _NYQUIST = 0.95
