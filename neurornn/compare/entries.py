@@ -17,8 +17,11 @@ from neurornn._core.errors import (
 )
 from neurornn._core.old_names import new_names
 from neurornn._core.status import Status
+from neurornn.compare.koopman_accounts import koopman_solvers, settings_told
 from neurornn.compare.ridge import fit_linear_history
 from neurornn.compare.task import Task
+from neurornn.koopman.edmd import EDMD
+from neurornn.koopman.modes import Modes
 from neurornn.models.base import RecurrentModel
 from neurornn.models.baselines import LinearStateSpace, Memoryless
 from neurornn.models.ridge import LinearHistory
@@ -28,7 +31,7 @@ from neurornn.training.one import fit_one
 from neurornn.training.settings import OLD_NAMES, FitSettings
 
 #: Models that go by name.
-NAMED = ("linear", "ridge", "memoryless", "persistence")
+NAMED = ("linear", "ridge", "modes", "memoryless", "persistence")
 #: Modes of the linear model.
 N_MODES = 4
 #: Arguments of `nr.fit` that the league has itself, and those that it does not pass on.
@@ -46,10 +49,12 @@ class Entry(NamedTuple):
     ----------
     recipe : built anew for every seed and fitted by `nr.fit`; None where `solve` is given.
     solve : gives the fitted model, the same for every seed, and what was chosen on the way.
+    told : the recipe in words, where the name of the row leaves something open.
     """
 
     recipe: RecurrentModel | None = None
-    solve: Callable[[Task], tuple[RecurrentModel, dict[str, Any]]] | None = None
+    solve: Callable[[Task], tuple[Any, dict[str, Any]]] | None = None
+    told: str = ""
 
 
 def options_of(
@@ -96,34 +101,63 @@ def _check_options(options: Mapping[str, Any]) -> None:
         )
 
 
+def with_baselines(recipes: Sequence[Any], task: Task) -> list[Any]:
+    """Add the models that every table holds, where the user has not passed them."""
+    found = list(recipes)
+    names = [r for r in found if isinstance(r, str)]
+    # Nothing at all is an error of the user, and stays one.
+    if found and "memoryless" not in names and Memoryless not in map(type, found):
+        found.append("memoryless")
+    if found and task.feeds_itself and "persistence" not in names:
+        found.append("persistence")
+    return found
+
+
 def named_entries(
-    recipes: Sequence[Any], task: Task, *, gaussian: bool, looks_on: bool
+    recipes: Sequence[Any],
+    task: Task,
+    *,
+    gaussian: bool,
+    looks_on: bool,
+    ahead: Sequence[int] = (0,),
 ) -> dict[str, Entry]:
     """Check the recipes and name the models, in their order.
 
     Parameters
     ----------
-    recipes : models, or names from `NAMED`.
+    recipes : models, estimators of `nr.koopman`, or names from `NAMED`.
     task : gives the sizes and the clock.
     gaussian : the objective is Gaussian; closed forms ask for it.
     looks_on : a score asks for a target after the last known input.
+    ahead : steps after the first that are scored; a Koopman account chooses for them.
     """
     entries: dict[str, Entry] = {}
     for recipe in recipes:
+        found: dict[str, Entry]
         if isinstance(recipe, RecurrentModel):
-            name, entry = type(recipe).__name__, _from_model(recipe, task, gaussian, looks_on)
+            found = {type(recipe).__name__: _from_model(recipe, task, gaussian, looks_on)}
+        elif isinstance(recipe, EDMD | Modes) or (isinstance(recipe, str) and recipe == "modes"):
+            told = "" if isinstance(recipe, str) else settings_told(recipe)
+            found = {
+                name: Entry(solve=solve, told=told)
+                for name, solve in koopman_solvers(recipe, task, ahead).items()
+            }
         elif isinstance(recipe, str) and recipe in NAMED:
-            name, entry = recipe, _from_name(recipe, task, gaussian)
+            found = {recipe: _from_name(recipe, task, gaussian)}
         else:
             raise KindError(
                 f"A recipe is {recipe!r}",
-                "A model from nr.models or a known name was needed",
+                "A model from nr.models, an unfitted nr.koopman.EDMD or Modes, or a known name "
+                "was needed",
                 nearest(str(recipe), NAMED),
             )
-        number = 2
-        while name in entries:
-            name, number = f"{name.split(' ')[0]} {number}", number + 1
-        entries[name] = entry
+        for name, entry in found.items():
+            # The two ways of an EDMD keep their words: "EDMD 2 (linear)".
+            kind, _, way = name.partition(" ")
+            label, number = name, 2
+            while label in entries:
+                label, number = f"{kind} {number} {way}".rstrip(), number + 1
+            entries[label] = entry
     if not entries:
         raise DataError("No recipes came", "At least one was needed", "Pass ['linear']")
     return entries
@@ -198,7 +232,7 @@ def _persistence(task: Task) -> tuple[RecurrentModel, dict[str, Any]]:
 
 def fitted(
     entry: Entry, task: Task, seed: int, settings: Mapping[str, Any]
-) -> tuple[RecurrentModel, str, dict[str, Any]]:
+) -> tuple[Any, str, dict[str, Any]]:
     """Fit a model with one seed.
 
     Parameters
@@ -207,13 +241,13 @@ def fitted(
 
     Returns
     -------
-    model : in float64 and evaluation mode.
+    model : a network in float64 and evaluation mode, or what forecasts by itself.
     status : how the fit ended.
     chosen : on the validation part, by a model in closed form.
     """
     if entry.solve is not None:
         model, chosen = entry.solve(task)
-        return model, str(Status.OK), chosen
+        return model, str(getattr(model, "status", Status.OK)), chosen
     assert entry.recipe is not None
     with warnings.catch_warnings():
         # The table's status column says it.

@@ -1,6 +1,7 @@
-"""Forecasts of a fitted model at a horizon, from every step of every trial at once."""
+"""What every model of a league can do: outputs at a horizon from every step, and a free run."""
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +12,74 @@ from neurornn.training.objectives import Objective
 
 #: Numbers of states that are held at a time: 32 MB in float64.
 MAX_STATES = 2**22
+
+
+class Forecaster(Protocol):
+    """A fitted model as a league scores it, whatever it is inside."""
+
+    @property
+    def n_weights(self) -> int:
+        """Numbers that were fitted."""
+        ...
+
+    def at(self, data: TrainingData, n_ahead: int) -> Tensor:
+        """Outputs (trial, time, output): entry t is made from the inputs up to t alone.
+
+        It stands for the target `n_ahead` steps after the one that a model is trained to give at
+        t; NaN where the forecast has left all bounds.
+        """
+        ...
+
+    def run(self, data: TrainingData, first: int, n_steps: int) -> Tensor:
+        """Expected outputs (trial, step, output) from the inputs up to step `first` alone.
+
+        Entry k stands for the target at ``first + k``; for series that forecast themselves.
+        """
+        ...
+
+
+class NetworkForecaster:
+    """A model from `nr.models`, which goes on by its own states.
+
+    Parameters
+    ----------
+    model : fitted, in evaluation mode.
+    objective : its mean turns an output into the next input, where the model feeds itself.
+    fill : (input,), stands for inputs that are not known; None where the model feeds itself.
+    """
+
+    def __init__(self, model: RecurrentModel, objective: Objective, fill: Tensor | None) -> None:
+        self.model, self.objective, self.fill = model, objective, fill
+
+    @property
+    def n_weights(self) -> int:
+        """Numbers that were fitted."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    def at(self, data: TrainingData, n_ahead: int) -> Tensor:
+        """Outputs (trial, time, output), see `Forecaster`."""
+        return outputs_at(self.model, data, self.objective, n_ahead, self.fill)
+
+    def run(self, data: TrainingData, first: int, n_steps: int) -> Tensor:
+        """Expected outputs (trial, step, output), see `Forecaster`."""
+        with torch.no_grad():
+            out = self.model(data.inputs[:, : first + 1])
+            output, state = out.output[:, -1:], out.states[:, -1].reshape(len(out.states), -1)
+            found = [output]
+            for _ in range(n_steps - 1):
+                step = self.objective.mean(output)
+                states, state = self.model.scan(step, state)
+                output = self.model.read(states, step)
+                found.append(output)
+            return self.objective.mean(torch.cat(found, dim=1))
+
+
+def forecaster_of(model: Any, objective: Objective, fill: Tensor | None) -> Forecaster:
+    """Return a fitted model as a league scores it; what can forecast by itself stays as it is."""
+    if isinstance(model, RecurrentModel):
+        return NetworkForecaster(model, objective, fill)
+    found: Forecaster = model
+    return found
 
 
 def outputs_at(

@@ -10,19 +10,16 @@ from numpy.typing import NDArray
 
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
 from neurornn._core.rng import derived_seed, generator
-from neurornn.compare.forecast import outputs_at, shifted
+from neurornn.compare.forecast import Forecaster, shifted
 from neurornn.compare.task import Task
-from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
 from neurornn.training.objectives import log_likelihood
 
 
-def block_scores(
-    model: RecurrentModel, task: Task, goal: Any, n_ahead: int, fill: torch.Tensor | None
-) -> NDArray[np.float64]:
+def block_scores(model: Forecaster, task: Task, goal: Any, n_ahead: int) -> NDArray[np.float64]:
     """Per test block: squared error, deviation, log-likelihood, that of the mean, count."""
-    residual_variance, mean_output = _noise(model, task.train, goal, n_ahead, fill)
-    output = outputs_at(model, task.test, goal, n_ahead, fill)
+    residual_variance, mean_output = _noise(model, task.train, goal, n_ahead)
+    output = model.at(task.test, n_ahead)
     target, mask = shifted(task.test, n_ahead)
     train_target, train_mask = shifted(task.train, n_ahead)
     n_train = train_mask.sum((0, 1)).clamp(min=1)
@@ -47,10 +44,10 @@ def block_scores(
 
 
 def _noise(
-    model: RecurrentModel, train: TrainingData, goal: Any, n_ahead: int, fill: torch.Tensor | None
+    model: Forecaster, train: TrainingData, goal: Any, n_ahead: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Variance of the training residuals, and the output that stands for the training mean."""
-    output = outputs_at(model, train, goal, n_ahead, fill)
+    output = model.at(train, n_ahead)
     target, mask = shifted(train, n_ahead)
     n = mask.sum((0, 1)).clamp(min=1)
     variance = torch.where(mask, (goal.mean(output) - target) ** 2, 0.0).sum((0, 1)) / n
@@ -74,7 +71,7 @@ def _gain(rows: NDArray[np.float64]) -> float:
     return float((rows[:, 2] - rows[:, 3]).sum() / max(rows[:, 4].sum(), 1))
 
 
-def _interval(
+def interval_over_blocks(
     parts: Sequence[NDArray[np.float64]], statistic: Any, confidence_level: float, seed: int
 ) -> tuple[float, float]:
     """Interval of a statistic of the rows (row, quantity) of one or several models.
@@ -106,12 +103,16 @@ def score_table(
     horizons: Sequence[int],
     confidence_level: float,
     rng: int,
+    remedies: Mapping[str, str] | None = None,
+    clock: tuple[float, str] | None = None,
 ) -> xr.Dataset:
     """Lay out the scores of all models.
 
     Parameters
     ----------
     scored : (seed, horizon, block, quantity) per model, as `block_scores` gives them per block.
+    remedies : status -> what to do, where that is not what `Status` says.
+    clock : length of a frame and its unit; horizons are then told in both.
     """
     names = list(scored)
     shape = (len(names), len(horizons))
@@ -127,8 +128,8 @@ def score_table(
                 continue
             rows = per_seed.reshape(-1, per_seed.shape[2])
             r2[i, j], gain[i, j] = _r2(rows), _gain(rows)
-            r2_ci[i, j] = _interval([per_seed], _r2, confidence_level, seed)
-            gain_ci[i, j] = _interval([per_seed], _gain, confidence_level, seed)
+            r2_ci[i, j] = interval_over_blocks([per_seed], _r2, confidence_level, seed)
+            gain_ci[i, j] = interval_over_blocks([per_seed], _gain, confidence_level, seed)
             if len(per_seed) > 1:
                 each = np.array([_r2(s) for s in per_seed])
                 # About the first: equal scores have an sd of 0, not of a rounding error.
@@ -143,7 +144,9 @@ def score_table(
             behind[i, j] = np.nanmax(r2[:, j]) - r2[i, j]
             both = [scored[n][:, j][:, used] for n in (best, name)]
             behind_ci[i, j] = (
-                (0.0, 0.0) if name == best else _interval(both, _gap, confidence_level, seed)
+                (0.0, 0.0)
+                if name == best
+                else interval_over_blocks(both, _gap, confidence_level, seed)
             )
     dims = ("model", "horizon")
     why = "fewer than 3 test blocks"
@@ -169,7 +172,12 @@ def score_table(
         coords={"model": names, "horizon": list(horizons)},
         status=[statuses[n] for n in names],
         status_dims=("model",),
+        remedies=remedies,
     )  # fmt: skip
+    if clock is not None:
+        dt, unit = clock
+        attrs = {"units": unit if unit in ("s", "ms", "bp") else "1", "long_name": "horizon"}
+        table = table.assign_coords(horizon_time=("horizon", dt * np.array(horizons), attrs))
     attrs = {"units": "1", "long_name": "sd of R2 over seeds", "reason": "fewer than 2 seeds"}
     table["r2_seed_sd"] = (dims, sd, attrs)
     attrs = {"units": "1", "long_name": "weights that are fitted"}

@@ -1,7 +1,8 @@
 """The league: models are fitted inside on one split and scored on the same test data."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from time import process_time
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from neurornn._core.checks import (
     check_confidence_level,
     check_count,
+    check_positive,
 )
 from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
@@ -19,13 +21,17 @@ from neurornn._core.report import Table, latex_row, parameter_names
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status, remedies_of
 from neurornn._core.units import format_number, format_quantity
-from neurornn.compare.entries import fitted, named_entries, options_of
+from neurornn.compare.entries import Entry, fitted, named_entries, options_of, with_baselines
+from neurornn.compare.forecast import forecaster_of
+from neurornn.compare.free_runs import Runs, Truth, reference_of, run_from, runs_table, truth_of
+from neurornn.compare.koopman_accounts import REMEDY
 from neurornn.compare.scores import block_scores, score_table
-from neurornn.compare.task import scaled_task, task_of
+from neurornn.compare.task import Task, horizons_in_frames, scaled_task, task_of
+from neurornn.compare.verdicts import horizon_told, verdict
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
-from neurornn.training.objectives import objective_named
+from neurornn.training.objectives import Objective, objective_named
 from neurornn.training.settings import MOST_EPOCHS, MOST_SEEDS
 
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -41,20 +47,49 @@ class League(Result):
         over blocks and seeds; ``r2_behind_best``, by how much R2 is below that of the best model
         of that horizon, with ``_ci`` over the same blocks; ``r2_seed_sd``, the sd of R2 over seeds
         (0 for a model in closed form, NaN where there is one seed); ``n_weights``,
-        ``status (model)``.
+        ``status (model)``. ``horizon`` is in frames, ``horizon_time`` the same in s.
+    runs : Dataset over ``model``
+        ``seconds``, CPU time of all fits, which a report leaves out. Where a series forecasts
+        itself, also what free runs from the start of every test window gave: ``valid_time`` (s),
+        for which the error stays within 0.4 sd, with ``_ci`` over blocks and seeds;
+        ``valid_lyapunov_times``, the same in Lyapunov times, where one was given;
+        ``spectrum_distance``, of smoothed power spectra, 0 to 1; ``state_divergence``, of binned
+        states, nats.
+    verdict : which model is best at each horizon, and whether its lead is noise; one line each.
     settings : how it was made; ``chosen`` holds what models in closed form chose on the
-        validation part.
+        validation part, ``reference`` what another stretch of the data scores in place of a free
+        run.
     """
 
     _papers = ("efron_1993",)
+    _tables = ("parameters", "runs")
+    runs: xr.Dataset
+
+    def __init__(
+        self, parameters: xr.Dataset, settings: Mapping[str, Any], runs: xr.Dataset | None = None
+    ) -> None:
+        super().__init__(parameters, settings, runs=xr.Dataset() if runs is None else runs)
 
     @property
     def status(self) -> xr.DataArray:
         """How the fits of each model ended, (model,)."""
         return self.parameters["status"]
 
+    @property
+    def verdict(self) -> str:
+        """Which model is best at each horizon and whether its lead is noise, one line each."""
+        return verdict(self.parameters, self.settings)
+
     def _report_table(self) -> Table:
-        table = self.parameters
+        table, runs = self.parameters, self.runs
+        told = {
+            "valid_time": ("valid time", True),
+            "valid_lyapunov_times": ("in Lyapunov times", True),
+            "spectrum_distance": ("spectrum distance", False),
+            "state_divergence": ("state divergence", False),
+        }
+        # What the fits cost is in `runs` alone: no two reports would be the same.
+        shown = [n for n in told if n in runs]
         rows = []
         for i, name in enumerate(table["model"].values):
             row = [str(name), str(int(table["n_weights"][i]))]
@@ -63,22 +98,43 @@ class League(Result):
                     low, high = table[f"{score}_ci"].values[i, j]
                     row.append(format_quantity(float(table[score][i, j]), "1", low, high))
                 row.insert(-1, format_number(float(table["r2_seed_sd"][i, j]), 2))
+            for n in shown:
+                ends = runs[f"{n}_ci"].values[i] if told[n][1] else ()
+                value = float(runs[n].values[i])
+                row.append(format_quantity(value, "1", *ends))
             rows.append([*row, str(table["status"].values[i])])
         columns = ["model", "weights"]
-        for h in table["horizon"].values:
-            columns += [f"R2, horizon {h}", "sd over seeds", f"log-likelihood, horizon {h}"]
         s = self.settings
+        for h in table["horizon"].values:
+            said = horizon_told(int(h), s)
+            columns += [f"R2, {said}", "sd over seeds", f"log-likelihood, {said}"]
+        for n in shown:
+            unit = str(runs[n].attrs["units"])
+            columns.append(told[n][0] if unit == "1" else f"{told[n][0]} ({unit})")
         head = [
+            *self.verdict.splitlines(),
             f"same split {s['fractions']}, {s['n_seeds']} seeds; test scores, "
             f"{100 * s['confidence_level']:g} % intervals over {s['n_blocks']} blocks and seeds",
             f"one horizon step is {s['dt']:.4g} {s['time_unit']}; log-likelihood in nats per "
             "value above the training mean (the row 'mean')",
         ]
+        if "longest_run" in s:
+            head.append(
+                f"free runs take at most {s['longest_run']:.4g} {s['time_unit']}, which no valid "
+                "time exceeds"
+            )
+        if s.get("reference"):
+            said = ", ".join(f"{told[k][0]} {format_number(v)}" for k, v in s["reference"].items())
+            head.append(f"as many windows of the training part in place of free runs: {said}")
+        for name, words in s.get("recipes", {}).items():
+            head.append(f"{name}: {words}")
         for name, choice in s.get("chosen", {}).items():
             said = ", ".join(f"{k} {v:g}" for k, v in choice.items())
             head.append(f"{name}, chosen on the validation part: {said}")
-        told = [f"{code}: {text}" for code, text in remedies_of(table["status"]).items()]
-        return Table(title="League", columns=[*columns, "status"], rows=rows, head=[*head, *told])
+        remedies = [f"{code}: {text}" for code, text in remedies_of(table["status"]).items()]
+        return Table(
+            title="League", columns=[*columns, "status"], rows=rows, head=[*head, *remedies]
+        )
 
     def to_latex(self) -> str:
         """Return one LaTeX row per score, model and horizon: name, value, interval, unit.
@@ -103,11 +159,29 @@ class League(Result):
     @classmethod
     def _from_saved(cls, content: SavedContent) -> Self:
         table, settings = content.tables["parameters"], dict(content.settings)
+        runs = content.tables.get("runs")
         if "account" in table.dims:
             # Files of version 0.1 before its release.
             table = table.rename(account="model")
             settings["fractions"] = settings.pop("split")
-        return cls(table, settings)
+        return cls(table, settings, runs)
+
+    def _to_saved(self) -> dict[str, Any]:
+        saved = super()._to_saved()
+        if not self.runs.data_vars:
+            # As in files from before there were any.
+            del saved["tables"]["runs"]
+        return saved
+
+    def _papers_used(self) -> list[str]:
+        runs = self.runs if "spectrum_distance" in self.runs else {}
+        more = ["Mikhaeil, Monfared & Durstewitz 2022, NeurIPS 35, arXiv:2110.07238"]
+        if "state_divergence" in runs and np.isfinite(self.runs["state_divergence"]).any():
+            more.append("Koppe et al. 2019, doi:10.1371/journal.pcbi.1007263")
+        names = " ".join(map(str, self.parameters["model"].values)).lower()
+        koopman = {"modes": "askham_2018", "edmd": "williams_2015"}
+        used = [key for word, key in koopman.items() if word in names]
+        return [*self._papers, *used, *(more if len(runs) else [])]
 
     def __repr__(self) -> str:
         return f"League of {', '.join(map(str, self.parameters['model'].values))}"
@@ -122,15 +196,18 @@ class League(Result):
 @renamed(split="fractions")
 def league(
     data: Any,
-    recipes: Sequence[RecurrentModel | str],
+    recipes: Sequence[Any],
     *,
     fractions: Sequence[float] = FRACTIONS,
-    horizons: Sequence[int] | None = None,
+    horizons: Sequence[float] | None = None,
     duration: float = 5.0,
     n_seeds: int = 3,
     objective: str = "gaussian",
     max_epochs: int = 60,
     fit_options: Mapping[str, Any] | None = None,
+    baselines: bool = True,
+    statistics: bool = True,
+    lyapunov_time: float | None = None,
     confidence_level: float = 0.95,
     rng: int = 0,
     progress: bool = False,
@@ -147,12 +224,17 @@ def league(
         - ``"ridge"``, ridge regression on the last frames in closed form, how many and how hard
           chosen on the validation part; pass a `LinearHistory` to choose how many;
         - ``"memoryless"``, a linear map of the present input;
-        - ``"persistence"``, the last frame repeated, where a series forecasts itself.
+        - ``"persistence"``, the last frame repeated, where a series forecasts itself;
+        - an unfitted `nr.koopman.EDMD`, where a series forecasts itself. It is scored in both of
+          its ways, in the rows ``"EDMD (linear)"`` and ``"EDMD (relifted)"``;
+        - ``"modes"``, modes of a linear system whose rank, and the history that a forecast starts
+          from, are chosen on the validation part; or an unfitted `nr.koopman.Modes`, for which
+          the history alone is.
 
-        The training mean always takes part.
+        The training mean always takes part, and so do memoryless and persistence.
     fractions : for training, validation and test
         Blocks in time for a recording; whole trials for windows.
-    horizons : frames
+    horizons : whole numbers are frames, numbers with a decimal point s: ``(0.1, 1.0)``
         For a forecast the steps ahead, by default 1 and 10; otherwise how many steps the inputs
         stop before the target, by default 0 and 10.
     duration : s, length of the windows a recording is cut into.
@@ -167,6 +249,10 @@ def league(
         ``{"LeakyRNN": {"learning_rate": 0.003}, "linear": {"weight_decay": 0.1}}``. By default
         ``patience`` is a fifth of `max_epochs` and ``tolerance`` 1e-6. Models in closed form do
         not use them.
+    baselines : let memoryless and persistence take part where they are not among the recipes.
+    statistics : let every model run on by itself from the start of each test window, where a
+        series forecasts itself: valid times, distances of spectra and of states.
+    lyapunov_time : s, of the system where it is known; valid times are then told in it too.
     confidence_level : of the intervals.
     rng : seed.
     progress : show a progress bar in a terminal or a notebook.
@@ -178,8 +264,9 @@ def league(
     Raises
     ------
     KindError, UnitError, DataError
-        Data or recipes of a wrong kind (one that looks ahead of what it is to forecast, say), of
-        another clock; options that the league decides itself; too few test blocks.
+        Data or recipes of a wrong kind (one that looks ahead of what it is to forecast, or a
+        Koopman account of inputs and targets, say), of another clock; options that the league
+        decides itself; horizons that are no whole number of frames; too few test blocks.
 
     Notes
     -----
@@ -188,11 +275,35 @@ def league(
     differ, unknown inputs are put at their training mean. R2 is 1 - (squared error) / (squared
     deviation from the training mean), pooled over outputs after scaling. Intervals resample test
     blocks and, apart from them, seeds.
+
+    Koopman accounts are fitted to the windows of the training part as trials, scaled as for all
+    others (functions of an EDMD see the scaled series); frames that were not recorded are left out
+    of the fit. A forecast of theirs that leaves all bounds has no score, and the status
+    ``diverged``.
+
+    Examples
+    --------
+    >>> import neurornn as nr
+    >>> run = nr.simulate.simulate_system("van_der_pol", 200.0, 0.1, noise_sd=0.05, rng=0)
+    >>> series = run["series"].isel(trial=0)
+    >>> recipes = [nr.koopman.EDMD(degree=3), "ridge"]
+    >>> found = league(series, recipes, horizons=(0.1, 1.0), n_seeds=1)
+    >>> found.parameters["model"].values.tolist()[:3]
+    ['EDMD (linear)', 'EDMD (relifted)', 'ridge']
     """
     n_seeds = check_count(n_seeds, "n_seeds", most=MOST_SEEDS)
     max_epochs = check_count(max_epochs, "max_epochs", most=MOST_EPOCHS)
     confidence_level = check_confidence_level(confidence_level)
     rng = check_count(rng, "rng", 0, 2**63)
+    if lyapunov_time is not None:
+        lyapunov_time = check_positive(lyapunov_time, "lyapunov_time", "s")
+    for name, flag in (("baselines", baselines), ("statistics", statistics)):
+        if not isinstance(flag, bool | np.bool_):
+            raise KindError(
+                f"{name} is a {type(flag).__name__}",
+                "True or False was needed",
+                f"Pass {name}=False to do without",
+            )
     if isinstance(recipes, str) or not isinstance(recipes, Sequence):
         raise KindError(
             f"recipes is a {type(recipes).__name__}",
@@ -204,18 +315,24 @@ def league(
         if not several or isinstance(horizons, str | bytes):
             raise KindError(
                 f"horizons is a {type(horizons).__name__}",
-                "Whole numbers of frames were needed",
-                "Pass for example horizons=(1, 10)",
+                "Several whole numbers of frames, or numbers of s, were needed",
+                "Pass for example horizons=(1, 10), or (0.1, 1.0)",
             )
-        horizons = [check_count(h, "A horizon", 0) for h in horizons]
+        horizons = list(horizons)
         if not horizons:
             raise DataError("horizons is empty", "At least one was needed", "Pass horizons=(1,)")
     clock = next(
         ((r.dt, r.time_unit) for r in recipes if isinstance(r, RecurrentModel)), (1.0, "steps")
     )
     task = task_of(data, fractions, duration, rng, clock)
-    if horizons is None:
-        horizons = (task.first_horizon, 10)
+    frames = horizons_in_frames(horizons or (task.first_horizon, 10), task.dt, task.time_unit)
+    longest = task.test.inputs.shape[1]
+    if horizons is not None and max(frames) > longest:
+        raise DataError(
+            f"A horizon is {max(frames):.6g} frames, and windows or trials have {longest}",
+            "Horizons that a window holds were needed",
+            "Pass shorter horizons, or a longer duration of the windows",
+        )
     goal = objective_named(objective)
     gaussian = goal.name == "gaussian"
     task = scaled_task(task, gaussian=gaussian)
@@ -225,67 +342,131 @@ def league(
             "objective='gaussian' for a forecast, or windows of inputs and counts, were needed",
             "Pass nr.data.windows(recording, inputs=..., targets=counts, ...)",
         )
-    steps = [h - task.first_horizon for h in horizons]
+    steps = [h - task.first_horizon for h in frames]
     if min(steps) < 0:
         raise DataError(
-            f"horizons is {tuple(horizons)}",
+            f"horizons is {tuple(horizons or frames)}",
             f"Horizons of at least {task.first_horizon} frames were needed",
             "A forecast starts at 1, a read-out of known inputs at 0",
         )
-    entries = named_entries(recipes, task, gaussian=gaussian, looks_on=max(steps) > 0)
+    if baselines:
+        recipes = with_baselines(recipes, task)
+    entries = named_entries(recipes, task, gaussian=gaussian, looks_on=max(steps) > 0, ahead=steps)
     options = options_of(fit_options, entries)
-    fill = None if task.feeds_itself else torch.zeros(task.train.inputs.shape[2]).double()
     fit_settings = {
         "objective": objective,
         "max_epochs": max_epochs,
         "patience": max(5, max_epochs // 5),
         "tolerance": 1e-6,
     }
-    # (seed, horizon, block, quantity)
-    scored: dict[str, NDArray[np.float64]] = {}
-    statuses, n_weights, chosen = {}, {}, {}
-    with progress_bar(len(entries) * n_seeds, 0, progress, "fits") as tick:
-        for name, entry in entries.items():
-            per_seed: list[Any] = []
-            codes: list[str] = []
-            for seed in range(n_seeds):
-                # What is solved in closed form is the same for every seed.
-                if not per_seed or entry.solve is None:
-                    model, code, choice = fitted(
-                        entry,
-                        task,
-                        derived_seed(rng, seed),
-                        {**fit_settings, **options[name]},
-                    )
-                    found = [block_scores(model, task, goal, k, fill) for k in steps]
-                per_seed.append(found)
-                codes.append(code)
-                tick()
-            scored[name] = np.array(per_seed)
-            statuses[name] = next((c for c in codes if c not in ("ok", "stopped_early")), "ok")
-            if not np.isfinite(scored[name]).all():
-                # No score is better than a wrong one; what belongs to the data alone stays.
-                scored[name][..., [0, 2]] = np.nan
-                statuses[name] = str(Status.DIVERGED)
-            n_weights[name] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-            if choice:
-                chosen[name] = choice
-    # A model that always gives the mean: its error is the deviation, its likelihood the mean's.
-    scored["mean"] = next(iter(scored.values()))[..., [1, 1, 3, 3, 4]]
-    statuses["mean"], n_weights["mean"] = "ok", task.train.targets.shape[2]
-    table = score_table(scored, statuses, n_weights, horizons, confidence_level, rng)
+    played = _played(
+        entries, task, goal, steps, {n: {**fit_settings, **o} for n, o in options.items()},
+        n_seeds=n_seeds, rng=rng, statistics=statistics and task.feeds_itself, progress=progress,
+    )  # fmt: skip
+    table = score_table(
+        played.scored, played.statuses, played.n_weights, frames, confidence_level, rng,
+        remedies=played.remedies, clock=(task.dt, task.time_unit),
+    )  # fmt: skip
+    runs = runs_table(
+        played.runs, played.seconds, dt=task.dt, time_unit=task.time_unit,
+        confidence_level=confidence_level, rng=rng, lyapunov_time=lyapunov_time,
+    )  # fmt: skip
     settings = {
         "fractions": [float(f) for f in fractions],
-        "horizons": [int(h) for h in horizons],
+        "horizons": frames,
         "n_seeds": int(n_seeds),
-        "n_blocks": int(scored["mean"].shape[2]),
+        "n_blocks": int(played.scored["mean"].shape[2]),
         "objective": objective,
         "max_epochs": int(max_epochs),
         "fit_options": dict(fit_options or {}),
-        "chosen": chosen,
+        "recipes": {n: e.told for n, e in entries.items() if e.told},
+        "chosen": played.chosen,
         "confidence_level": float(confidence_level),
         "dt": task.dt,
         "time_unit": task.time_unit,
         "rng": int(rng),
     }
-    return League(table, settings)
+    if played.truth is not None:
+        settings["longest_run"] = played.truth.values.shape[1] * task.dt
+        settings["reference"] = reference_of(task, played.truth)
+    return League(table, settings, runs)
+
+
+class _Played(NamedTuple):
+    """What all models of a league did, by their name."""
+
+    scored: dict[str, NDArray[np.float64]]  # (seed, horizon, block, quantity)
+    statuses: dict[str, str]
+    n_weights: dict[str, int]
+    seconds: dict[str, float]
+    chosen: dict[str, dict[str, Any]]
+    runs: dict[str, list[Runs]]
+    remedies: dict[str, str]
+    truth: Truth | None
+
+
+def _played(
+    entries: Mapping[str, Entry],
+    task: Task,
+    goal: Objective,
+    steps: Sequence[int],
+    options: Mapping[str, Mapping[str, Any]],
+    *,
+    n_seeds: int,
+    rng: int,
+    statistics: bool,
+    progress: bool,
+) -> _Played:
+    """Fit every model with every seed and score it; the training mean stands at the end."""
+    fill = None if task.feeds_itself else torch.zeros(task.train.inputs.shape[2]).double()
+    truth = truth_of(task.test) if statistics else None
+    told = _Played({}, {}, {}, {}, {}, {}, {}, truth)
+    reasons: set[str] = set()
+    with progress_bar(len(entries) * n_seeds, 0, progress, "fits") as tick:
+        for name, entry in entries.items():
+            scores: list[Any] = []
+            codes: list[str] = []
+            runs: list[Runs] = []
+            seconds = 0.0
+            for seed in range(n_seeds):
+                # What is solved in closed form is the same for every seed.
+                if not scores or entry.solve is None:
+                    begin = process_time()
+                    model, code, choice = fitted(
+                        entry, task, derived_seed(rng, seed), options[name]
+                    )
+                    seconds += process_time() - begin
+                    one = forecaster_of(model, goal, fill)
+                    found = [block_scores(one, task, goal, k) for k in steps]
+                    ran = None if truth is None else run_from(one, task.test, truth)
+                scores.append(found)
+                codes.append(code)
+                if ran is not None:
+                    runs.append(ran)
+                tick()
+            scored = np.array(scores)
+            ended = next((c for c in codes if c not in ("ok", "stopped_early")), "ok")
+            # No score is better than a wrong one; what belongs to the data alone stays, and so do
+            # horizons at which a forecast holds.
+            lost = ~np.isfinite(scored).all(axis=(0, 2, 3))
+            if lost.any():
+                for quantity in (0, 2):
+                    scored[:, lost, :, quantity] = np.nan
+                ended = str(Status.DIVERGED)
+                own = isinstance(model, RecurrentModel)
+                reasons.add(Status.DIVERGED.remedy if own else REMEDY)
+            told.statuses[name] = ended
+            told.scored[name], told.seconds[name] = scored, seconds
+            told.n_weights[name], told.runs[name] = one.n_weights, runs
+            if choice:
+                told.chosen[name] = choice
+    if reasons:
+        told.remedies[str(Status.DIVERGED)] = " ".join(sorted(reasons))
+    # A model that always gives the mean: its error is the deviation, its likelihood the mean's.
+    told.scored["mean"] = next(iter(told.scored.values()))[..., [1, 1, 3, 3, 4]]
+    told.statuses["mean"], told.n_weights["mean"] = "ok", task.train.targets.shape[2]
+    told.seconds["mean"] = 0.0
+    if truth is None:
+        return told._replace(runs={})
+    told.runs["mean"] = [run_from(None, task.test, truth)] * n_seeds
+    return told

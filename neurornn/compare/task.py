@@ -1,13 +1,15 @@
 """What is compared: one split of the data, scaled by its training part."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
-from neurornn._core.checks import check_count, check_numbers, check_positive
+from neurornn._core.checks import check_count, check_number, check_numbers, check_positive
 from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import derived_seed
 from neurornn.data.recording import sampling_rate_of
@@ -18,7 +20,13 @@ from neurornn.training.batches import TrainingData, as_training_data
 
 
 class Task(NamedTuple):
-    """Training, validation and test data of one split, and what horizons mean for them."""
+    """Training, validation and test data of one split, and what horizons mean for them.
+
+    Attributes
+    ----------
+    seen : (trial, time, input), bool, of the training part, where a series forecasts itself
+        False where an input was not recorded, for models that leave such frames out.
+    """
 
     train: TrainingData
     validation: TrainingData
@@ -27,6 +35,7 @@ class Task(NamedTuple):
     first_horizon: int
     feeds_itself: bool
     time_unit: str
+    seen: Tensor | None = None
 
 
 def task_of(
@@ -44,18 +53,20 @@ def task_of(
         name = str(data.name or "series")
         dt = 1 / sampling_rate_of(data)
         values = check_numbers(data, name, missing=True)
-        parts = windows(
-            xr.Dataset({name: data.copy(data=values)}),
-            inputs=name,
-            targets=name,
-            duration=duration,
-            horizon=1,
-            fractions=fractions,
-        )
-        n = data.sizes.get("unit", 1)
+
+        def cut(x: Any) -> Any:
+            return windows(
+                xr.Dataset({name: data.copy(data=x)}), inputs=name, targets=name,
+                duration=duration, horizon=1, fractions=fractions,
+            )  # fmt: skip
+
+        parts = cut(values)
+        n = int(parts[0].sizes["input"])
         carrier = Memoryless(n, n, dt=dt)
         train, validation, test = (as_training_data(p, carrier) for p in parts)
-        return Task(train, validation, test, dt, 1, True, "s")
+        # Windows hold 0 for what was not recorded, and so does the tail of the last one.
+        seen = torch.from_numpy(cut(np.isfinite(values) * 1.0)[0]["inputs"].values > 0)
+        return Task(train, validation, test, dt, 1, True, "s", seen)
     if isinstance(data, xr.Dataset) and "inputs" in data:
         dt = check_positive(data.attrs.get("dt", 1.0), "dt of the windows")
         n_in, n_out = data.sizes["input"], data.sizes["output"]
@@ -114,3 +125,40 @@ def scaled_task(task: Task, *, gaussian: bool) -> Task:
 
     parts = [scaled(p) for p in (task.train, task.validation, task.test)]
     return task._replace(train=parts[0], validation=parts[1], test=parts[2])
+
+
+def horizons_in_frames(horizons: Sequence[Any], dt: float, time_unit: str) -> list[int]:
+    """Whole numbers are frames; numbers with a decimal point are in the unit of the clock.
+
+    Parameters
+    ----------
+    horizons : as they came.
+    dt : of a frame, in `time_unit`.
+
+    Raises
+    ------
+    DataError
+        A time that is no whole number of frames to 1 %, or a horizon that comes twice.
+    """
+    found = []
+    for given in horizons:
+        if not isinstance(given, float | np.floating):
+            found.append(check_count(given, "A horizon", 0))
+            continue
+        frames = check_number(given, "A horizon", time_unit, least=0) / dt
+        nearest = math.floor(frames + 0.5)
+        if abs(frames - nearest) > 0.01 * nearest:
+            raise DataError(
+                f"A horizon is {given:g} {time_unit}, {frames:.4g} frames of {dt:.4g} {time_unit}",
+                "A whole number of frames, to 1 %, was needed",
+                f"Pass horizons=({max(nearest, 1)},) in frames, or "
+                f"({max(nearest, 1) * dt:.6g},) in {time_unit}",
+            )
+        found.append(nearest)
+    if len(set(found)) < len(found):
+        raise DataError(
+            f"horizons is {tuple(horizons)}, in frames {tuple(found)}",
+            "Different horizons were needed",
+            "Leave out the one that comes twice",
+        )
+    return found

@@ -165,7 +165,9 @@ def league_scores(table: xr.Dataset, *, score: str = "r2", ax: Any = None) -> An
 
     Parameters
     ----------
-    table : Dataset with ``<score> (model, horizon)`` and ``<score>_ci``.
+    table : Dataset with ``<score> (model, horizon)`` and ``<score>_ci``
+        ``league.parameters``. Horizons are named in frames; where it has ``horizon_time``, the
+        legend says how long a frame is.
     score : name of the score.
     ax : matplotlib axes; by default new ones.
 
@@ -184,7 +186,24 @@ def league_scores(table: xr.Dataset, *, score: str = "r2", ax: Any = None) -> An
         known = np.isfinite(bounds).all(axis=1)
         ax.vlines(place[known], bounds[known, 0], bounds[known, 1], color="black", lw=1.2)
     ax.axhline(0, color="black", lw=0.6)
-    ax.set_xticks(np.arange(len(models)), [str(a) for a in models])
+    shown = [str(a) for a in models]
+    crowded = sum(len(a) + 2 for a in shown) > 70
+    ax.set_xticks(np.arange(len(models)), shown, rotation=30 if crowded else 0)
+    if crowded:
+        for text in ax.get_xticklabels():
+            text.set_horizontalalignment("right")
     ax.set(ylabel=unit_label(table[score], table[score].attrs.get("long_name", score)))
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False, fontsize="small", title=_frame_told(table), title_fontsize="small")
     return ax
+
+
+def _frame_told(table: xr.Dataset) -> str | None:
+    """How long a frame of a horizon is, where the table knows."""
+    if "horizon_time" not in table.coords:
+        return None
+    frames, times = table["horizon"].values, table["horizon_time"]
+    unit = str(times.attrs.get("units", "1"))
+    longest = int(np.argmax(frames))
+    if unit == "1" or not frames[longest]:
+        return None
+    return f"frames of {float(times.values[longest] / frames[longest]):.4g} {unit}"

@@ -27,6 +27,7 @@ from tests.benchmarks import (
     decoding,
     decoding_speed,
     fixed_points,
+    forecasts,
     foundation,
     gated_step,
     last_stretch,
@@ -41,6 +42,7 @@ from tests.benchmarks import (
     real_dynamics,
     real_tau,
     realdata,
+    similarity,
     spike_counts,
     spike_rates,
     structured_points,
@@ -147,6 +149,21 @@ SECTIONS = {
         allen_league.COLUMNS,
         allen_league.rows,
     ),
+    "forecasts": (
+        "forecasts of known systems with 1 % noise: a network, Koopman in both ways, linear",
+        forecasts.COLUMNS,
+        forecasts.rows,
+    ),
+    "real_leagues": (
+        "real recordings forecast one bin and one second ahead, 5 seeds, coarse bins, few epochs",
+        forecasts.REAL_COLUMNS,
+        forecasts.real_rows,
+    ),
+    "transformer_cost": (
+        "a pass forward and back of a causal Transformer against length, 32 units, 8 trials",
+        forecasts.COST_COLUMNS,
+        forecasts.cost_rows,
+    ),
     "decoding": (
         "decoders on the last 15 % of real recordings, fitted on what comes before",
         decoding.COLUMNS,
@@ -226,6 +243,11 @@ SECTIONS = {
         "several laws, and functions of one, noise .05, 100 runs",
         conserved.SEVERAL_COLUMNS,
         conserved.several_rows,
+    ),
+    "similarity": (
+        "dynamical similarity of two sessions of one network, and of two; 200 pairs each",
+        similarity.COLUMNS,
+        similarity.rows,
     ),
     "slow_manifold": (
         "eigenvalues of the slow manifold under 5 % noise, 100 seeds: median errors",

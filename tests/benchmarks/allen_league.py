@@ -38,6 +38,7 @@ from neurornn._core.errors import FileMissingError
 from neurornn._core.rng import derived_seed
 from neurornn._core.units import format_number, format_quantity
 from neurornn.compare.entries import Entry, fitted, named_entries
+from neurornn.compare.forecast import forecaster_of
 from neurornn.compare.scores import block_scores
 from neurornn.compare.task import scaled_task, task_of
 from neurornn.training.objectives import objective_named
@@ -154,7 +155,7 @@ def choose() -> None:
     def r2(entry: Entry, seed: int, **options) -> float:
         fit = {"objective": "gaussian", "max_epochs": MAX_EPOCHS, "tolerance": 1e-6, **options}
         model, _, _ = fitted(entry, blind, derived_seed(0, seed), fit)
-        found = block_scores(model, blind, goal, 0, None)
+        found = block_scores(forecaster_of(model, goal, None), blind, goal, 0)
         return 1 - found[:, 0].sum() / found[:, 1].sum()
 
     closed = named_entries(["ridge", "persistence"], blind, gaussian=True, looks_on=True)
@@ -220,32 +221,15 @@ def rows() -> Iterator[list[str]]:
     chosen = ", ".join(f"{k} {v:g}" for k, v in s["chosen"]["ridge"].items())
     frames = f"{dff.sizes['time']} frames of dF/F at {1 / dt:g} Hz"
     windows = f"{s['n_blocks']} windows of {DURATION:g} s"
+    near, far = table.verdict.splitlines()
     for label, said in (
         ("ridge chose, on validation", chosen),
         ("data", f"{n} cells, {frames}; no stimulus, no running speed"),
         ("scored", f"last {100 * SPLIT[2]:g} %, {windows}, in training sds"),
-        ("who wins, one frame", verdict(p, HORIZONS[0])),
-        ("who wins, 1 s", verdict(p, HORIZONS[1])),
+        ("who wins, one frame", near),
+        ("who wins, 1 s", far),
     ):
         yield [label, *blank, said]
-
-
-def verdict(p, horizon: int) -> str:
-    """Say who wins at a horizon, from the scores and their intervals."""
-    at = p.sel(horizon=horizon)
-    best = str(at["model"].values[at["r2"].values.argmax()])
-    r2, low = float(at["r2"].sel(model=best)), float(at["r2_ci"].sel(model=best)[0])
-    if best == "mean" or low <= 0:
-        return "nobody: no model is better than the training mean beyond doubt"
-    level = [
-        str(name)
-        for name in at["model"].values
-        if name != best and float(at["r2_behind_best_ci"].sel(model=name)[0]) <= 0
-    ]
-    lead = f"{best}, {format_number(100 * r2)} % of the variance"
-    if level:
-        return f"{lead}; {' and '.join(level)} cannot be told from it"
-    return f"{lead}; every other model is behind it beyond doubt"
 
 
 if __name__ == "__main__":

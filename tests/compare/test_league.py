@@ -7,7 +7,7 @@ import torch
 import neurornn as nr
 from neurornn._core.errors import DataError, ThreePartError, UnitError
 from neurornn.compare import forecast
-from neurornn.compare.scores import _interval, _r2
+from neurornn.compare.scores import _r2, interval_over_blocks
 from neurornn.training.batches import TrainingData
 from neurornn.training.objectives import objective_named
 
@@ -131,9 +131,11 @@ EVERY = {
 def test_every_model_takes_part():
     recipes = [make() for make in EVERY.values()]
     table = nr.compare.league(noise(), recipes, duration=1.0, n_seeds=1, max_epochs=1)
-    assert list(table.parameters["model"].values) == [*EVERY, "mean"]
+    assert list(table.parameters["model"].values) == [*EVERY, "persistence", "mean"]
     # An epoch on noise: no model knows the future; the mean scores 0 by definition.
     assert np.isfinite(table.parameters["r2"]).all()
+    # As many free runs, each with an end or none.
+    assert np.isfinite(table.runs["valid_time"]).all()
     assert float(table.parameters["r2"].max()) < 0.1
     # One seed has no spread: a dash, not a nought.
     assert np.isnan(table.parameters["r2_seed_sd"]).all()
@@ -250,7 +252,7 @@ def test_more_seeds_on_the_same_blocks_are_not_more_data():
     squares = np.stack([rng.uniform(0.2, 0.8, 12), np.ones(12)], 1)[None]
     widths = []
     for n in (1, 10):
-        low, high = _interval([np.repeat(squares, n, axis=0)], _r2, 0.95, 0)
+        low, high = interval_over_blocks([np.repeat(squares, n, axis=0)], _r2, 0.95, 0)
         widths.append(high - low)
     # The same draws of blocks; pairs would have made it narrower by the root of ten.
     assert widths[1] == pytest.approx(widths[0], rel=1e-9)
@@ -322,9 +324,9 @@ def test_a_score_that_is_no_number_has_the_status_of_one(monkeypatch):
     x = np.random.default_rng(0).standard_normal((12, 40, 1))
     from neurornn.compare import table as module
 
-    def broken(model, task, goal, n_ahead, fill):
-        found = block_scores(model, task, goal, n_ahead, fill)
-        if type(model).__name__ == "LinearHistory":
+    def broken(model, task, goal, n_ahead):
+        found = block_scores(model, task, goal, n_ahead)
+        if type(model.model).__name__ == "LinearHistory":
             found[:, 0] = np.inf
         return found
 
@@ -346,7 +348,13 @@ def test_a_score_that_is_no_number_has_the_status_of_one(monkeypatch):
         ({"n_seeds": "3"}, "n_seeds is '3'"),
         ({"max_epochs": np.nan}, "max_epochs is nan"),
         ({"horizons": 1}, "horizons is a int"),
-        ({"horizons": (0.5,)}, "A horizon is 0.5"),
+        ({"horizons": (0.52,)}, r"A horizon is 0.52 s, 10.4 frames of 0.05 s"),
+        ({"horizons": (True,)}, "A horizon is True"),
+        ({"horizons": (float("nan"),)}, "A horizon is nan"),
+        ({"horizons": (10, 0.5)}, r"in frames \(10, 10\)"),
+        ({"baselines": "no"}, "baselines is a str"),
+        ({"statistics": 1}, "statistics is a int"),
+        ({"lyapunov_time": -1.0}, "lyapunov_time is -1"),
         ({"horizons": ()}, "horizons is empty"),
         ({"fractions": (0.5, 0.5, 0.5)}, "sum 1"),
         ({"fractions": "all"}, "fractions is a str"),
@@ -378,7 +386,9 @@ def ended(monkeypatch, how):
     monkeypatch.setattr(module, "fitted", told)
     x = np.random.default_rng(0).standard_normal((12, 20, 1))
     recipes = [nr.models.LeakyRNN(1, 1, 1, dt=DT), nr.models.VanillaRNN(1, 1, 1, dt=DT), "ridge"]
-    return nr.compare.league((x, x), recipes, horizons=(0,), n_seeds=3, max_epochs=1)
+    return nr.compare.league(
+        (x, x), recipes, horizons=(0,), n_seeds=3, max_epochs=1, baselines=False
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -31,31 +31,36 @@ def league(**settings):
 
 def test_the_table_has_a_row_for_each_model_and_three_columns_for_each_horizon():
     lines = league().report().splitlines()
-    assert lines[:4] == [
+    assert lines[:6] == [
         "League",
+        # A table without its comparisons, as a hand may make it.
+        "At horizon 1 (0.05 s): net is best, R2 0.500 [0.400, 0.600]; no other model took part.",
+        "At horizon 10 (0.5 s): net is best, R2 0.250 [0.150, 0.350]; its lead of 0.750 over "
+        "the next model, flat, has no interval; no linear model took part.",
         "same split [0.7, 0.15, 0.15], 3 seeds; test scores, 90 % intervals over 12 blocks and "
         "seeds",
         "one horizon step is 0.05 s; log-likelihood in nats per value above the training mean "
         "(the row 'mean')",
         f"diverged: {Status.DIVERGED.remedy}",
     ]
-    body = [[c for c in line.split("  ") if c.strip()] for line in lines[5:]]
+    body = [[c for c in line.split("  ") if c.strip()] for line in lines[7:]]
     assert [c.strip() for c in body[0]] == [
-        "model", "weights", "R2, horizon 1", "sd over seeds", "log-likelihood, horizon 1",
-        "R2, horizon 10", "sd over seeds", "log-likelihood, horizon 10", "status",
+        "model", "weights", "R2, horizon 1 (0.05 s)", "sd over seeds",
+        "log-likelihood, horizon 1 (0.05 s)", "R2, horizon 10 (0.5 s)", "sd over seeds",
+        "log-likelihood, horizon 10 (0.5 s)", "status",
     ]  # fmt: skip
-    net, flat = (" ".join(line.split()) for line in lines[7:9])
+    net, flat = (" ".join(line.split()) for line in lines[9:11])
     assert net == (
         "net 120 0.500 [0.400, 0.600] 0.013 1.50 [1.00, 2.00] 0.250 [0.150, 0.350] 0.020 0.125 "
         "[-0.375, 0.625] ok"
     )
     assert flat.startswith("flat 3 ") and flat.endswith("diverged")
-    assert len(lines) == 9
+    assert len(lines) == 11
 
 
 def test_what_was_chosen_is_said():
     lines = league(chosen={"ridge": {"n_lags": 12, "power": 0.5}}).report().splitlines()
-    assert lines[3] == "ridge, chosen on the validation part: n_lags 12, power 0.5"
+    assert lines[5] == "ridge, chosen on the validation part: n_lags 12, power 0.5"
 
 
 def test_a_row_of_latex_for_each_score_model_and_horizon():

@@ -156,10 +156,12 @@ def plain_layout(result):
 
 
 def league_layout(result):
-    table = result.parameters
+    table, runs, dt = result.parameters, result.runs, result.settings["dt"]
     columns, rows = ["model", "weights"], []
     for h in table["horizon"].values:
-        columns += [f"R2, horizon {h}", "sd over seeds", f"log-likelihood, horizon {h}"]
+        said = f"horizon {h} ({h * dt:.4g} s)"
+        columns += [f"R2, {said}", "sd over seeds", f"log-likelihood, {said}"]
+    columns += ["valid time (s)", "spectrum distance", "state divergence (nats)"]
     for i, name in enumerate(table["model"].values):
         row = [name, str(table["n_weights"].values[i])]
         for j in range(table.sizes["horizon"]):
@@ -168,6 +170,9 @@ def league_layout(result):
                 number(table["r2_seed_sd"].values[i, j], 2),
                 told(table, "log_likelihood", (i, j)),
             ]
+        row.append(told(runs, "valid_time", (i,)))
+        more = ("spectrum_distance", "state_divergence")
+        row += [number(runs[n].values[i]) for n in more]
         rows.append([*row, table["status"].values[i]])
     return [*columns, "status"], rows, []
 
@@ -366,6 +371,7 @@ def fit_head(result):
 def league_head(result):
     s, level = result.settings, result.parameters["r2_ci"].attrs["ci_prob"]
     return [
+        *result.verdict.splitlines(),
         f"same split {s['fractions']}, {s['n_seeds']} seeds; test scores, {100 * level:g} % "
         f"intervals over {s['n_blocks']} blocks and seeds",
         f"one horizon step is {s['dt']:.4g} s; log-likelihood in nats per value above the "
