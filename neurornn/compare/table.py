@@ -175,9 +175,9 @@ class League(Result):
 
     def _papers_used(self) -> list[str]:
         runs = self.runs if "spectrum_distance" in self.runs else {}
-        more = ["Mikhaeil, Monfared & Durstewitz 2022, NeurIPS 35, arXiv:2110.07238"]
+        more = ["mikhaeil_2022"]
         if "state_divergence" in runs and np.isfinite(self.runs["state_divergence"]).any():
-            more.append("Koppe et al. 2019, doi:10.1371/journal.pcbi.1007263")
+            more.append("koppe_2019")
         names = " ".join(map(str, self.parameters["model"].values)).lower()
         koopman = {"modes": "askham_2018", "edmd": "williams_2015"}
         used = [key for word, key in koopman.items() if word in names]
