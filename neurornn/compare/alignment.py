@@ -26,13 +26,16 @@ class Aligned(NamedTuple):
     distance: float
 
 
-def align(a: Array, b: Array, *, n_starts: int = 8, rng: np.random.Generator) -> Aligned:
+def align(
+    a: Array, b: Array, *, n_starts: int = 8, n_turned: int = 20, rng: np.random.Generator
+) -> Aligned:
     """Lay one map on another by the orthogonal matrix that brings them closest.
 
     Parameters
     ----------
     a, b : (axis, axis).
     n_starts : starts of the search: axes in which both are sorted alike, and random ones.
+    n_turned : more of them: eigenvectors laid on one another, each in a phase drawn for it.
 
     Notes
     -----
@@ -42,7 +45,7 @@ def align(a: Array, b: Array, *, n_starts: int = 8, rng: np.random.Generator) ->
     """
     best: Array | None = None
     most = -np.inf
-    for start in _starts(a, b, n_starts, rng):
+    for start in [*_starts(a, b, n_starts, rng), *_turned(a, b, n_turned, rng)]:
         found, value = _climbed(start, a, b)
         if best is None or value > most:
             best, most = found, value
@@ -90,6 +93,31 @@ def _starts(a: Array, b: Array, n: int, rng: np.random.Generator) -> list[Array]
     while len(found) < n:
         found.append(np.linalg.qr(rng.standard_normal((size, size)))[0])
     return found[: max(n, 1)]
+
+
+def _turned(a: Array, b: Array, n: int, rng: np.random.Generator) -> list[Array]:
+    """Rotations that bring the eigenvectors of one map near those of the other.
+
+    An eigenvector has a phase of its own, of which nothing is known: it is drawn.
+    """
+    (values_a, vectors_a), (values_b, vectors_b) = _upper(a), _upper(b)
+    k = min(len(values_a), len(values_b))
+    real = (values_a[:k].imag == 0) | (values_b[:k].imag == 0)
+    found = []
+    for _ in range(n):
+        phase = np.exp(2j * np.pi * rng.uniform(size=k))
+        phase = np.where(real, np.sign(phase.real), phase)
+        u, _, v = np.linalg.svd(((vectors_b[:, :k] * phase) @ vectors_a[:, :k].conj().T).real)
+        found.append(u @ v)
+    return found
+
+
+def _upper(m: Array) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Eigenvalues and vectors of a map, one of each pair, the slowest first."""
+    values, vectors = np.linalg.eig(m)
+    order = np.lexsort((-values.imag, -np.round(np.abs(values), 12)))
+    order = order[values[order].imag >= 0]
+    return values[order].astype(complex), vectors[:, order].astype(complex)
 
 
 def _signs(k: int, size: int) -> Array:

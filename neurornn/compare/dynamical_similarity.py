@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 
 #: Fewest trials of each for a permutation to say something.
 MIN_TRIALS = 5
+#: Starts from eigenvectors for the rotation of one recording onto another.
+_TURNED = 40
 _OTHER_UNITS = (
     "the two have other units, and trials cannot change sides; look at the ceiling, or compare "
     "spectra"
@@ -275,15 +277,18 @@ def _compared(
         sides = [_moments(x, *_axes(x, rank)) for x in laid]
         members = [np.arange(n_a), np.arange(n_b)]
 
-    def angle(x: Array, y: Array) -> float:
+    def angle(x: Array, y: Array, n_turned: int = 0) -> float:
         if rotate:
-            return align(x, y, rng=np.random.default_rng(0)).angle
+            # Halves of one recording have common axes, near which the best rotation is.
+            return align(x, y, n_turned=n_turned, rng=np.random.default_rng(0)).angle
         cosine = np.sum(x * y) / max(float(np.linalg.norm(x) * np.linalg.norm(y)), 1e-300)
         return float(np.arccos(np.clip(cosine, -1, 1)))
 
     maps = [side.map(m) for side, m in zip(sides, members, strict=True)]
-    distance = angle(*maps)
-    rotation = align(*maps, rng=draw).rotation if rotate else np.eye(rank)
+    distance = angle(maps[0], maps[1], _TURNED)
+    rotation = np.eye(rank)
+    if rotate:
+        rotation = align(maps[0], maps[1], n_turned=_TURNED, rng=np.random.default_rng(0)).rotation
     halves = []
     for _ in range(n_halves):
         # Each half as many trials as it can have: the ceiling is a little high.
