@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import neurornn as nr
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError
+from neurornn.koopman import conserved
 from neurornn.koopman.dictionaries import make_dictionary
-from neurornn.koopman.law_search import judge, least_moving, scatters_of
+from neurornn.koopman.law_choice import _p_value, next_law
+from neurornn.koopman.law_search import HeldOut, judge, least_moving, scatters_of
 from neurornn.koopman.smoothing import smoothed
 from neurornn.simulate import simulate_system
 
@@ -210,3 +213,42 @@ def test_bad_input():
     laws = find(run["series"])
     with pytest.raises(ShapeError, match="The states have 3 variables"):
         laws.evaluate(np.zeros((4, 3)))
+
+
+def test_the_p_value_is_of_both_directions_and_of_the_better_of_two():
+    tolerance, n = 0.1, 21
+    # Within trajectories nothing moves; a drift of half of what is tolerated, .1 sqrt(12).
+    most = np.sqrt(12) * tolerance
+    for drift in (most / 2, -most / 2):
+        held = HeldOut(0.0, 1e-6, drift, most / 8)
+        assert _p_value(held, tolerance, n) == pytest.approx(stats.t.sf(4.0, 20))
+    # The variation is judged by its own error.
+    held = HeldOut(0.004, 0.002, 0.0, 1e-6)
+    assert _p_value(held, tolerance, n) == pytest.approx(stats.t.sf(3.0, 20))
+    assert _p_value(HeldOut(np.inf, np.inf, np.inf, np.inf), tolerance, n) == 1.0
+    run = trajectories("harmonic", 0, n=20, noise=0.1)
+    smooth = smoothed(list(run["series"].values), [np.arange(100.0)] * 20)
+    made = make_dictionary("polynomial", smooth[0].values, ["x", "v"], degree=2, constant=False)
+    halves = [np.arange(10), np.arange(10, 20)]
+    _, held, p = next_law(scatters_of(smooth, made), halves, [], made.degrees, 0.07)
+    # Of two that were tried the better one is told: twice its p.
+    assert p == pytest.approx(2 * _p_value(held, 0.07, 10))
+
+
+def test_the_table_tells_what_was_judged(monkeypatch):
+    judged = HeldOut(0.0009, 0.0002, 0.05, 0.01)
+    monkeypatch.setattr(
+        conserved, "next_law", lambda *_: (np.array([1.0, 0.0, 0.5, 0.0, 0.0]), judged, 0.004)
+    )
+    laws = conserved.conserved_quantities(
+        trajectories("harmonic", 0, n=20)["series"], dictionary="polynomial", degree=2
+    )
+    table, t = laws.parameters, stats.t.ppf(0.975, 9)
+    assert table["p_value"].values.tolist() == [0.004]
+    assert table["variation"].values[0] == pytest.approx(0.03)
+    np.testing.assert_allclose(
+        table["variation_ci"].values[0], np.sqrt(0.0009 + t * 0.0002 * np.array([-1, 1]))
+    )
+    assert table["drift"].values[0] == pytest.approx(0.05)
+    np.testing.assert_allclose(table["drift_ci"].values[0], 0.05 + t * 0.01 * np.array([-1, 1]))
+    assert laws.expression == ["x + 0.5 x^2"]
