@@ -184,3 +184,21 @@ def test_bad_input():
         edmd.forecast(np.zeros((2, 2)), 1.0)
     with pytest.raises(DataError, match="NaN"):
         edmd.forecast(np.full((3, 2), np.nan), 1.0)
+
+
+def test_the_interval_of_a_time_constant_is_that_of_its_rate():
+    edmd = nr.koopman.EDMD(square, measurement_noise="instruments", n_bootstrap=60)
+    table = edmd.fit(manifold(0, n=30)["series"]).parameters_
+    rate = table["rate_ci"].values
+    assert (rate < 0).all()
+    np.testing.assert_allclose(table["time_constant_ci"], -1 / rate)
+    # A rate that may be 0 has no upper end to its time constant.
+    time = np.arange(400) * 0.1
+    x = np.column_stack([np.cos(time), np.sin(time)])
+    x = x + 0.1 * np.random.default_rng(0).standard_normal(x.shape)
+    stays = nr.koopman.EDMD(degree=1, dt=0.1, measurement_noise="instruments", n_bootstrap=60)
+    found = stays.fit(x).parameters_
+    low, high = found["rate_ci"].values[0]
+    assert low < 0 < high
+    np.testing.assert_allclose(found["time_constant_ci"].values[0], [-1 / low, np.inf])
+    assert found["status"].values[0] == "slower_than_recording"

@@ -381,3 +381,16 @@ def test_runs_of_missing_frames_are_skipped():
     np.testing.assert_allclose(
         modes.parameters_["time_constant"], run["time_constant"].values, rtol=0.05
     )
+
+
+def test_the_amplitude_is_the_root_mean_square_over_trials():
+    run = simulate_oscillators(n_trials=5, rng=4)
+    modes = nr.koopman.fit_modes(run["states"], rank=5)
+    own = [
+        nr.koopman.fit_modes(t, dt=DT, rank=5).parameters_["amplitude"].values
+        for t in run["states"].values
+    ]
+    # Without noise the sizes of each trial are exact; both come from the same frames.
+    np.testing.assert_allclose(
+        modes.parameters_["amplitude"], np.sqrt(np.mean(np.square(own), axis=0)), rtol=1e-6
+    )

@@ -48,6 +48,8 @@ def test_a_spectrum_has_points_intervals_and_truth(run, modes):
     for text in ax.texts:
         tau = float(text.get_text().removesuffix(" s"))
         assert text.get_position()[0] == pytest.approx(-1 / tau)
+        at = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+        assert any(x == pytest.approx(-1 / tau) for x in at)
     assert any(line.get_linewidth() == 1.5 and set(line.get_xdata()) == {0} for line in ax.lines)
 
 
