@@ -437,6 +437,9 @@ class EDMD(Estimator):
                 low = np.where(ci[:, 0] < 0, -1 / ci[:, 0], np.nan)
                 high = np.where(ci[:, 1] < 0, -1 / ci[:, 1], np.inf)
             ends["time_constant"] = np.stack([low, high], -1)
+            # That of a mode that swings in no draw is no interval of width 0.
+            ends["frequency"][(ends["frequency"] == 0).all(axis=1)] = np.nan
+            reason = "a mode with a real eigenvalue does not swing"
         status = np.full(len(rates), str(Status.OK), dtype=object)
         status[rates.real >= 0] = GROWS
         if ends is not None:

@@ -192,6 +192,8 @@ def test_the_interval_of_a_time_constant_is_that_of_its_rate():
     rate = table["rate_ci"].values
     assert (rate < 0).all()
     np.testing.assert_allclose(table["time_constant_ci"], -1 / rate)
+    assert np.isnan(table["frequency_ci"]).all()
+    assert "does not swing" in table["frequency_ci"].attrs["reason"]
     # A rate that may be 0 has no upper end to its time constant.
     time = np.arange(400) * 0.1
     x = np.column_stack([np.cos(time), np.sin(time)])
