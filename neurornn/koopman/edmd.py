@@ -24,11 +24,11 @@ from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
-from neurornn.data.samples import Samples
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator, keep_names
 from neurornn.koopman.dictionaries import Dictionary, make_dictionary
 from neurornn.koopman.edmd_parts import (
+    labels_of,
     map_table,
     matched_rates,
     parts_of,
@@ -202,7 +202,7 @@ class EDMD(Estimator):
                 "Pass measurement_noise='instruments'",
             )
         parts, fed = parts_of(samples, driven, delays)
-        labels = self._labels(samples, delays)
+        labels = labels_of(samples, delays)
         with one_thread():
             states = np.concatenate(parts)
             states = states[np.isfinite(states).all(axis=1)]
@@ -232,14 +232,6 @@ class EDMD(Estimator):
         self.map_ = map_table(found, self.dictionary_.names, labels[: self.n_features_in_])
         self.parameters_ = self._table(found.transition, draws, n_draws)
         return self
-
-    def _labels(self, samples: Samples, delays: int) -> list[str]:
-        names = (
-            [str(u) for u in samples.unit]
-            if samples.units_named
-            else [f"x{k}" for k in range(samples.values.shape[1])]
-        )
-        return [n if d == 0 else f"{n}[-{d}]" for d in range(delays) for n in names]
 
     def _draws(
         self,

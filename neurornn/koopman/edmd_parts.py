@@ -14,6 +14,14 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
+def labels_of(samples: Samples, delays: int) -> list[str]:
+    """Names of the variables of a state, the newest frame first."""
+    names = [str(u) for u in samples.unit]
+    if not samples.units_named:
+        names = [f"x{k}" for k in range(samples.values.shape[1])]
+    return [n if d == 0 else f"{n}[-{d}]" for d in range(delays) for n in names]
+
+
 def parts_of(
     samples: Samples, driven: Samples | None, delays: int
 ) -> tuple[list[Array], list[Array] | None]:

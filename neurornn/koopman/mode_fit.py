@@ -219,7 +219,7 @@ def _finished(
     noise = sum(e.T @ e for e in residuals) / dof
     covariance = covariance_of(problem, best, noise)
     correlation = _correlation(residuals, inside)
-    widened = _widened(best.x[:r], correlation, 1 / problem.time.shape[0])
+    widened = _widened(best.x[:r], correlation, float(problem.time[1] - problem.time[0]))
     covariance[:r] *= widened[:, None]
     covariance[:, :r] *= widened
     sizes, gradients, by_rate = _amplitudes(best.x[:r], state.coefficients)
@@ -296,8 +296,7 @@ def _correlation(residuals: list[Array], inside: list[Trajectory]) -> float:
 def _widened(rates: Array, correlation: float, dt: float) -> Array:
     """Factor on the standard error of each rate where the noise of neighbouring frames is alike.
 
-    That of noise of one step of memory, at the frequency at which the mode swings; none where
-    chance alone may have made it.
+    That of noise of one step of memory, at the frequency at which the mode swings; never below 1.
     """
     n_pair = len(rates) // 2
     w = np.repeat(np.maximum(rates[1 : 2 * n_pair : 2], 0.0), 2)

@@ -33,6 +33,9 @@ QUANTITIES = (
     ),
 )  # fmt: skip
 GROWS, NOT_RESOLVED, SLOW = "growing", "not_resolvable", "slower_than_recording"
+MORE = "more_than_modes"
+#: Correlation of neighbouring residuals above which modes and white noise are not all there is.
+MORE_THAN_NOISE = 0.2
 REMEDIES = {
     GROWS: (
         "The mode grows, beyond what noise would make of one that stays. Check for a drift, or "
@@ -45,6 +48,11 @@ REMEDIES = {
     SLOW: (
         "The data do not tell this mode from one that stays for ever: its time constant is at "
         "least the lower bound. Record for longer."
+    ),
+    MORE: (
+        "What the modes leave is no noise: neighbouring frames are alike in it. Intervals are "
+        "widened for that, but do not cover what a wrong model adds. Raise the rank, or cut into "
+        "trials."
     ),
     str(Status.NOT_CONVERGED): (
         "The search for the eigenvalues did not come to rest: the likelihood hardly tells them "
@@ -75,6 +83,8 @@ def table_of_modes(
     tau, tau_ci = time_constants(rate, low, high)
     frequency = values.imag[rows] / (2 * np.pi)
     status = np.full(len(rows), str(Status.OK), dtype=object)
+    if fit.correlation > MORE_THAN_NOISE:
+        status[:] = MORE
     status[high >= 0] = SLOW
     status[low > 0] = GROWS
     status[(np.isfinite(tau) & (tau < dt)) | (frequency > _NYQUIST / (2 * dt))] = NOT_RESOLVED

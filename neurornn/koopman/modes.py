@@ -35,6 +35,7 @@ from neurornn.koopman.mode_fit import (
     trajectories_of,
 )
 from neurornn.koopman.mode_table import (
+    MORE_THAN_NOISE,
     QUANTITIES,
     fit_table,
     table_of_modes,
@@ -42,8 +43,6 @@ from neurornn.koopman.mode_table import (
 from neurornn.koopman.trajectories import as_trajectories
 
 Array = NDArray[np.float64]
-#: Correlation of neighbouring residuals above which the report says that modes leave more.
-_MORE_THAN_NOISE = 0.1
 #: Growth of a forecast beyond which it is refused.
 _EXPLODES = 1e6
 
@@ -397,12 +396,9 @@ class Modes(Estimator):
             + (f", {self.n_left_out_} left out as incomplete" if self.n_left_out_ else "")
             + f"; the modes explain {100 * self.explained_:.4g} % of the power"
         ]
-        if self.correlation_ > _MORE_THAN_NOISE:
+        if self.correlation_ > MORE_THAN_NOISE:
             head.append(
-                f"Neighbouring frames share {self.correlation_:.2g} of what the modes leave: the "
-                "recording holds more than these modes and white noise. Intervals are widened for "
-                "that; they do not cover what a wrong model adds. Raise the rank, or cut into "
-                "trials."
+                f"Neighbouring frames share {self.correlation_:.2g} of what the modes leave"
             )
         return parameters_table(self.parameters_, "Modes", head=head)
 
