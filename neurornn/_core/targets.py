@@ -258,7 +258,11 @@ def _limit(folder: Path, name: str, otherwise: int) -> int:
 def _check_standing(
     place: Path, text: str, what: str, ours: Recogniser | None, overwrite: bool
 ) -> None:
-    mode = os.lstat(place).st_mode
+    try:
+        mode = os.lstat(place).st_mode
+    except FileNotFoundError:
+        # Another writer is putting its own in place: at this moment nothing stands there.
+        return
     if stat.S_ISDIR(mode) != (what == "folder"):
         there = folder_content(place) if stat.S_ISDIR(mode) else "a file"
         raise _refused(text, f"is {there}", f"a {what} is written and never replaces it", what)
