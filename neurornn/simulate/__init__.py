@@ -20,5 +20,6 @@ __getattr__, __dir__, __all__ = room(
         "memory_tasks": ["delayed_match", "parametric_memory", "ring_memory"],
         "environments": ["from_environment"],
         "dna": ["simulate_dna_memory"],
+        "spikes": ["simulate_poisson", "simulate_renewal", "simulate_spike_trains"],
     },
 )
