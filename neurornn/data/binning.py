@@ -5,7 +5,7 @@ was recorded: a gap is an absent bin, never a row of zeros.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -211,9 +211,63 @@ def _edges_of_stretches(
     ]
 
 
-def _count(
-    table: Spikes, edges: list[NDArray[np.float64]], width: float, closed: str
-) -> xr.DataArray:
+class Placed(NamedTuple):
+    """Spikes and the bins that they fall into; bins without a spike take no room but their stamp.
+
+    Attributes
+    ----------
+    row : (spike,), bin of each spike; those that fell into none are left out.
+    owner : (spike,), position of its unit.
+    times : (spike,), s.
+    weights : (spike,), what each counts for; None for 1.
+    starts, stamps : (row,), s, where each bin begins and ends.
+    run : (row,), number of the gapless stretch of each bin.
+    known : (row, unit), whether the unit was observed throughout; None where nothing limits that.
+    unit : (unit,), labels.
+    width : s, of a bin.
+    n_outside : spikes that fell into no bin, or into one that was not observed.
+    """
+
+    row: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    times: NDArray[np.float64]
+    weights: NDArray[np.float64] | None
+    starts: NDArray[np.float64]
+    stamps: NDArray[np.float64]
+    run: NDArray[np.int64]
+    known: NDArray[np.bool_] | None
+    unit: NDArray[Any]
+    width: float
+    n_outside: int
+
+
+def place_spikes(
+    spikes: Any, bin_size: float, *, t_start: float | None = None, t_stop: float | None = None
+) -> Placed:
+    """Find the bin of every spike, without counting: for bins so small that most are empty.
+
+    Parameters
+    ----------
+    spikes, bin_size, t_start, t_stop : as `bin_spikes` takes them, with the same bins.
+
+    Raises
+    ------
+    UnitError, DataError, ShapeError, KindError
+        As `bin_spikes`.
+
+    Examples
+    --------
+    >>> placed = place_spikes([[0.1, 0.4], [0.3]], 0.2)
+    >>> placed.row.tolist(), placed.owner.tolist(), placed.stamps.tolist()
+    ([0, 1, 1], [0, 1, 0], [0.2, 0.4])
+    """
+    table, width = as_spikes(spikes), check_bin_size(bin_size)
+    if table.stretches is None and table.observed is not None:
+        table = table._replace(stretches=united(table.observed))
+    return _placed(table, _edges_of_stretches(table, width, t_start, t_stop), width, "right")
+
+
+def _placed(table: Spikes, edges: list[NDArray[np.float64]], width: float, closed: str) -> Placed:
     flat = np.concatenate(edges) if edges else np.empty(0)
     # Bin j of the flat list lies between edges j and j + 1; between two stretches there is none.
     number = np.full(len(flat) + 1, -1, dtype=np.int64)
@@ -221,28 +275,41 @@ def _count(
     is_bin[np.cumsum([len(e) for e in edges]) - 1] = False
     number[1:][is_bin] = np.arange(is_bin.sum())
     row = number[bin_of(flat, table.times, closed)]
-    n_time, n_units = int(is_bin.sum()), len(table.unit)
     hit = row >= 0
-    cells = np.bincount(
-        row[hit] * n_units + table.owner[hit],
+    starts = np.concatenate([np.empty(0), *(e[:-1] for e in edges)])
+    stamps = np.concatenate([np.empty(0), *(e[1:] for e in edges)])
+    outside, known = int(np.sum(~hit)), None
+    if table.observed is not None and edges:
+        known = seen(table.observed, starts, stamps)
+        outside += int(np.sum(~known[row[hit], table.owner[hit]]))
+        known = None if known.all() else known
+    run = np.repeat(np.arange(len(edges)), [len(e) - 1 for e in edges]) if edges else row[:0]
+    return Placed(
+        row=row[hit], owner=table.owner[hit], times=table.times[hit],
         weights=None if table.weights is None else table.weights[hit],
-        minlength=n_time * n_units,
+        starts=starts, stamps=stamps, run=run, known=known, unit=table.unit, width=width,
+        n_outside=outside,
+    )  # fmt: skip
+
+
+def _count(
+    table: Spikes, edges: list[NDArray[np.float64]], width: float, closed: str
+) -> xr.DataArray:
+    placed = _placed(table, edges, width, closed)
+    n_time, n_units = len(placed.stamps), len(table.unit)
+    cells = np.bincount(
+        placed.row * n_units + placed.owner, weights=placed.weights, minlength=n_time * n_units
     )
     kind = np.int64 if table.weights is None else np.float64
-    stamps = np.concatenate([e[1:] for e in edges]) if edges else np.empty(0)
     grid = cells.reshape(n_time, n_units).astype(kind, copy=False)
-    outside = int(np.sum(~hit))
-    if table.observed is not None and edges:
-        known = seen(table.observed, np.concatenate([e[:-1] for e in edges]), stamps)
-        outside += int(np.sum(~known[row[hit], table.owner[hit]]))
-        grid = grid if known.all() else np.where(known, grid, np.nan)
+    grid = grid if placed.known is None else np.where(placed.known, grid, np.nan)
     return xr.DataArray(
         grid,
         dims=("time", "unit"),
         coords={
-            "time": ("time", stamps, time_attrs("end of the bin", closed)),
+            "time": ("time", placed.stamps, time_attrs("end of the bin", closed)),
             "unit": table.unit,
         },
         name="counts",
-        attrs=count_attrs(width, outside, closed),
+        attrs=count_attrs(width, placed.n_outside, closed),
     )

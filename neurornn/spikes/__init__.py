@@ -3,5 +3,12 @@
 from neurornn._core.rooms import room
 
 __getattr__, __dir__, __all__ = room(
-    __name__, planned=["PointProcess", "Timescales", "time_rescaling"]
+    __name__,
+    {
+        "account": ["bits_per_spike"],
+        "bases": ["raised_cosines"],
+        "point_process": ["PointProcess"],
+        "rescaling": ["Rescaling", "time_rescaling"],
+    },
+    planned=["Timescales"],
 )

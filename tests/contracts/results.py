@@ -445,6 +445,43 @@ def compared(level=LEVEL, slow=1.0):
     return nr.compare.spectra(*two, n_draws=200, confidence_level=level)
 
 
+@lru_cache
+def _spikes():
+    """Three units for a minute: one with a past, one without, and one that hardly fires."""
+    rec = nr.simulate.simulate_spike_trains(
+        3, 60.0, rate=[40.0, 20.0, 0.1], recovery=[-4.0, 0.0, 0.0], adaptation=[-0.6, 0.0, 0.0],
+        rng=3,
+    )  # fmt: skip
+    times, owner = rec["spike_times"].values, rec["spike_unit"].values
+    return {name: times[owner == k] for k, name in enumerate("bca")}
+
+
+def spikes(slow=1.0):
+    trains = {name: slow * t for name, t in _spikes().items()}
+    return nr.data.from_spikes(trains, t_start=0.0, t_stop=60.0 * slow)
+
+
+def point_process(level=LEVEL, slow=1.0):
+    return nr.spikes.PointProcess(
+        history=0.2 * slow, bin_size=0.001 * slow, confidence_level=level
+    ).fit(spikes(slow))
+
+
+def free_history(level=LEVEL):
+    """A past in free filters, coupling, and a stimulus."""
+    shown = np.sin(np.arange(60_000) / 300)
+    return nr.spikes.PointProcess(
+        history=0.05, history_basis="raised_cosine", coupling=["b"], n_stimulus=3,
+        unit=["b", "c"], forgetting=20.0, renewal=True, confidence_level=level,
+    ).fit(spikes(), stimulus=shown)  # fmt: skip
+
+
+def rescaled(level=LEVEL):
+    """A Poisson account of units of which one has a past, and one is too quiet to tell."""
+    model = nr.spikes.PointProcess(history=None).fit(spikes())
+    return nr.spikes.time_rescaling(model, spikes(), confidence_level=level)
+
+
 def fixed_points(slow=1.0):
     """Two bits that hold themselves: nine points, four of them stable."""
     import torch
@@ -534,6 +571,9 @@ REPORTED = {
     "ConservedQuantities": laws,
     "DynamicalSimilarity": similar,
     "SpectraComparison": compared,
+    "PointProcess": point_process,
+    "PointProcess of free filters": free_history,
+    "Rescaling": rescaled,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

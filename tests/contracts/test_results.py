@@ -728,7 +728,21 @@ def compared_stated(result):
     ]  # fmt: skip
 
 
+def point_process_stated(result):
+    return [
+        f"The spikes of {len(result.units_)} units", "in bins of 0.00100 s"
+        if result.history_basis != "exponential" else "dead time and two exponentials",
+    ]  # fmt: skip
+
+
+def rescaling_stated(result):
+    n = int(result.parameters["n_intervals"].sum())
+    return [f"bins of {result.settings['bin_size']:g} s", f"on {n} intervals"]
+
+
 STATED = {
+    "PointProcess": point_process_stated,
+    "Rescaling": rescaling_stated,
     "SpectraComparison": compared_stated,
     "DynamicalSimilarity": similar_stated,
     "Modes": modes_stated,
