@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = room(
         "account": ["bits_per_spike"],
         "bases": ["raised_cosines"],
         "point_process": ["PointProcess"],
+        "recurrent": ["RecurrentPointProcess"],
         "rescaling": ["Rescaling", "time_rescaling"],
     },
     planned=["Timescales"],

@@ -21,19 +21,8 @@ Array = NDArray[np.float64]
 
 def simulate_from(model: Any, duration: float | None, stimulus: Any, rng: RNG) -> xr.Dataset:
     """Draw spikes of the fitted units of a `PointProcess`; see its `simulate`."""
-    shown = _stimulus_for(model, stimulus)
     width = float(model.bin_size)
-    if duration is None:
-        n_rows = len(shown) if shown is not None else round(model.duration_ / width)
-    else:
-        n_rows = max(round(check_positive(duration, "duration", "s") / width), 1)
-    if shown is not None and len(shown) < n_rows:
-        raise ShapeError(
-            f"The stimulus has {len(shown)} rows for {n_rows} bins",
-            "One row for each bin was needed",
-            f"Pass duration={len(shown) * width:g}, or a longer stimulus",
-        )
-    shown = None if shown is None else shown[:n_rows]
+    shown, n_rows = stimulus_for(model, stimulus, duration)
     n = len(model.units_)
     weights = model.weights_["weight"].values
     if not np.isfinite(weights[:, 0]).all():
@@ -90,7 +79,36 @@ def simulate_from(model: Any, duration: float | None, stimulus: Any, rng: RNG) -
     return found.assign_attrs(source="simulated from a fitted PointProcess")
 
 
-def _stimulus_for(model: Any, stimulus: Any) -> Array | None:
+def stimulus_for(model: Any, stimulus: Any, duration: float | None) -> tuple[Array | None, int]:
+    """Stimulus of a simulation, (row, feature), and its number of bins.
+
+    Parameters
+    ----------
+    model : fitted.
+    stimulus : what came, or None for that of the fit.
+    duration : s, or None for that of the stimulus, or of the fit.
+
+    Raises
+    ------
+    DataError, ShapeError
+        None for a model that needs one; another number of features; too short.
+    """
+    width = float(model.bin_size)
+    shown = _shown_to(model, stimulus)
+    if duration is None:
+        n_rows = len(shown) if shown is not None else round(model.duration_ / width)
+    else:
+        n_rows = max(round(check_positive(duration, "duration", "s") / width), 1)
+    if shown is not None and len(shown) < n_rows:
+        raise ShapeError(
+            f"The stimulus has {len(shown)} rows for {n_rows} bins",
+            "One row for each bin was needed",
+            f"Pass duration={len(shown) * width:g}, or a longer stimulus",
+        )
+    return (None if shown is None else shown[:n_rows]), n_rows
+
+
+def _shown_to(model: Any, stimulus: Any) -> Array | None:
     n = len(model.features_)
     if not n:
         return None
