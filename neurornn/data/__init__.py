@@ -13,6 +13,8 @@ __getattr__, __dir__, __all__ = room(
         "binning": ["bin_spikes"],
         "cross_scoring": ["cross_score"],
         "describing": ["describe"],
+        "events": ["event_windows"],
+        "inferred_clock": ["infer_clock"],
         "intervals": ["intersect", "restrict", "support"],
         "leakage": ["leakage_report"],
         "neo_objects": ["from_neo"],

@@ -200,7 +200,7 @@ def _spread(rows: Rows, stamps: Array, width: float) -> Array:
 
 
 def stimulus_at_bins(
-    recording: Any, stimulus: Any, bins: BinnedSpikes
+    recording: Any, stimulus: Any, bins: BinnedSpikes, *, missing: bool = False
 ) -> tuple[Array, list[str]] | None:
     """Bring a stimulus to the bins, (row, feature), with the names of its features.
 
@@ -210,6 +210,7 @@ def stimulus_at_bins(
     stimulus : name of a variable of the recording, which is held from sample to sample where it
         has a clock of its own; or an array (row,) or (row, feature); or None.
     bins : of the spikes.
+    missing : accept bins without a value, NaN.
 
     Raises
     ------
@@ -243,11 +244,11 @@ def stimulus_at_bins(
             "One row for each bin was needed",
             "Bring it onto the bins, for example with data.resample_to",
         )
-    missing = int((~np.isfinite(numbers)).any(axis=1).sum())
-    if missing:
+    n_missing = int((~np.isfinite(numbers)).any(axis=1).sum())
+    if n_missing and not missing:
         raise DataError(
-            f"{name} is missing in {missing} of {bins.n_rows} bins ({missing * bins.bin_size:.4g} "
-            "s)",
+            f"{name} is missing in {n_missing} of {bins.n_rows} bins "
+            f"({n_missing * bins.bin_size:.4g} s)",
             "A stimulus in every bin was needed",
             "Cut the recording to where the stimulus was shown with data.restrict",
         )
