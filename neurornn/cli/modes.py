@@ -68,19 +68,26 @@ def run(a: Any) -> Said:
 
 
 def _trials(series: Any, duration: float) -> list[Any]:
-    """Cut a series into trials of so many s, each with a start of its own."""
+    """Cut a series into trials of so many s, each with a start of its own; none across a gap."""
     from neurornn._core.checks import check_positive
     from neurornn._core.errors import DataError
-    from neurornn.data.recording import sampling_rate_of
+    from neurornn.data.samples import window_edges
+    from neurornn.data.series import as_series
 
-    n = round(check_positive(duration, "duration", "s") * sampling_rate_of(series))
+    samples = as_series(series, name=str(series.name or "series"))
+    n = round(check_positive(duration, "duration", "s") * samples.sampling_rate)
     if n < 2:
         raise DataError(
             f"duration is {duration:g} s, {n} frames",
             "Trials of two frames or more were needed",
             "Pass a longer --duration",
         )
-    return [series.isel(time=slice(k, k + n)) for k in range(0, series.sizes["time"], n)]
+    edges = [
+        edge
+        for start, stop in samples.blocks
+        for edge in window_edges(int(start), int(stop), n, 0, whole=False)
+    ]
+    return [series.isel(time=slice(a, b)) for a, b in edges]
 
 
 def not_a_table(path: Path) -> str | None:

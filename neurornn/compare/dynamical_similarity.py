@@ -26,8 +26,8 @@ MIN_TRIALS = 5
 #: Starts from eigenvectors for the rotation of one recording onto another.
 _TURNED = 40
 _OTHER_UNITS = (
-    "the two have other units, and trials cannot change sides; look at the ceiling, or compare "
-    "spectra"
+    "the two have other units: trials cannot change sides, and other units alone lie beyond the "
+    "ceiling; test the time scales instead, nr.compare.spectra(fit_modes(a), fit_modes(b))"
 )
 
 
@@ -159,6 +159,12 @@ def similarity(
     and C is left out. A distance is never 0 under noise: the ceiling tells how far halves of one
     recording are apart, and the test how often trials that change sides at random are as far
     apart (Phipson & Smyth 2010), which is exact where trials are exchangeable under one system.
+
+    There is no test across other units: trials cannot change sides, and the ceiling, made of
+    halves of one recording, knows neither what other units see of the same states nor their
+    noise, which shrink a linear map differently. The same system seen by others then lies beyond
+    the ceiling. Eigenvalues do not depend on who looks on: where the recordings are sums of modes,
+    `spectra` of modes fitted to both has a test that holds.
 
     References
     ----------
@@ -311,12 +317,12 @@ def _compared(
             order = draw.permutation(everyone)
             as_far += angle(pooled.map(order[:n_a]), pooled.map(order[n_a:])) >= distance - 1e-12
         p = (as_far + 1) / (n_permutations + 1)
-    of = {q.name: q for q in DynamicalSimilarity._quantities}
+    of = DynamicalSimilarity.quantity
     table = to_dataset(
         [
-            of["distance"].of(distance),
-            of["ceiling"].of(np.median(halves), draws_interval(halves, level)),
-            of["p_value"].of(p, reason=reason),
+            of("distance").of(distance),
+            of("ceiling").of(np.median(halves), draws_interval(halves, level)),
+            of("p_value").of(p, reason=reason),
         ],
         confidence_level=level,
         status=status,

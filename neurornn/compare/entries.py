@@ -17,7 +17,9 @@ from neurornn._core.errors import (
 )
 from neurornn._core.old_names import new_names
 from neurornn._core.status import Status
+from neurornn.compare.forecast import Forecaster, NetworkForecaster
 from neurornn.compare.koopman_accounts import koopman_solvers, settings_told
+from neurornn.compare.observer_accounts import ObserverForecaster, check_observer, observed
 from neurornn.compare.ridge import fit_linear_history
 from neurornn.compare.task import Task
 from neurornn.koopman.edmd import EDMD
@@ -27,6 +29,7 @@ from neurornn.models.baselines import LinearStateSpace, Memoryless
 from neurornn.models.ridge import LinearHistory
 from neurornn.training.loop import fit
 from neurornn.training.many import redrawn
+from neurornn.training.objectives import Objective
 from neurornn.training.one import fit_one
 from neurornn.training.settings import OLD_NAMES, FitSettings
 
@@ -137,7 +140,7 @@ def named_entries(
         if isinstance(recipe, RecurrentModel):
             found = {type(recipe).__name__: _from_model(recipe, task, gaussian, looks_on)}
         elif isinstance(recipe, EDMD | Modes) or (isinstance(recipe, str) and recipe == "modes"):
-            told = "" if isinstance(recipe, str) else settings_told(recipe)
+            told = settings_told(recipe, task.n_known)
             found = {
                 name: Entry(solve=solve, told=told)
                 for name, solve in koopman_solvers(recipe, task, ahead).items()
@@ -184,11 +187,7 @@ def _from_name(name: str, task: Task, gaussian: bool) -> Entry:
 def _from_model(recipe: RecurrentModel, task: Task, gaussian: bool, looks_on: bool) -> Entry:
     name = type(recipe).__name__
     if recipe.observes_targets:
-        raise KindError(
-            f"A recipe is a {name}, which takes its targets as inputs",
-            "Models that predict targets from inputs given before them were needed",
-            f"Fit the {name} with nr.fit, and look at its noise_sd",
-        )
+        check_observer(recipe, task)
     if recipe.looks_ahead and (task.feeds_itself or looks_on):
         what = (
             "a series forecasts itself, so that later inputs are the targets"
@@ -224,9 +223,9 @@ def _check_closed_form(name: str, gaussian: bool) -> None:
 
 def _persistence(task: Task) -> tuple[RecurrentModel, dict[str, Any]]:
     """Repeat the last frame; inputs and targets are scaled alike where a series feeds itself."""
-    n = task.train.inputs.shape[2]
-    model = Memoryless(n, n, dt=task.dt).double().requires_grad_(False)
-    model.direct_weight.copy_(torch.eye(n))
+    n_in, n_out = task.train.inputs.shape[2], task.train.targets.shape[2]
+    model = Memoryless(n_in, n_out, dt=task.dt).double().requires_grad_(False)
+    model.direct_weight.copy_(torch.eye(n_out, n_in))
     return model.eval(), {}
 
 
@@ -249,13 +248,28 @@ def fitted(
         model, chosen = entry.solve(task)
         return model, str(getattr(model, "status", Status.OK)), chosen
     assert entry.recipe is not None
+    train, held = task.train, task.validation
+    if entry.recipe.observes_targets:
+        train, held = observed(task, train), observed(task, held)
     with warnings.catch_warnings():
         # The table's status column says it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         result = fit_one(
             redrawn(entry.recipe, seed),
-            task.train,
-            task.validation,
+            train,
+            held,
             FitSettings(rng=seed, intervals=False, **settings),
         )
     return result.model.double().eval(), str(result.status), {}
+
+
+def forecaster_of(model: Any, task: Task, objective: Objective) -> Forecaster:
+    """Return a fitted model as a league scores it; what can forecast by itself stays as it is."""
+    if not isinstance(model, RecurrentModel):
+        found: Forecaster = model
+        return found
+    if model.observes_targets:
+        return ObserverForecaster(model, task)
+    # Where inputs and targets differ, unknown inputs are put at their training mean.
+    fill = None if task.feeds_itself else torch.zeros(task.train.inputs.shape[2]).double()
+    return NetworkForecaster(model, objective, fill, task.n_known)

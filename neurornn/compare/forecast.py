@@ -1,7 +1,7 @@
 """What every model of a league can do: outputs at a horizon from every step, and a free run."""
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from neurornn.training.objectives import Objective
 
 #: Numbers of states that are held at a time: 32 MB in float64.
 MAX_STATES = 2**22
+#: From the output of a step (point, 1, output), and what is known of the inputs of the next one
+#: (point, 1, known), to the inputs that a model takes there.
+Feed = Callable[[Tensor, Tensor], Tensor]
 
 
 class Forecaster(Protocol):
@@ -46,10 +49,13 @@ class NetworkForecaster:
     model : fitted, in evaluation mode.
     objective : its mean turns an output into the next input, where the model feeds itself.
     fill : (input,), stands for inputs that are not known; None where the model feeds itself.
+    n_known : how many of the inputs, the last ones, are known ahead where it does.
     """
 
-    def __init__(self, model: RecurrentModel, objective: Objective, fill: Tensor | None) -> None:
-        self.model, self.objective, self.fill = model, objective, fill
+    def __init__(
+        self, model: RecurrentModel, objective: Objective, fill: Tensor | None, n_known: int = 0
+    ) -> None:
+        self.model, self.objective, self.fill, self.n_known = model, objective, fill, n_known
 
     @property
     def n_weights(self) -> int:
@@ -58,28 +64,19 @@ class NetworkForecaster:
 
     def at(self, data: TrainingData, n_ahead: int) -> Tensor:
         """Outputs (trial, time, output), see `Forecaster`."""
-        return outputs_at(self.model, data, self.objective, n_ahead, self.fill)
+        return outputs_at(self.model, data, self.objective, n_ahead, self.fill, self.n_known)
 
     def run(self, data: TrainingData, first: int, n_steps: int) -> Tensor:
         """Expected outputs (trial, step, output), see `Forecaster`."""
-        with torch.no_grad():
-            out = self.model(data.inputs[:, : first + 1])
-            output, state = out.output[:, -1:], out.states[:, -1].reshape(len(out.states), -1)
-            found = [output]
-            for _ in range(n_steps - 1):
-                step = self.objective.mean(output)
-                states, state = self.model.scan(step, state)
-                output = self.model.read(states, step)
-                found.append(output)
-            return self.objective.mean(torch.cat(found, dim=1))
+        x = data.inputs
+        known = x[:, first + 1 : first + n_steps, x.shape[2] - self.n_known :]
+        found = run_on(self.model, x[:, : first + 1], known, feeding_itself(self.objective))
+        return self.objective.mean(torch.cat(found, dim=1))
 
 
-def forecaster_of(model: Any, objective: Objective, fill: Tensor | None) -> Forecaster:
-    """Return a fitted model as a league scores it; what can forecast by itself stays as it is."""
-    if isinstance(model, RecurrentModel):
-        return NetworkForecaster(model, objective, fill)
-    found: Forecaster = model
-    return found
+def feeding_itself(objective: Objective) -> Feed:
+    """Return what makes the next input of the expected output, and of what is known beside it."""
+    return lambda output, known: torch.cat([objective.mean(output), known], dim=2)
 
 
 def outputs_at(
@@ -88,6 +85,7 @@ def outputs_at(
     objective: Objective,
     n_ahead: int,
     fill: Tensor | None,
+    n_known: int = 0,
 ) -> Tensor:
     """Run a model over known inputs, then `n_ahead` further steps from every point.
 
@@ -99,11 +97,54 @@ def outputs_at(
     n_ahead : steps beyond the last known input.
     fill : (input,)
         Stands for inputs that are not known; None feeds the model its own expected output.
+    n_known : how many of the inputs, the last ones, are known ahead all the same.
 
     Returns
     -------
-    (trial, time, output) : entry t is made from the inputs up to t alone, and stands for the
-        target `n_ahead` steps after the one that the model was trained to give at t.
+    (trial, time, output) : entry t is made from the inputs up to t, and from what is known ahead,
+        alone; it stands for the target `n_ahead` steps after the one that the model was trained to
+        give at t.
+    """
+    x = data.inputs
+    if fill is None:
+        known = x[..., x.shape[2] - n_known :]
+        return carried_on(model, x, ahead_of(known, 1, n_ahead), feeding_itself(objective))
+    filled = fill
+    return carried_on(
+        model, x, ahead_of(x[..., :0], 1, n_ahead),
+        lambda output, _: filled.to(output.dtype).expand(len(output), 1, -1),
+    )  # fmt: skip
+
+
+def ahead_of(known: Tensor, first: int, n_steps: int) -> Tensor:
+    """What is known at the steps after every point, a view (trial, time, known, step).
+
+    Parameters
+    ----------
+    known : (trial, time, known).
+    first : step after the point that comes first.
+    n_steps : how many; 0 where they lie beyond the trial, whose targets do not count.
+    """
+    n_trials, n_time, n_known = known.shape
+    if not n_steps or not n_known:
+        return known.new_zeros(n_trials, n_time, n_known, n_steps)
+    behind = known.new_zeros(n_trials, first + n_steps, n_known)
+    return torch.cat([known, behind], dim=1).unfold(1, n_steps, 1)[:, first : first + n_time]
+
+
+def carried_on(model: RecurrentModel, inputs: Tensor, ahead: Tensor, feed: Feed) -> Tensor:
+    """Run a model over inputs, and from every point on as far as something is known.
+
+    Parameters
+    ----------
+    model : fitted, in evaluation mode.
+    inputs : (trial, time, input).
+    ahead : (trial, time, known, step), see `ahead_of`.
+    feed : makes the inputs of a step.
+
+    Returns
+    -------
+    (trial, time, output) : of the last step.
 
     Notes
     -----
@@ -111,45 +152,63 @@ def outputs_at(
     forecast copies it: points go through in chunks, so that the copies stay small.
     """
     with torch.no_grad():
-        n_trials, n_steps, _ = data.inputs.shape
+        n_trials, n_time, _ = inputs.shape
         n_state = model.start(1).shape[1]
-        found = data.targets.new_empty(n_trials, n_steps, model.n_output)
-        for trials in _chunks(n_trials, max(1, MAX_STATES // max(1, n_steps * n_state))):
-            out = model(data.inputs[trials])
+        found = inputs.new_empty(n_trials, n_time, model.n_output)
+        for trials in _chunks(n_trials, max(1, MAX_STATES // max(1, n_time * n_state))):
+            out = model(inputs[trials])
             found[trials] = out.output
             size = out.states.shape[-1]
             per_piece = max(1, MAX_STATES // max(1, size * len(out.output)))
-            for steps in _chunks(n_steps if n_ahead else 0, per_piece):
-                found[trials, steps] = _carried_on(
-                    model, out.output[:, steps], out.states[:, steps], objective, n_ahead, fill
-                )
+            for steps in _chunks(n_time if ahead.shape[3] else 0, per_piece):
+                output, known = out.output[:, steps], ahead[trials, steps]
+                n_points = output.shape[0] * output.shape[1]
+                # Each point is a trial of its own.
+                last = _going_on(
+                    model,
+                    output.reshape(n_points, 1, -1),
+                    out.states[:, steps].reshape(n_points, -1),
+                    known.reshape(n_points, *known.shape[2:]).transpose(1, 2),
+                    feed,
+                )[-1]
+                found[trials, steps] = last.reshape(output.shape)
         return found
+
+
+def run_on(model: RecurrentModel, inputs: Tensor, known: Tensor, feed: Feed) -> list[Tensor]:
+    """Outputs of the last step of the inputs, and of as many further steps as are known.
+
+    Parameters
+    ----------
+    inputs : (trial, time, input).
+    known : (trial, step, known), of the steps that follow.
+    feed : makes the inputs of a step.
+
+    Returns
+    -------
+    list of (trial, 1, output)
+    """
+    with torch.no_grad():
+        out = model(inputs)
+        state = out.states[:, -1].reshape(len(out.states), -1)
+        return _going_on(model, out.output[:, -1:], state, known, feed)
+
+
+def _going_on(
+    model: RecurrentModel, output: Tensor, state: Tensor, known: Tensor, feed: Feed
+) -> list[Tensor]:
+    """The output that came, and that of each further step."""
+    found = [output]
+    for k in range(known.shape[1]):
+        step = feed(output, known[:, k : k + 1])
+        states, state = model.scan(step, state)
+        output = model.read(states, step)
+        found.append(output)
+    return found
 
 
 def _chunks(n: int, size: int) -> Iterator[slice]:
     return (slice(k, min(n, k + size)) for k in range(0, n, size))
-
-
-def _carried_on(
-    model: RecurrentModel,
-    output: Tensor,
-    states: Tensor,
-    objective: Objective,
-    n_ahead: int,
-    fill: Tensor | None,
-) -> Tensor:
-    """Outputs `n_ahead` steps later, each point taken as a trial of its own."""
-    shape = output.shape
-    output = output.reshape(shape[0] * shape[1], 1, shape[2])
-    state = states.reshape(len(output), -1)
-    for _ in range(n_ahead):
-        if fill is None:
-            step = objective.mean(output)
-        else:
-            step = fill.to(output.dtype).expand(len(output), 1, -1)
-        states, state = model.scan(step, state)
-        output = model.read(states, step)
-    return output.reshape(shape)
 
 
 def shifted(data: TrainingData, n_ahead: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from neurornn._core.errors import ConvergenceWarning, DataError, KindError, UnitError
 from neurornn._core.status import Status
 from neurornn._core.units import counted
-from neurornn.compare.forecast import shifted
+from neurornn.compare.forecast import ahead_of, shifted
 from neurornn.compare.task import Task
 from neurornn.koopman.edmd import EDMD
 from neurornn.koopman.modes import Modes
@@ -63,8 +63,9 @@ class ModesForecaster:
 
     def at(self, data: TrainingData, n_ahead: int) -> Tensor:
         """Outputs (trial, time, output), see `Forecaster`; NaN before the history is complete."""
-        x = data.inputs.double().numpy()
-        n = x.shape[2]
+        n = self.modes.n_features_in_
+        # They know nothing of inputs beside the series.
+        x = data.inputs.double().numpy()[..., :n]
         by_lag = self.modes.continuation(self.n_frames, n_ahead + 1)[:, -n:]
         by_lag = by_lag.reshape(self.n_frames, n, n)
         found = np.full(x.shape, np.nan)
@@ -79,7 +80,8 @@ class ModesForecaster:
 
     def run(self, data: TrainingData, first: int, n_steps: int) -> Tensor:
         """Expected outputs (trial, step, output), see `Forecaster`."""
-        x = data.inputs.double().numpy()[:, first + 1 - self.n_frames : first + 1]
+        n = self.modes.n_features_in_
+        x = data.inputs.double().numpy()[:, first + 1 - self.n_frames : first + 1, :n]
         return torch.from_numpy(_bounded(self.modes.continue_from(x, n_steps), self.far))
 
 
@@ -98,39 +100,49 @@ class EDMDForecaster:
 
     @property
     def n_weights(self) -> int:
-        """Entries of the map, and of the way back to the states."""
-        return int(self.edmd.transition_.size + self.edmd.readout_.size)
+        """Entries of the map, of what inputs add, and of the way back to the states."""
+        driven = self.edmd.input_weight_
+        return int(
+            self.edmd.transition_.size
+            + self.edmd.readout_.size
+            + (0 if driven is None else driven.size)
+        )
 
     def at(self, data: TrainingData, n_ahead: int) -> Tensor:
         """Outputs (trial, time, output), see `Forecaster`; NaN before the history is complete."""
-        x = data.inputs.double().numpy()
-        delays, n_steps = self.edmd.n_delays, n_ahead + 1
+        n, delays, n_steps = self.edmd.n_features_in_, self.edmd.n_delays, n_ahead + 1
+        x = data.inputs.double().numpy()[..., :n]
         found = np.full(x.shape, np.nan)
         if x.shape[1] < delays:
             return torch.from_numpy(found)
         # (trial, time, frame, unit), a view.
         past = np.lib.stride_tricks.sliding_window_view(x, delays, axis=1).swapaxes(2, 3)
-        points = past.reshape(-1, delays, x.shape[2])
-        out = np.empty((len(points), x.shape[2]))
-        for piece in _pieces(len(points), self._size(n_steps, x.shape[2])):
-            out[piece] = self._carried_on(points[piece], n_steps)[:, -1]
-        found[:, delays - 1 :] = out.reshape(len(x), -1, x.shape[2])
+        points = past.reshape(-1, delays, n)
+        known = ahead_of(data.inputs.double()[..., n:], 0, n_steps)[:, delays - 1 :]
+        driven = known.reshape(len(points), -1, n_steps).numpy().swapaxes(1, 2)
+        out = np.empty((len(points), n))
+        for piece in _pieces(len(points), self._size(n_steps, n)):
+            out[piece] = self._carried_on(points[piece], driven[piece])[:, -1]
+        found[:, delays - 1 :] = out.reshape(len(x), -1, n)
         return torch.from_numpy(found)
 
     def run(self, data: TrainingData, first: int, n_steps: int) -> Tensor:
         """Expected outputs (trial, step, output), see `Forecaster`."""
-        x = data.inputs.double().numpy()
-        points = x[:, first + 1 - self.edmd.n_delays : first + 1]
-        out = np.empty((len(x), n_steps, x.shape[2]))
-        for piece in _pieces(len(points), self._size(n_steps, x.shape[2])):
-            out[piece] = self._carried_on(points[piece], n_steps)
+        n, x = self.edmd.n_features_in_, data.inputs.double().numpy()
+        points = x[:, first + 1 - self.edmd.n_delays : first + 1, :n]
+        driven = x[:, first : first + n_steps, n:]
+        out = np.empty((len(x), n_steps, n))
+        for piece in _pieces(len(points), self._size(n_steps, n)):
+            out[piece] = self._carried_on(points[piece], driven[piece])
         return torch.from_numpy(out)
 
     def _size(self, n_steps: int, n_units: int) -> int:
         return max(1, _MAX_NUMBERS // (2 * n_steps * n_units + len(self.edmd.dictionary_)))
 
-    def _carried_on(self, past: Array, n_steps: int) -> Array:
-        table = self.edmd.forecast(past, n_steps * self.edmd.dt_)
+    def _carried_on(self, past: Array, driven: Array) -> Array:
+        """Forecasts of points (point, frame, unit), with inputs (point, step, channel) or none."""
+        duration = driven.shape[1] * self.edmd.dt_
+        table = self.edmd.forecast(past, duration, inputs=driven if driven.shape[2] else None)
         return np.asarray(table[self.way].values)
 
 
@@ -165,9 +177,10 @@ def koopman_solvers(
         raise KindError(
             f"{name!r} came with inputs that are not the past of the targets",
             "A series that is forecast from its own past was needed: a Koopman account carries "
-            "states on by themselves, and one with inputs takes no part in a league",
-            'Leave it out, or pass a DataArray (time, unit) such as recording["dff"]; '
-            '"linear" and "ridge" take inputs',
+            "states on",
+            'Pass a DataArray (time, unit) such as recording["dff"], and inputs that are known '
+            'ahead as inputs=recording["stimulus"]; or leave it out: "linear" and "ridge" take '
+            "inputs and targets",
         )
     if isinstance(recipe, str):
         return {name: lambda given: _chosen_modes(Modes(), RANKS, given, ahead)}
@@ -186,10 +199,13 @@ def koopman_solvers(
     return {f"{name} ({way})": solver(way) for way in WAYS}
 
 
-def settings_told(recipe: Any) -> str:
+def settings_told(recipe: Any, n_known: int = 0) -> str:
     """Say what matters of a Koopman account's settings."""
+    alone = "; takes no inputs" if n_known else ""
+    if isinstance(recipe, str):
+        return alone[2:]
     if isinstance(recipe, Modes):
-        return f"rank {recipe.rank}, {'stable' if recipe.stable else 'free to grow'}"
+        return f"rank {recipe.rank}, {'stable' if recipe.stable else 'free to grow'}{alone}"
     kind = recipe.dictionary
     kind = "given" if callable(kind) else kind if isinstance(kind, str) else " and ".join(kind)
     noise = recipe.measurement_noise
@@ -200,13 +216,21 @@ def settings_told(recipe: Any) -> str:
         + {"ignored": "ignored", "instruments": "left out by instruments"}.get(
             noise, "fitted along trajectories"
         )
+        + (f"; {counted(n_known, 'input')} from frame to frame" if n_known else "")
     )
 
 
-def _trials(task: Task) -> Array:
-    """The training windows (trial, time, unit), NaN where a frame was not recorded."""
+def _trials(task: Task) -> tuple[list[Array], list[Array] | None]:
+    """The training windows, each (time, unit), NaN where a frame was not recorded; the inputs."""
+    n = task.train.targets.shape[2]
     x = task.train.inputs.double().numpy()
-    return x if task.seen is None else np.where(task.seen.numpy(), x, np.nan)
+    x = np.where(task.recorded(task.train).numpy(), x, np.nan)
+    there = np.isfinite(x[..., :n]).any(axis=2)
+    if task.n_known:
+        there &= np.isfinite(x[..., n:]).any(axis=2)
+    # Both end with the last frame that has something of each.
+    whole = [trial[: k.nonzero()[0][-1] + 1] for trial, k in zip(x, there, strict=True) if k.any()]
+    return [t[:, :n] for t in whole], [t[:, n:] for t in whole] if task.n_known else None
 
 
 def _first_scored(task: Task) -> int:
@@ -225,7 +249,8 @@ def _edmd(recipe: EDMD, way: str, task: Task) -> tuple[EDMDForecaster, dict[str,
         )
     # Intervals are of no use here.
     edmd = clone(recipe).set_params(dt=task.dt, n_bootstrap=0)
-    return EDMDForecaster(edmd.fit(_trials(task)), way), {}
+    states, driven = _trials(task)
+    return EDMDForecaster(edmd.fit(states, inputs=driven), way), {}
 
 
 def _chosen_modes(
@@ -235,8 +260,8 @@ def _chosen_modes(
 
     The squared errors of all horizons are added up, each over the deviation of its targets.
     """
-    trials = _trials(task)
-    far = _FAR * float(np.nanmax(np.abs(trials)))
+    trials, _ = _trials(task)
+    far = _FAR * max(float(np.nanmax(np.abs(t))) for t in trials)
     lengths = [k for k in HISTORIES if k <= _first_scored(task) + 1] or [1]
     held = task.validation
     goals = []

@@ -1,19 +1,23 @@
 """Do two accounts of the same system have the same time scales? Their eigenvalues compared."""
 
+import copy
 from itertools import permutations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from neurornn._core.checks import check_confidence_level, check_count
+from neurornn._core.checks import check_choice, check_confidence_level, check_count
 from neurornn._core.confidence import delta_interval, draws_interval, normal_quantile, to_dataset
 from neurornn._core.errors import DataError, KindError
 from neurornn._core.quantities import Quantity
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
-from neurornn._core.status import Status
+from neurornn._core.status import Status, remedies_of
+from neurornn._core.units import counted
 from neurornn.dynamics.fixed_points import find_fixed_points
 from neurornn.dynamics.point_table import FixedPoints
 from neurornn.io.shell import TableResult
@@ -30,13 +34,15 @@ _NO_ERRORS = "neither spectrum has standard errors"
 
 
 class _Spectrum(NamedTuple):
-    """Rates (1/s) and frequencies (Hz) of modes, pairs as one, with standard errors."""
+    """Rates (1/s) and frequencies (Hz) of modes, pairs as one, with standard errors and status."""
 
     rate: Array
     frequency: Array
     rate_se: Array
     frequency_se: Array
+    status: NDArray[Any]
     said: str
+    remedies: dict[str, str]
 
 
 class SpectraComparison(TableResult):
@@ -50,7 +56,8 @@ class SpectraComparison(TableResult):
         eigenvalues over their mean size. For the whole: ``distance``, the mean of these;
         ``ceiling``, what standard errors alone make of a distance of 0; ``p_value`` of the
         hypothesis that both are the same; ``chance``, share of the orders in which modes could be
-        matched that agree as well.
+        matched that agree as well. ``status (mode)`` is that of the first account's mode, or of
+        the second's where the first's is ok.
     settings : how it was made.
     """
 
@@ -106,7 +113,15 @@ class SpectraComparison(TableResult):
 
     @property
     def verdict(self) -> str:
-        """What the numbers say, in words."""
+        """What the numbers say, in words, and how many rows rest on modes that are not ok."""
+        status = self.status.values
+        bad = sorted(set(status[status != Status.OK].tolist()))
+        if not bad:
+            return self._judged()
+        n = int(np.sum(status != Status.OK))
+        return f"{self._judged()}; not ok: {n} of {counted(len(status), 'row')} ({', '.join(bad)})"
+
+    def _judged(self) -> str:
         p, chance = self.p_value, float(self.parameters["chance"])
         if np.isnan(p):
             return "no standard errors came: nothing says whether the difference is noise"
@@ -144,6 +159,9 @@ def spectra(
     n_modes: int | None = None,
     point: int = 0,
     inputs: Any = None,
+    driven: Any = None,
+    driven_modes: str = "states",
+    rank: int | str = "auto",
     alpha: float = 0.05,
     n_draws: int = 2000,
     confidence_level: float = 0.95,
@@ -154,10 +172,14 @@ def spectra(
     Parameters
     ----------
     a, b : `koopman.Modes` or `EDMD`, fitted; `dynamics.FixedPoints`; or a `FitResult` or model,
-        which is linearised at its stable fixed points.
+        which is linearised at its stable fixed points, or driven where `driven` is given.
     n_modes : how many of the slowest of each take part; by default as many as the smaller has.
     point : which of the stable points, where an account has several.
     inputs : (input,), under which a model is linearised.
+    driven : (time, input), (trial, time, input), or windows, with which a model is driven
+        Modes are then fitted to what it does, as to a recording.
+    driven_modes : ``"states"``, those of the hidden states; ``"outputs"``, those of the outputs.
+    rank : of these modes, pairs twice; by default the one of lowest information criterion.
     alpha : level of the verdict.
     n_draws : draws from the standard errors.
     confidence_level : of the intervals.
@@ -170,7 +192,8 @@ def spectra(
     Raises
     ------
     KindError, DataError
-        Something without eigenvalues in 1/s; a network without a stable fixed point.
+        Something without eigenvalues in 1/s; a network without a stable fixed point; inputs to
+        drive a network where there is none, or of another size.
 
     Notes
     -----
@@ -179,6 +202,11 @@ def spectra(
     the mean that their standard errors favour say what noise makes of equal spectra; the share of
     them that is as far apart is the p-value. That of all orders of the second spectrum which agree
     as well says how much the matching itself can do: it is coarse for few modes.
+
+    A network at a fixed point has the time scales of its own weights there. Driven, it also shows
+    those of what drives it, as a recording does: drive it with the inputs of the recording that it
+    is compared with. The status of a row is that of its accounts: `more_than_modes`, say, where
+    what moves a network is no sum of few modes.
 
     References
     ----------
@@ -197,7 +225,11 @@ def spectra(
     level = check_confidence_level(confidence_level)
     n_draws = check_count(n_draws, "n_draws")
     draw = generator(rng)
-    first, second = (_spectrum_of(x, name, point, inputs) for x, name in ((a, "a"), (b, "b")))
+    check_choice(driven_modes, "driven_modes", ("states", "outputs"))
+    accounts = {"a": a, "b": b}
+    if driven is not None:
+        accounts = _driven(accounts, driven, inputs, driven_modes, rank)
+    first, second = (_spectrum_of(x, name, point, inputs) for name, x in accounts.items())
     n = min(len(first.rate), len(second.rate))
     if n_modes is not None:
         n = min(n, check_count(n_modes, "n_modes"))
@@ -217,25 +249,26 @@ def spectra(
     some = np.any(first.rate_se > 0) or np.any(second.rate_se > 0)
     drawn = _drawn(first, second, n_draws, draw) if some else np.array([])
     p = float((1 + np.sum(drawn >= distance)) / (1 + len(drawn))) if some else float("nan")
-    of = {q.name: q for q in SpectraComparison._quantities}
+    of = SpectraComparison.quantity
     estimates = []
     for which, s in (("", first), ("_other", second)):
         estimates += [
-            of[f"time_constant{which}"].of(*_taus(s, level)),
-            of[f"frequency{which}"].of(s.frequency, _around(s.frequency, s.frequency_se, level)),
+            of(f"time_constant{which}").of(*_taus(s, level)),
+            of(f"frequency{which}").of(s.frequency, _around(s.frequency, s.frequency_se, level)),
         ]
     estimates += [
-        of["difference"].of(each),
-        of["distance"].of(distance),
-        of["ceiling"].of(np.median(drawn), draws_interval(drawn, level))
+        of("difference").of(each),
+        of("distance").of(distance),
+        of("ceiling").of(np.median(drawn), draws_interval(drawn, level))
         if some
-        else of["ceiling"].of(np.nan),
-        of["p_value"].of(p, reason="a probability" if some else _NO_ERRORS),
-        of["chance"].of(_chance(x, y, distance, draw)),
+        else of("ceiling").of(np.nan),
+        of("p_value").of(p, reason="a probability" if some else _NO_ERRORS),
+        of("chance").of(_chance(x, y, distance, draw)),
     ]
     table = to_dataset(
         estimates, confidence_level=level, coords={"mode": np.arange(n)},
-        status=[str(Status.OK)] * n, status_dims=("mode",),
+        status=np.where(first.status != Status.OK, first.status, second.status),
+        status_dims=("mode",), remedies=second.remedies | first.remedies,
     )  # fmt: skip
     settings = {
         "first": first.said, "second": second.said, "n_matched": n, "n_left_out": int(left_out),
@@ -244,14 +277,76 @@ def spectra(
     return SpectraComparison(table, settings)
 
 
+class _Driven(NamedTuple):
+    """Modes of what a network did, and how that came about."""
+
+    modes: Modes
+    said: str
+
+
+def _driven(
+    accounts: dict[str, Any], driven: Any, inputs: Any, what: str, rank: int | str
+) -> dict[str, Any]:
+    """Put in the place of each network the modes of what it does under inputs."""
+    networks = {k: x for k, x in accounts.items() if isinstance(x, FitResult | RecurrentModel)}
+    if not networks or inputs is not None:
+        raise DataError(
+            "driven came " + ("without a network" if not networks else "together with inputs"),
+            "A FitResult or a model among a and b was needed, and inputs to drive it with alone",
+            "Leave driven out to compare accounts as they are, or to linearise under inputs",
+        )
+    found = dict(accounts)
+    for name, network in networks.items():
+        model = network.model if isinstance(network, FitResult) else network
+        found[name] = _modes_of_driven(model, driven, what, rank)
+    return found
+
+
+def _modes_of_driven(model: RecurrentModel, driven: Any, what: str, rank: int | str) -> _Driven:
+    until: Array | None = None
+    if isinstance(driven, xr.Dataset) and "inputs" in driven:
+        if "mask" in driven:
+            scored = np.asarray(np.any(driven["mask"].values, axis=2))
+            until = np.asarray(scored.shape[1] - scored[:, ::-1].argmax(axis=1))
+        driven = driven["inputs"]
+    if getattr(driven, "ndim", 3) == 2:
+        driven = driven.expand_dims("trial") if isinstance(driven, xr.DataArray) else driven[None]
+        if isinstance(driven, xr.DataArray):
+            driven = driven.transpose("trial", "time", ...)
+    still = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        out = still(driven)
+    values = (out.states if what == "states" else out.output).double().cpu().numpy()
+    # Behind the end of a trial there is padding alone.
+    trials = [x[: None if until is None else int(until[k])] for k, x in enumerate(values)]
+    rows = np.concatenate(trials)
+    # Units that never move hold no mode.
+    moving = np.ptp(rows, axis=0) > 0
+    if not moving.any():
+        raise DataError(
+            f"The {what} of a {type(model).__name__} stay where they are under these inputs",
+            "Something that moves was needed",
+            "Drive it with inputs that change",
+        )
+    modes = Modes(rank=rank, dt=model.dt).fit([x[:, moving] for x in trials])
+    said = (
+        f"a {type(model).__name__} driven for {counted(len(trials), 'trial')}, modes of "
+        f"{int(moving.sum())} {what}"
+    )
+    return _Driven(modes, said)
+
+
 def _spectrum_of(account: Any, name: str, point: int, inputs: Any) -> _Spectrum:
+    if isinstance(account, _Driven):
+        return _spectrum_of(account.modes, name, point, inputs)._replace(said=account.said)
     if isinstance(account, Modes | EDMD):
         table = account.parameters_
         z = normal_quantile(float(table["rate_ci"].attrs["ci_prob"]))
         ends = [np.nan_to_num(np.diff(table[f"{q}_ci"].values)[:, 0]) for q in _TOLD]
         return _Spectrum(
             table["rate"].values, table["frequency"].values, ends[0] / (2 * z), ends[1] / (2 * z),
-            f"{type(account).__name__} of {account.n_features_in_} units",
+            table["status"].values, f"{type(account).__name__} of {account.n_features_in_} units",
+            remedies_of(table["status"]),
         )  # fmt: skip
     if isinstance(account, FitResult | RecurrentModel):
         return _spectrum_of(find_fixed_points(account, inputs, rng=0), name, point, inputs)
@@ -275,7 +370,9 @@ def _spectrum_of(account: Any, name: str, point: int, inputs: Any) -> _Spectrum:
     none = np.zeros(len(rate))
     return _Spectrum(
         rate, np.angle(steps) / (2 * np.pi * dt), none, none,
+        np.full(len(rate), str(row["status"].values)),
         f"a {account.settings['model']} linearised at a stable point",
+        remedies_of(account.parameters["status"]),
     )  # fmt: skip
 
 
@@ -287,9 +384,8 @@ def _slowest(s: _Spectrum, n: int) -> _Spectrum:
 
 
 def _taken(s: _Spectrum, which: NDArray[np.intp]) -> _Spectrum:
-    return _Spectrum(
-        s.rate[which], s.frequency[which], s.rate_se[which], s.frequency_se[which], s.said
-    )
+    fields = ("rate", "frequency", "rate_se", "frequency_se", "status")
+    return s._replace(**{name: getattr(s, name)[which] for name in fields})
 
 
 def _values(rate: Array, frequency: Array) -> NDArray[np.complex128]:

@@ -1,13 +1,10 @@
 """The league: models are fitted inside on one split and scored on the same test data."""
 
 from collections.abc import Mapping, Sequence
-from time import process_time
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-import torch
 import xarray as xr
-from numpy.typing import NDArray
 
 from neurornn._core.checks import (
     check_confidence_level,
@@ -15,23 +12,20 @@ from neurornn._core.checks import (
     check_positive,
 )
 from neurornn._core.errors import DataError, KindError
-from neurornn._core.jobs import progress_bar
 from neurornn._core.old_names import renamed
 from neurornn._core.report import Table, latex_row, parameter_names
-from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status, remedies_of
-from neurornn._core.units import format_number, format_quantity
-from neurornn.compare.entries import Entry, fitted, named_entries, options_of, with_baselines
-from neurornn.compare.forecast import forecaster_of
-from neurornn.compare.free_runs import Runs, Truth, reference_of, run_from, runs_table, truth_of
-from neurornn.compare.koopman_accounts import REMEDY
-from neurornn.compare.scores import block_scores, score_table
-from neurornn.compare.task import Task, horizons_in_frames, scaled_task, task_of
+from neurornn._core.units import counted, format_number, format_quantity
+from neurornn.compare.entries import named_entries, options_of, with_baselines
+from neurornn.compare.free_runs import reference_of, runs_table
+from neurornn.compare.played import play
+from neurornn.compare.scores import score_table
+from neurornn.compare.task import horizons_in_frames, scaled_task, task_of
 from neurornn.compare.verdicts import horizon_told, verdict
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
-from neurornn.training.objectives import Objective, objective_named
+from neurornn.training.objectives import objective_named
 from neurornn.training.settings import MOST_EPOCHS, MOST_SEEDS
 
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -118,6 +112,8 @@ class League(Result):
             f"one horizon step is {s['dt']:.4g} {s['time_unit']}; log-likelihood in nats per "
             "value above the training mean (the row 'mean')",
         ]
+        if "n_known" in s:
+            head.append(f"{counted(s['n_known'], 'input')} known up to the frame that is forecast")
         if "longest_run" in s:
             head.append(
                 f"free runs take at most {s['longest_run']:.4g} {s['time_unit']}, which no valid "
@@ -198,6 +194,7 @@ def league(
     data: Any,
     recipes: Sequence[Any],
     *,
+    inputs: Any = None,
     fractions: Sequence[float] = FRACTIONS,
     horizons: Sequence[float] | None = None,
     duration: float = 5.0,
@@ -226,12 +223,18 @@ def league(
         - ``"memoryless"``, a linear map of the present input;
         - ``"persistence"``, the last frame repeated, where a series forecasts itself;
         - an unfitted `nr.koopman.EDMD`, where a series forecasts itself. It is scored in both of
-          its ways, in the rows ``"EDMD (linear)"`` and ``"EDMD (relifted)"``;
+          its ways, in the rows ``"EDMD (linear)"`` and ``"EDMD (relifted)"``, and driven by
+          `inputs` where there are some;
         - ``"modes"``, modes of a linear system whose rank, and the history that a forecast starts
           from, are chosen on the validation part; or an unfitted `nr.koopman.Modes`, for which
-          the history alone is.
+          the history alone is;
+        - a `CalciumRNN`, where fluorescence forecasts itself: its calcium is corrected by every
+          frame up to the present, and runs on from there.
 
         The training mean always takes part, and so do memoryless and persistence.
+    inputs : DataArray (time, ...), such as a stimulus, on the clock of a series or another
+        Known to all models up to the frame that is forecast, while the series itself is known up
+        to the present. A network has them behind the units: ``n_input`` is the sum of both.
     fractions : for training, validation and test
         Blocks in time for a recording; whole trials for windows.
     horizons : whole numbers are frames, numbers with a decimal point s: ``(0.1, 1.0)``
@@ -265,14 +268,16 @@ def league(
     ------
     KindError, UnitError, DataError
         Data or recipes of a wrong kind (one that looks ahead of what it is to forecast, or a
-        Koopman account of inputs and targets, say), of another clock; options that the league
-        decides itself; horizons that are no whole number of frames; too few test blocks.
+        Koopman account or a `CalciumRNN` of inputs and targets, say), of another clock or size;
+        options that the league decides itself; horizons that are no whole number of frames; too
+        few test blocks.
 
     Notes
     -----
     Inputs and Gaussian targets are scaled by the mean and sd of the training part. A forecast of h
-    steps is made by feeding a model its own expected output h - 1 times; where inputs and targets
-    differ, unknown inputs are put at their training mean. R2 is 1 - (squared error) / (squared
+    steps is made by feeding a model its own expected output h - 1 times; a `CalciumRNN` takes no
+    frame for those steps instead, so that nothing corrects it. Where inputs and targets differ,
+    unknown inputs are put at their training mean. R2 is 1 - (squared error) / (squared
     deviation from the training mean), pooled over outputs after scaling. Intervals resample test
     blocks and, apart from them, seeds.
 
@@ -324,7 +329,7 @@ def league(
     clock = next(
         ((r.dt, r.time_unit) for r in recipes if isinstance(r, RecurrentModel)), (1.0, "steps")
     )
-    task = task_of(data, fractions, duration, rng, clock)
+    task = task_of(data, fractions, duration, rng, clock, inputs)
     frames = horizons_in_frames(horizons or (task.first_horizon, 10), task.dt, task.time_unit)
     longest = task.test.inputs.shape[1]
     if horizons is not None and max(frames) > longest:
@@ -359,7 +364,7 @@ def league(
         "patience": max(5, max_epochs // 5),
         "tolerance": 1e-6,
     }
-    played = _played(
+    played = play(
         entries, task, goal, steps, {n: {**fit_settings, **o} for n, o in options.items()},
         n_seeds=n_seeds, rng=rng, statistics=statistics and task.feeds_itself, progress=progress,
     )  # fmt: skip
@@ -386,87 +391,9 @@ def league(
         "time_unit": task.time_unit,
         "rng": int(rng),
     }
+    if task.n_known:
+        settings["n_known"] = task.n_known
     if played.truth is not None:
         settings["longest_run"] = played.truth.values.shape[1] * task.dt
         settings["reference"] = reference_of(task, played.truth)
     return League(table, settings, runs)
-
-
-class _Played(NamedTuple):
-    """What all models of a league did, by their name."""
-
-    scored: dict[str, NDArray[np.float64]]  # (seed, horizon, block, quantity)
-    statuses: dict[str, str]
-    n_weights: dict[str, int]
-    seconds: dict[str, float]
-    chosen: dict[str, dict[str, Any]]
-    runs: dict[str, list[Runs]]
-    remedies: dict[str, str]
-    truth: Truth | None
-
-
-def _played(
-    entries: Mapping[str, Entry],
-    task: Task,
-    goal: Objective,
-    steps: Sequence[int],
-    options: Mapping[str, Mapping[str, Any]],
-    *,
-    n_seeds: int,
-    rng: int,
-    statistics: bool,
-    progress: bool,
-) -> _Played:
-    """Fit every model with every seed and score it; the training mean stands at the end."""
-    fill = None if task.feeds_itself else torch.zeros(task.train.inputs.shape[2]).double()
-    truth = truth_of(task.test) if statistics else None
-    told = _Played({}, {}, {}, {}, {}, {}, {}, truth)
-    reasons: set[str] = set()
-    with progress_bar(len(entries) * n_seeds, 0, progress, "fits") as tick:
-        for name, entry in entries.items():
-            scores: list[Any] = []
-            codes: list[str] = []
-            runs: list[Runs] = []
-            seconds = 0.0
-            for seed in range(n_seeds):
-                # What is solved in closed form is the same for every seed.
-                if not scores or entry.solve is None:
-                    begin = process_time()
-                    model, code, choice = fitted(
-                        entry, task, derived_seed(rng, seed), options[name]
-                    )
-                    seconds += process_time() - begin
-                    one = forecaster_of(model, goal, fill)
-                    found = [block_scores(one, task, goal, k) for k in steps]
-                    ran = None if truth is None else run_from(one, task.test, truth)
-                scores.append(found)
-                codes.append(code)
-                if ran is not None:
-                    runs.append(ran)
-                tick()
-            scored = np.array(scores)
-            ended = next((c for c in codes if c not in ("ok", "stopped_early")), "ok")
-            # No score is better than a wrong one; what belongs to the data alone stays, and so do
-            # horizons at which a forecast holds.
-            lost = ~np.isfinite(scored).all(axis=(0, 2, 3))
-            if lost.any():
-                for quantity in (0, 2):
-                    scored[:, lost, :, quantity] = np.nan
-                ended = str(Status.DIVERGED)
-                own = isinstance(model, RecurrentModel)
-                reasons.add(Status.DIVERGED.remedy if own else REMEDY)
-            told.statuses[name] = ended
-            told.scored[name], told.seconds[name] = scored, seconds
-            told.n_weights[name], told.runs[name] = one.n_weights, runs
-            if choice:
-                told.chosen[name] = choice
-    if reasons:
-        told.remedies[str(Status.DIVERGED)] = " ".join(sorted(reasons))
-    # A model that always gives the mean: its error is the deviation, its likelihood the mean's.
-    told.scored["mean"] = next(iter(told.scored.values()))[..., [1, 1, 3, 3, 4]]
-    told.statuses["mean"], told.n_weights["mean"] = "ok", task.train.targets.shape[2]
-    told.seconds["mean"] = 0.0
-    if truth is None:
-        return told._replace(runs={})
-    told.runs["mean"] = [run_from(None, task.test, truth)] * n_seeds
-    return told

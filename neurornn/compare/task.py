@@ -13,6 +13,7 @@ from neurornn._core.checks import check_count, check_number, check_numbers, chec
 from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import derived_seed
 from neurornn.data.recording import sampling_rate_of
+from neurornn.data.resampling import resample_to
 from neurornn.data.samples import check_fractions, parts_in_order
 from neurornn.data.windowing import windows
 from neurornn.models.baselines import Memoryless
@@ -24,8 +25,10 @@ class Task(NamedTuple):
 
     Attributes
     ----------
-    seen : (trial, time, input), bool, of the training part, where a series forecasts itself
+    seen : (trial, time, input), bool, of each part, where a series forecasts itself
         False where an input was not recorded, for models that leave such frames out.
+    n_known : how many of the inputs, the last ones, are known ahead of a series that forecasts
+        itself. At each step stands the input of the frame that is to be forecast.
     """
 
     train: TrainingData
@@ -35,13 +38,31 @@ class Task(NamedTuple):
     first_horizon: int
     feeds_itself: bool
     time_unit: str
-    seen: Tensor | None = None
+    seen: tuple[Tensor, ...] | None = None
+    n_known: int = 0
+
+    def recorded(self, part: TrainingData) -> Tensor:
+        """Where the inputs of a part were recorded, (trial, time, input); else everywhere."""
+        for mine, seen in zip(self[:3], self.seen or (), strict=False):
+            if mine.mask is part.mask:
+                return seen
+        return torch.ones_like(part.inputs, dtype=torch.bool)
 
 
 def task_of(
-    data: Any, fractions: Sequence[float], duration: float, rng: int, clock: tuple[float, str]
+    data: Any,
+    fractions: Sequence[float],
+    duration: float,
+    rng: int,
+    clock: tuple[float, str],
+    known: Any = None,
 ) -> Task:
-    """Split first, cut windows inside each part after; arrays take the clock of the recipes."""
+    """Split first, cut windows inside each part after; arrays take the clock of the recipes.
+
+    Parameters
+    ----------
+    known : DataArray (time, ...), inputs that are known ahead of a series that forecasts itself.
+    """
     shares = check_fractions(fractions)
     if len(shares) != 3:
         raise DataError(
@@ -50,23 +71,33 @@ def task_of(
             "Pass fractions=(0.7, 0.15, 0.15)",
         )
     if isinstance(data, xr.DataArray) and "time" in data.dims and "trial" not in data.dims:
-        name = str(data.name or "series")
+        name = "series" if data.name in (None, "known") else str(data.name)
         dt = 1 / sampling_rate_of(data)
         values = check_numbers(data, name, missing=True)
+        also = {} if known is None else {"known": _ahead(known, data)}
 
-        def cut(x: Any) -> Any:
+        def cut(x: Any, also: dict[str, xr.DataArray]) -> Any:
+            recording = xr.Dataset({name: data.copy(data=x), **also})
             return windows(
-                xr.Dataset({name: data.copy(data=x)}), inputs=name, targets=name,
-                duration=duration, horizon=1, fractions=fractions,
+                recording, inputs=[name, *also], targets=name, duration=duration, horizon=1,
+                fractions=fractions,
             )  # fmt: skip
 
-        parts = cut(values)
-        n = int(parts[0].sizes["input"])
-        carrier = Memoryless(n, n, dt=dt)
+        parts = cut(values, also)
+        n_in, n_out = int(parts[0].sizes["input"]), int(parts[0].sizes["output"])
+        carrier = Memoryless(n_in, n_out, dt=dt)
         train, validation, test = (as_training_data(p, carrier) for p in parts)
         # Windows hold 0 for what was not recorded, and so does the tail of the last one.
-        seen = torch.from_numpy(cut(np.isfinite(values) * 1.0)[0]["inputs"].values > 0)
-        return Task(train, validation, test, dt, 1, True, "s", seen)
+        finite = {k: u.copy(data=np.isfinite(u) * 1.0) for k, u in also.items()}
+        there = cut(np.isfinite(values) * 1.0, finite)
+        seen = tuple(torch.from_numpy(p["inputs"].values > 0) for p in there)
+        return Task(train, validation, test, dt, 1, True, "s", seen, n_in - n_out)
+    if known is not None:
+        raise KindError(
+            f"inputs came beside data that are a {type(data).__name__}",
+            "A series (time, unit) that forecasts itself was needed beside inputs known ahead",
+            'Pass rec["dff"] with inputs=rec["stimulus"]; windows and pairs hold their own',
+        )
     if isinstance(data, xr.Dataset) and "inputs" in data:
         dt = check_positive(data.attrs.get("dt", 1.0), "dt of the windows")
         n_in, n_out = data.sizes["input"], data.sizes["output"]
@@ -94,6 +125,37 @@ def task_of(
     return Task(parts[0], parts[1], parts[2], dt, 0, False, unit)
 
 
+def _ahead(known: Any, series: xr.DataArray) -> xr.DataArray:
+    """Inputs on the frames of a series, each moved to the frame before the one that it is of."""
+    if not isinstance(known, xr.DataArray) or "time" not in known.dims:
+        raise KindError(
+            f"inputs is a {type(known).__name__}"
+            + (
+                f" over {', '.join(map(str, known.dims))}"
+                if isinstance(known, xr.DataArray)
+                else ""
+            ),
+            "A DataArray (time, channel) was needed",
+            'Pass a variable of the recording, such as rec["stimulus"]',
+        )
+    if "time" in series.coords and "time" in known.coords:
+        time = series["time"].values
+        if not np.array_equal(known["time"].values, time):
+            known = resample_to(known, known["time"], time)
+    elif known.sizes["time"] != series.sizes["time"]:
+        raise ShapeError(
+            f"inputs has {known.sizes['time']} frames and the series {series.sizes['time']}",
+            "An input for every frame was needed",
+            "Bring the inputs onto the frames with data.resample_to",
+        )
+    values = check_numbers(known.transpose("time", ...), "inputs", missing=True)
+    values = values.reshape(len(values), -1)
+    # A frame stands for the interval that ends with it, so that its input acts on the way to it.
+    late = np.concatenate([values[1:], np.full((1, values.shape[1]), np.nan)])
+    coords = {"time": series["time"]} if "time" in series.coords else {}
+    return xr.DataArray(late, dims=("time", "known_input"), coords=coords)
+
+
 def _n_last(values: Any, name: str) -> int:
     shape = check_numbers(values, name).shape
     if len(shape) != 3:
@@ -114,7 +176,8 @@ def scaled_task(task: Task, *, gaussian: bool) -> Task:
     out_mean = torch.where(mask, y, 0.0).sum((0, 1)) / count
     out_sd = torch.sqrt(torch.where(mask, (y - out_mean) ** 2, 0.0).sum((0, 1)) / count)
     if task.feeds_itself:
-        in_mean, in_sd = out_mean, out_sd
+        n = y.shape[2]
+        in_mean, in_sd = torch.cat([out_mean, in_mean[n:]]), torch.cat([out_sd, in_sd[n:]])
     in_sd, out_sd = (torch.where(s > 0, s, 1.0) for s in (in_sd, out_sd))
     if not gaussian:
         out_mean, out_sd = torch.zeros_like(out_mean), torch.ones_like(out_sd)

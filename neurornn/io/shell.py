@@ -15,6 +15,7 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from neurornn._core.checks import check_choice
 from neurornn._core.confidence import CI_BOUND
 from neurornn._core.old_names import new_names, renamed, warn_renamed
 from neurornn._core.quantities import Quantity
@@ -22,7 +23,29 @@ from neurornn._core.report import Reported, entries, parameter_names
 from neurornn.io.saved import Saved, SavedContent
 
 
-class Result(Reported, Saved):
+class Declaring:
+    """Base of what declares the numbers that its table tells, each once, in ``_quantities``."""
+
+    _quantities: ClassVar[tuple[Quantity, ...]] = ()
+
+    @classmethod
+    def quantity(cls, name: str) -> Quantity:
+        """Return what is declared of a quantity.
+
+        Parameters
+        ----------
+        name : of the quantity.
+
+        Raises
+        ------
+        NameUnknownError
+            None of that name is declared; the nearest is offered.
+        """
+        known = [q.name for q in cls._quantities]
+        return cls._quantities[known.index(check_choice(name, "quantity", known))]
+
+
+class Result(Declaring, Reported, Saved):
     """Base of what a function returns: a table of parameters, and how it was made.
 
     Parameters
@@ -89,7 +112,7 @@ class TableResult(Result):
         return self.parameters["status"]
 
 
-class Estimator(Reported, Saved, BaseEstimator):
+class Estimator(Declaring, Reported, Saved, BaseEstimator):
     """Base of estimators after scikit-learn: settings in ``__init__``, learned values end in _.
 
     A subclass declares
@@ -103,7 +126,6 @@ class Estimator(Reported, Saved, BaseEstimator):
     What is not kept but follows from the rest is made again in ``_after_load``.
     """
 
-    _quantities: ClassVar[tuple[Quantity, ...]] = ()
     #: The first is the table that is reported.
     _tables: ClassVar[Mapping[str, str]] = {"parameters": "parameters_"}
     _kept: ClassVar[Mapping[str, str]] = {}
@@ -138,11 +160,6 @@ class Estimator(Reported, Saved, BaseEstimator):
         found = new_names(params, self._old_names(), type(self).__name__)
         changed: Self = super().set_params(**found)
         return changed
-
-    @classmethod
-    def quantity(cls, name: str) -> Quantity:
-        """Return what is declared of a quantity."""
-        return next(q for q in cls._quantities if q.name == name)
 
     @property
     def status_(self) -> xr.DataArray:

@@ -190,16 +190,14 @@ class ConservedQuantities(TableResult):
             spread = [s + np.nan for s in spread]
         mean = d.mean(axis=0)
         estimates = [
-            self._of("variation", *_rooted(a.mean(axis=0), spread[0], level, n)),
-            self._of("drift", mean, delta_interval(mean, spread[1], level, dof=max(n - 1, 1))),
+            self.quantity("variation").of(*_rooted(a.mean(axis=0), spread[0], level, n)),
+            self.quantity("drift").of(
+                mean, delta_interval(mean, spread[1], level, dof=max(n - 1, 1))
+            ),
         ]
         return to_dataset(
             estimates, confidence_level=level, coords={"law": self.parameters["law"].values}
         )
-
-    @classmethod
-    def _of(cls, name: str, value: Array, ci: Array | None) -> Any:
-        return next(q for q in cls._quantities if q.name == name).of(value, ci)
 
     def _report_table(self) -> Table:
         s = self.settings
@@ -372,13 +370,13 @@ def _told(
     ratio, ratio_se = (np.array([getattr(h, k) for h in held]) for k in ("ratio", "ratio_se"))
     drift, drift_se = (np.array([getattr(h, k) for h in held]) for k in ("drift", "drift_se"))
     p = np.array([x for *_, x in laws])
-    of = ConservedQuantities._of
+    of = ConservedQuantities.quantity
     status = np.where(p <= settings["alpha"], str(Status.OK), NOT_CONSERVED)
     table = to_dataset(
         [
-            of("p_value", p, None),
-            of("variation", *_rooted(ratio, ratio_se, level, n)),
-            of("drift", drift, delta_interval(drift, drift_se, level, dof=max(n - 1, 1))),
+            of("p_value").of(p),
+            of("variation").of(*_rooted(ratio, ratio_se, level, n)),
+            of("drift").of(drift, delta_interval(drift, drift_se, level, dof=max(n - 1, 1))),
         ],
         confidence_level=level,
         coords={"law": np.arange(len(laws))},

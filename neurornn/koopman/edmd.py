@@ -16,29 +16,26 @@ from neurornn._core.checks import (
     check_numbers,
     check_positive,
 )
-from neurornn._core.confidence import Estimate, draws_interval, to_dataset
 from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.jobs import one_thread
 from neurornn._core.quantities import Quantity
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
-from neurornn._core.status import Status
 from neurornn._core.units import format_number
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator, keep_names
+from neurornn.koopman.closure import closure_of, pieces_of
 from neurornn.koopman.dictionaries import Dictionary, make_dictionary
 from neurornn.koopman.edmd_parts import (
     labels_of,
     map_table,
-    matched_rates,
     parts_of,
     rates_of_steps,
     shown_modes,
     sorted_map,
-    told_modes,
 )
+from neurornn.koopman.edmd_table import QUANTITIES, table_of_map
 from neurornn.koopman.lifted import lifted_map
-from neurornn.koopman.mode_table import GROWS, NOT_RESOLVED, REMEDIES, SLOW
 from neurornn.koopman.trajectories import as_trajectories
 
 Array = NDArray[np.float64]
@@ -48,8 +45,6 @@ Complex = NDArray[np.complex128]
 NOISES = ("ignored", "instruments", "trajectories")
 #: A forecast further out than so many times the largest state of the fit has left for good.
 _FAR = 100.0
-#: Fewest trajectories, or stretches, of which an interval is made.
-_MIN_PARTS = 8
 _HOW = {
     "ignored": "least squares from frame to frame",
     "instruments": "least squares with the frame before as instrument",
@@ -82,7 +77,11 @@ class EDMD(Estimator):
     ----------
     parameters_ : Dataset over ``mode``, a conjugate pair as one
         ``time_constant`` (s), ``frequency`` (Hz) and ``rate`` (1/s), each with its interval;
-        ``status``. The slowest is first; the constant function, of eigenvalue 1, is left out.
+        ``residual``, what a step leaves over the size of the eigenfunction, and ``missed``, the
+        part of that which does not come of noise over the change that the mode makes in a step;
+        ``status``: ``not_closed`` where more is missed than a tenth, beyond noise, and
+        ``shrunk_by_noise`` where noise of the frames takes as much. The slowest is first; the
+        constant function, of eigenvalue 1, is left out.
     transition_ : (term, term), of the functions from one frame to the next: ``f(x') = f(x) @ it``.
     input_weight_ : (input, term), where inputs came.
     readout_ : (term, variable), from functions back to the states.
@@ -96,6 +95,11 @@ class EDMD(Estimator):
     map of those of the state, so that instruments (Soderstrom 2002) and the likelihood leave
     eigenvalues where they are; eigenfunctions are then those of the noisy states.
 
+    Nothing makes the functions close: most do not, and eigenvalues then depend on the dictionary.
+    So what a step leaves is looked at (the residual of Colbrook & Townsend 2024). What noise adds
+    is new in every step; what is still known two steps later is a function of the state that the
+    dictionary lacks.
+
     Two forecasts come out of one fit and may differ by orders of magnitude: ``linear`` applies the
     map to the functions again and again; ``relifted`` reads the state after every step and takes
     its functions anew. Both are always given.
@@ -103,7 +107,8 @@ class EDMD(Estimator):
     References
     ----------
     Williams, Kevrekidis & Rowley 2015, J. Nonlinear Sci. 25:1307, doi:10.1007/s00332-015-9258-5;
-    Soderstrom & Stoica 2002, Circuits Syst. Signal Process. 21:1, doi:10.1007/BF01211647.
+    Soderstrom & Stoica 2002, Circuits Syst. Signal Process. 21:1, doi:10.1007/BF01211647;
+    Colbrook & Townsend 2024, Comm. Pure Appl. Math. 77:221, doi:10.1002/cpa.22125.
 
     Examples
     --------
@@ -115,23 +120,13 @@ class EDMD(Estimator):
     array([-0.05, -0.1 , -1.  ])
     """
 
-    _quantities: ClassVar[tuple[Quantity, ...]] = tuple(
-        Quantity(
-            name=name, units=units, dims=("mode",), long_name=said,
-            method="eigenvalue of the map of functions; interval over trajectories drawn anew",
-        )
-        for name, units, said in (
-            ("time_constant", "s", "time constant of the eigenfunction"),
-            ("frequency", "Hz", "frequency of the eigenfunction"),
-            ("rate", "1/s", "growth rate of the eigenfunction"),
-        )
-    )  # fmt: skip
+    _quantities: ClassVar[tuple[Quantity, ...]] = QUANTITIES
     _tables: ClassVar[Mapping[str, str]] = {"parameters": "parameters_", "map": "map_"}
     _kept: ClassVar[Mapping[str, str]] = {
         "dt": "dt_", "n_features": "n_features_in_", "n_frames": "n_frames_",
         "largest": "largest_", "n_parts": "n_parts_",
     }  # fmt: skip
-    _papers: ClassVar[tuple[str, ...]] = ("williams_2015",)
+    _papers: ClassVar[tuple[str, ...]] = ("williams_2015", "colbrook_2024")
     _packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
 
     def __init__(
@@ -224,13 +219,20 @@ class EDMD(Estimator):
             }
             found = lifted_map(lifted, fed, parts, **options)
             draws = self._draws(lifted, fed, parts, n_draws, options)
+            steps, weights = sorted_map(found.transition)
+            shown = shown_modes(steps)
+            closure = closure_of(
+                found, steps[shown], weights[:, shown], lifted, fed, noise, self.confidence_level
+            )
         self.dt_, self.n_features_in_ = float(samples.dt), int(samples.values.shape[1])
         self.n_frames_, self.n_parts_ = int(found.n_pairs), len(parts)
         self.largest_ = float(np.abs(states).max())
         self.units_ = samples.unit
         keep_names(self, samples.unit if samples.units_named else None)
         self.map_ = map_table(found, self.dictionary_.names, labels[: self.n_features_in_])
-        self.parameters_ = self._table(found.transition, draws, n_draws)
+        self.parameters_ = table_of_map(
+            found.transition, self.dt_, draws, n_draws, closure, self.confidence_level
+        )
         return self
 
     def _draws(
@@ -244,15 +246,7 @@ class EDMD(Estimator):
         """Maps of trajectories drawn anew; of stretches of them where there are few."""
         if not n_draws:
             return []
-        pieces = [(k, slice(0, len(x))) for k, x in enumerate(lifted)]
-        if len(pieces) < _MIN_PARTS:
-            n_cut = -(-4 * _MIN_PARTS // len(pieces))
-            pieces = [
-                (k, slice(int(a[0]), int(a[-1]) + 1))
-                for k, x in enumerate(lifted)
-                for a in np.array_split(np.arange(len(x)), n_cut)
-                if len(a) > 2
-            ]
+        pieces = pieces_of(lifted)
         draw, found = generator(self.rng), []
         for _ in range(n_draws):
             picks = [pieces[k] for k in draw.integers(len(pieces), size=len(pieces))]
@@ -410,46 +404,6 @@ class EDMD(Estimator):
                 if relift:
                     lifted = self.dictionary_(state)
         return out
-
-    def _table(self, transition: Array, draws: list[Array], n_draws: int) -> xr.Dataset:
-        values = sorted_map(transition)[0]
-        chosen = values[shown_modes(values)]
-        rates = rates_of_steps(chosen, self.dt_)
-        shown = told_modes(rates)
-        ends: dict[str, Array] | None = None
-        reason = "n_bootstrap=0" if not n_draws else "fewer than half of the draws had a map"
-        if len(draws) >= max(n_draws / 2, 20):
-            matched = np.array([matched_rates(t, rates, self.dt_) for t in draws])
-            drawn = {k: np.array([told_modes(m)[k] for m in matched]) for k in shown}
-            drawn["time_constant"] = -1 / drawn["rate"]
-            ci = draws_interval(drawn["rate"], self.confidence_level)
-            ends = {k: draws_interval(v, self.confidence_level) for k, v in drawn.items()}
-            # An interval of the rate that holds 0 leaves the time constant without an upper end.
-            with np.errstate(divide="ignore"):
-                low = np.where(ci[:, 0] < 0, -1 / ci[:, 0], np.nan)
-                high = np.where(ci[:, 1] < 0, -1 / ci[:, 1], np.inf)
-            ends["time_constant"] = np.stack([low, high], -1)
-            # That of a mode that swings in no draw is no interval of width 0.
-            ends["frequency"][(ends["frequency"] == 0).all(axis=1)] = np.nan
-            reason = "a mode with a real eigenvalue does not swing"
-        status = np.full(len(rates), str(Status.OK), dtype=object)
-        status[rates.real >= 0] = GROWS
-        if ends is not None:
-            status[ends["rate"][:, 1] >= 0] = SLOW
-            status[ends["rate"][:, 0] > 0] = GROWS
-        else:
-            # Without an interval nothing says that it grows beyond rounding.
-            status[np.abs(rates.real) * self.dt_ < 1e-9] = SLOW
-        status[(rates.real < 0) & (-1 / np.minimum(rates.real, -1e-300) < self.dt_)] = NOT_RESOLVED
-        estimates: list[Estimate] = [
-            q.of(shown[q.name], None if ends is None else ends[q.name], reason=reason)
-            for q in self._quantities
-        ]
-        return to_dataset(
-            estimates, confidence_level=self.confidence_level,
-            coords={"mode": np.arange(len(rates))}, status=status.astype(str),
-            status_dims=("mode",), remedies=REMEDIES,
-        )  # fmt: skip
 
     def _report_table(self) -> Table:
         head = [

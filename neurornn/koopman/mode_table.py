@@ -34,6 +34,7 @@ QUANTITIES = (
 )  # fmt: skip
 GROWS, NOT_RESOLVED, SLOW = "growing", "not_resolvable", "slower_than_recording"
 MORE = "more_than_modes"
+NOT_CLOSED, SHRUNK = "not_closed", "shrunk_by_noise"
 #: Correlation of neighbouring residuals above which modes and white noise are not all there is.
 MORE_THAN_NOISE = 0.2
 REMEDIES = {
@@ -53,6 +54,15 @@ REMEDIES = {
         "What the modes leave is no noise: neighbouring frames are alike in it. Intervals are "
         "widened for that, but do not cover what a wrong model adds. Raise the rank, or cut into "
         "trials."
+    ),
+    NOT_CLOSED: (
+        "What a step leaves of this function is still known two steps later: the functions do not "
+        "move linearly among themselves, and its rate is that of no mode. Add functions (degree, "
+        "another dictionary) or n_delays; do not read its time constant."
+    ),
+    SHRUNK: (
+        "Noise of the frames makes this eigenvalue too small, and invents a decay. Pass "
+        "measurement_noise='instruments', or 'trajectories' for few functions."
     ),
     str(Status.NOT_CONVERGED): (
         "The search for the eigenvalues did not come to rest: the likelihood hardly tells them "

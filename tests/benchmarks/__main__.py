@@ -249,6 +249,11 @@ SECTIONS = {
         similarity.COLUMNS,
         similarity.rows,
     ),
+    "similarity_units": (
+        "one system seen by other units: distance, and spectra compared; 40 pairs",
+        similarity.UNITS_COLUMNS,
+        similarity.units_rows,
+    ),
     "slow_manifold": (
         "eigenvalues of the slow manifold under 5 % noise, 100 seeds: median errors",
         conserved.SLOW_COLUMNS,
@@ -258,6 +263,11 @@ SECTIONS = {
         "modes with intervals beside optimised DMD: damped oscillations, 300 seeds",
         modes.COLUMNS,
         modes.accuracy_rows,
+    ),
+    "edmd_closure": (
+        "do the functions of an EDMD close? 200 data sets each",
+        modes.CLOSURE_COLUMNS,
+        modes.closure_rows,
     ),
     "modes_speed": (
         "a fit of modes with intervals beside 100 bags of BOP-DMD, in turn, 10 seeds",

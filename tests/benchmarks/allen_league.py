@@ -37,8 +37,7 @@ import neurornn as nr
 from neurornn._core.errors import FileMissingError
 from neurornn._core.rng import derived_seed
 from neurornn._core.units import format_number, format_quantity
-from neurornn.compare.entries import Entry, fitted, named_entries
-from neurornn.compare.forecast import forecaster_of
+from neurornn.compare.entries import Entry, fitted, forecaster_of, named_entries
 from neurornn.compare.scores import block_scores
 from neurornn.compare.task import scaled_task, task_of
 from neurornn.training.objectives import objective_named
@@ -155,7 +154,7 @@ def choose() -> None:
     def r2(entry: Entry, seed: int, **options) -> float:
         fit = {"objective": "gaussian", "max_epochs": MAX_EPOCHS, "tolerance": 1e-6, **options}
         model, _, _ = fitted(entry, blind, derived_seed(0, seed), fit)
-        found = block_scores(forecaster_of(model, goal, None), blind, goal, 0)
+        found = block_scores(forecaster_of(model, blind, goal), blind, goal, 0)
         return 1 - found[:, 0].sum() / found[:, 1].sum()
 
     closed = named_entries(["ridge", "persistence"], blind, gaussian=True, looks_on=True)

@@ -38,6 +38,9 @@ COLUMNS = [
 ]  # fmt: skip
 SPEED_COLUMNS = ["ms (CPU)", "BOP-DMD 100 bags, ms", "ratio, median (range)"]
 SCALE_COLUMNS = ["s", "peak memory, MB", "data alone, MB", "error of tau"]
+CLOSURE_COLUMNS = ["noise of the frames", "functions", "close", "not closed", "shrunk by noise"]
+#: Data sets for each row.
+N_CLOSURE = 200
 
 
 def recording(noise: float, seed: int, **options: Any) -> xr.Dataset:
@@ -258,3 +261,84 @@ def scale_rows() -> Iterator[list[str]]:
     )
     spent, peak, own, error = map(float, done.stdout.split())
     yield ["1,000 x 100,000", f"{spent:.1f}", f"{peak:.0f}", f"{own:.0f}", f"{100 * error:.2g} %"]
+
+
+def _manifold(seed: int, noise: float) -> xr.DataArray:
+    """60 trajectories of 50 frames."""
+    draw = np.random.default_rng([seed, 2026])
+    return nr.simulate.simulate_system(
+        "slow_manifold", 5.0, 0.1, n_trials=60, start=draw.uniform(-1.5, 1.5, (60, 2)),
+        noise_sd=noise, rng=draw,
+    )["series"]  # fmt: skip
+
+
+def _system(name: str, seed: int, noise: float, **parameters: float) -> xr.DataArray:
+    """30 trajectories of 200 frames."""
+    return nr.simulate.simulate_system(
+        name, 10.0, 0.05, n_trials=30, spread=0.8, noise_sd=noise, rng=[seed, 2027], **parameters
+    )["series"]
+
+
+def _pushed(seed: int, noise: float) -> np.ndarray:
+    """One trajectory of 1,500 frames of a decaying rotation with noise in every step."""
+    draw = np.random.default_rng([seed, 2028])
+    turn = 0.97 * np.array([[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]])
+    x = np.zeros((1500, 2))
+    for k in range(1499):
+        x[k + 1] = turn @ x[k] + 0.3 * draw.standard_normal(2)
+    return x + noise * draw.standard_normal(x.shape)
+
+
+def _square(x: np.ndarray) -> np.ndarray:
+    return np.stack([x[..., 0], x[..., 1], x[..., 0] ** 2], axis=-1)
+
+
+def closure_rows() -> Iterator[list[str]]:
+    """How often an EDMD says that its functions do not close, where they do and where not.
+
+    A data set counts where any mode has the status.
+    """
+    kinds: dict[str, Any] = {
+        "slow manifold": _manifold,
+        "rotation, pushed": _pushed,
+        "Duffing": lambda k, noise: _system("duffing", k, noise, delta=0.3),
+        "pendulum": lambda k, noise: _system("pendulum", k, noise),
+    }
+    cases = [
+        ("slow manifold", 0.0, "ignored", "x, y, x^2", "yes"),
+        ("slow manifold", 0.05, "instruments", "x, y, x^2", "yes"),
+        ("slow manifold", 0.05, "trajectories", "x, y, x^2", "yes"),
+        ("slow manifold", 0.05, "ignored", "x, y, x^2", "yes"),
+        ("rotation, pushed", 0.0, "ignored", 1, "yes"),
+        ("rotation, pushed", 0.0, "ignored", 2, "yes"),
+        ("rotation, pushed", 0.5, "instruments", 1, "yes"),
+        ("slow manifold", 0.0, "ignored", 1, "no"),
+        ("slow manifold", 0.05, "instruments", 1, "no"),
+        ("Duffing", 0.0, "ignored", 3, "no"),
+        ("Duffing", 0.05, "instruments", 3, "no"),
+        ("pendulum", 0.0, "ignored", 3, "no"),
+        ("pendulum", 0.05, "instruments", 3, "no"),
+    ]
+    for name, noise, how, functions, closes in cases:
+        counts = {"not_closed": 0, "shrunk_by_noise": 0}
+        own = functions if isinstance(functions, int) else None
+        for seed in range(N_CLOSURE):
+            edmd = nr.koopman.EDMD(
+                "polynomial" if own else _square, degree=own or 1,
+                dt=0.1 if name == "rotation, pushed" else None,
+                measurement_noise=how,
+            ).fit(kinds[name](seed, noise))  # fmt: skip
+            status = set(edmd.parameters_["status"].values.tolist())
+            for code in counts:
+                counts[code] += code in status
+        said = functions if own is None else f"to degree {own}"
+        yield [
+            f"{name}, {how}", f"{noise:g}", str(said), closes,
+            *(f"{n} of {N_CLOSURE}" for n in counts.values()),
+        ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(" | ".join(["", *CLOSURE_COLUMNS]))
+    for row in closure_rows():
+        print(" | ".join(row), flush=True)

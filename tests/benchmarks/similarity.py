@@ -26,6 +26,8 @@ COLUMNS = [
     "dsa-metric, median", "ms",
 ]  # fmt: skip
 N_PAIRS, N_ROTATED, N_PEER = 200, 20, 10
+UNITS_COLUMNS = ["distance beyond the ceiling", "spectra, p < .05", "KS p of uniform"]
+N_UNITS = 40
 
 
 def network(seed: int) -> np.ndarray:
@@ -101,3 +103,49 @@ def rows() -> Iterator[list[str]]:
                 f"{np.nanmedian(peers):.3g}" if np.isfinite(peers).any() else "-",
                 f"{1000 * np.median(spent):.0f}",
             ]  # fmt: skip
+
+
+def _seen(states: np.ndarray, n_units: int, noise: float, draw: np.random.Generator) -> np.ndarray:
+    """States (trial, time, state) through so many units of their own, with noise in each."""
+    x = states @ draw.standard_normal((states.shape[2], n_units))
+    return x + noise * x.std() * draw.standard_normal(x.shape)
+
+
+def units_rows() -> Iterator[list[str]]:
+    """One system seen by 16 units and by 12 others, noisier ones: does anything test it?
+
+    Damped oscillators, 20 trials of 4 s each; or, for the second session, a system whose slowest
+    time constant is 1.6 s in place of 2.
+    """
+    beyond, p = 0, {"same system": [], "different systems": []}
+    for seed in range(N_UNITS):
+        draw = np.random.default_rng(seed)
+        same, other = (
+            nr.simulate.simulate_oscillators(
+                n_units=5, n_trials=40, noise_sd=0.0, time_constants=(tau, 1.5, 0.8), rng=seed
+            )["series"].values
+            for tau in (2.0, 1.6)
+        )
+        a = _seen(same[:20], 16, 0.2, draw)
+        pairs = {"same system": same, "different systems": other}
+        first = nr.koopman.fit_modes(a, dt=0.02, rank=5)
+        for kind, states in pairs.items():
+            b = _seen(states[20:], 12, 0.4, draw)
+            second = nr.koopman.fit_modes(b, dt=0.02, rank=5)
+            p[kind].append(nr.compare.spectra(first, second, n_draws=300).p_value)
+            if kind == "same system":
+                found = nr.compare.similarity(list(a), list(b), 0.02, rank=5, n_halves=40)
+                beyond += found.distance > float(found.parameters["ceiling_ci"][1])
+    for kind, values in p.items():
+        yield [
+            f"{kind}, other units",
+            f"{beyond} of {N_UNITS}" if kind == "same system" else "-",
+            f"{np.sum(np.array(values) < 0.05)} of {N_UNITS}",
+            f"{stats.kstest(values, 'uniform').pvalue:.2g}",
+        ]
+
+
+if __name__ == "__main__":
+    print(" | ".join(["", *UNITS_COLUMNS]))
+    for row in units_rows():
+        print(" | ".join(row), flush=True)

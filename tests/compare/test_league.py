@@ -198,8 +198,9 @@ def test_a_model_that_looks_ahead_takes_part_where_that_is_no_leak():
 
 
 def test_recipes_that_cannot_forecast_or_run_on_another_clock_are_refused():
-    with pytest.raises(ThreePartError, match="takes its targets as inputs"):
-        nr.compare.league(noise(), [nr.models.CalciumRNN(2, dt=DT)])
+    x = np.random.default_rng(0).standard_normal((12, 20, 2))
+    with pytest.raises(ThreePartError, match=r"takes its targets as inputs, and they are not"):
+        nr.compare.league((x, x), [nr.models.CalciumRNN(2, dt=DT)])
     with pytest.raises(UnitError, match=r"dt = 0\.0333333 s and a LeakyRNN 0\.01"):
         nr.compare.league(noise(), ["linear", nr.models.LeakyRNN(2, 3, 2, dt=0.01)])
 
@@ -322,7 +323,7 @@ def test_one_infinite_or_fill_value_makes_no_league(odd):
 
 def test_a_score_that_is_no_number_has_the_status_of_one(monkeypatch):
     x = np.random.default_rng(0).standard_normal((12, 40, 1))
-    from neurornn.compare import table as module
+    from neurornn.compare import played as module
 
     def broken(model, task, goal, n_ahead):
         found = block_scores(model, task, goal, n_ahead)
@@ -373,7 +374,7 @@ def test_settings_of_the_league_are_checked(more, words):
 
 def ended(monkeypatch, how):
     """Let the seeds of every model end as told: name of the model -> status of each seed."""
-    from neurornn.compare import table as module
+    from neurornn.compare import played as module
 
     counted, really = {}, module.fitted
 

@@ -89,7 +89,7 @@ def test_name_status_and_methods():
 @pytest.mark.parametrize(("max_epochs", "patience"), [(33, 6), (24, 5), (60, 12)])
 def test_a_fit_may_stand_still_for_a_fifth_of_its_epochs(monkeypatch, max_epochs, patience):
     import neurornn as nr
-    from neurornn.compare import table as module
+    from neurornn.compare import played as module
 
     asked = []
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from scipy import stats
 
 import neurornn as nr
-from neurornn._core.errors import DataError, KindError
+from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError
 from neurornn.simulate import simulate_oscillators
 
 
@@ -114,3 +115,144 @@ def test_bad_input():
         nr.compare.spectra(linear_network([-1.0]), modes(0), point=3)
     with pytest.raises(DataError, match=r"a has 0 stable fixed points"):
         nr.compare.spectra(linear_network([1.0]), modes(0))
+
+
+def moved(rates=(-1.0, -3.0)):
+    """The linear network, moved by one input and read out by the sum of its units."""
+    model = linear_network(list(rates))
+    with torch.no_grad():
+        model.input_weight.copy_(torch.tensor([[1.0], [0.7]]))
+        model.output_weight.copy_(torch.tensor([[1.0, 0.5]]))
+    return model
+
+
+def kicks(n_trials=20, n_steps=300):
+    """A kick in the first frame of each trial, nothing after it."""
+    x = np.zeros((n_trials, n_steps, 1))
+    x[:, 0, 0] = np.random.default_rng(0).standard_normal(n_trials)
+    return x
+
+
+@pytest.mark.parametrize("what", ["states", "outputs"])
+def test_a_network_that_is_kicked_shows_its_own_time_scales(what):
+    model = moved()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    points = nr.dynamics.find_fixed_points(model, rng=0)
+    found = nr.compare.spectra(
+        model, points, driven=kicks(), driven_modes=what, rank=2, n_draws=50
+    )
+    # float32 states: 1e-6 of a state, over hundreds of frames.
+    np.testing.assert_allclose(found.parameters["time_constant"], [1.0, 1 / 3], rtol=1e-3)
+    np.testing.assert_allclose(found.parameters["time_constant_other"], [1.0, 1 / 3], rtol=1e-3)
+    n = {"states": 2, "outputs": 1}[what]
+    assert f"a LeakyRNN driven for 20 trials, modes of {n} {what}" in found.report()
+    assert "a LeakyRNN linearised" in found.settings["second"]
+    assert model.training and all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_driven_network_shows_what_drives_it_as_its_data_do():
+    """A swing of 2 Hz that dies away drives both, and is a mode of the weights of neither."""
+    model = moved()
+    t = 0.01 * np.arange(400)
+    wave = np.exp(-t)[:, None] * np.sin(2 * np.pi * 2.0 * t)[:, None]
+    size = np.random.default_rng(1).uniform(0.5, 2.0, (8, 1, 1))
+    x = size * wave
+    with torch.no_grad():
+        states = model(torch.tensor(x, dtype=torch.float32)).states.numpy()
+    draw = np.random.default_rng(2)
+    seen = states + 0.002 * draw.standard_normal(states.shape)
+    data = nr.koopman.fit_modes(seen, dt=0.01, rank=4)
+    found = nr.compare.spectra(model, data, driven=x, rank=4, n_draws=200)
+    # Noise of a hundredth: 2 Hz to a hundredth.
+    assert np.sort(found.parameters["frequency"].values)[-1] == pytest.approx(2.0, rel=0.01)
+    assert np.sort(found.parameters["frequency_other"].values)[-1] == pytest.approx(2.0, rel=0.01)
+    still = nr.compare.spectra(model, data, n_draws=50)
+    assert still.parameters["frequency"].values.tolist() == [0.0, 0.0]
+    assert found.distance < still.distance
+
+
+def test_a_single_series_and_windows_drive_as_trials_do():
+    model = moved()
+    x = kicks(3, 200)
+    options = {"rank": 2, "n_draws": 20}
+    data = nr.koopman.fit_modes(
+        simulate_oscillators(
+            4, noise_sd=0.05, time_constants=(1.0, 1 / 3), frequencies=(0, 0), rng=0
+        )["series"],
+        rank=2,
+    )  # fmt: skip
+    one = nr.compare.spectra(model, data, driven=x[:1], **options)
+    flat = nr.compare.spectra(model, data, driven=x[0], **options)
+    np.testing.assert_array_equal(
+        flat.parameters["time_constant"], one.parameters["time_constant"]
+    )
+    assert "driven for 1 trial," in flat.settings["first"]
+    # Windows padded behind their end: what the network does there is not told.
+    longer = np.concatenate([x, 5.0 * np.ones((3, 40, 1))], 1)
+    mask = np.ones((3, 240, 1), dtype=bool)
+    mask[:, 200:] = False
+    windows = xr.Dataset(
+        {
+            "inputs": (("trial", "time", "input"), longer),
+            "mask": (("trial", "time", "output"), mask),
+        }
+    )
+    padded = nr.compare.spectra(model, data, driven=windows, **options)
+    whole = nr.compare.spectra(model, data, driven=x, **options)
+    np.testing.assert_array_equal(
+        padded.parameters["time_constant"], whole.parameters["time_constant"]
+    )
+
+
+def test_rows_take_over_the_status_of_their_accounts(tmp_path):
+    good, draw = modes(0), np.random.default_rng(0)
+    x = np.zeros((3000, 2))
+    for k in range(2999):
+        x[k + 1] = np.diag([0.98, 0.8]) @ x[k] + draw.standard_normal(2)
+    # Driven by noise in every frame: no sum of modes, and the account says so.
+    driven = nr.koopman.fit_modes(x, dt=0.02, rank=2)
+    bad = driven.parameters_["status"].values
+    assert (bad != "ok").all()
+    for a, b in ((driven, good), (good, driven)):
+        found = nr.compare.spectra(a, b, n_draws=50)
+        # A pair, as one row.
+        assert found.status.values.tolist() == bad.tolist() and len(bad) == 1
+        told = found.report()
+        assert f"not ok: 1 of 1 row ({bad[0]})" in told
+        # With the remedy of the account.
+        assert f"{bad[0]}: " in told
+    found.save(tmp_path / "found")
+    assert nr.load(tmp_path / "found").report() == told
+    both = nr.compare.spectra(good, modes(1), n_draws=50)
+    assert (both.status == "ok").all() and "not ok" not in both.report()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (lambda m, d: nr.compare.spectra(d, d, driven=kicks()), DataError, "without a network"),
+        (
+            lambda m, d: nr.compare.spectra(m, d, driven=kicks(), inputs=[0.0]),
+            DataError,
+            "together with inputs",
+        ),
+        (
+            lambda m, d: nr.compare.spectra(m, d, driven=np.zeros((2, 50, 1))),
+            DataError,
+            "stay where they are",
+        ),
+        (
+            lambda m, d: nr.compare.spectra(m, d, driven=np.zeros((2, 50, 3))),
+            ShapeError,
+            "with 1 inputs was needed",
+        ),
+        (
+            lambda m, d: nr.compare.spectra(m, d, driven=kicks(), driven_modes="rates"),
+            NameUnknownError,
+            "driven_modes is 'rates'",
+        ),
+    ],
+)
+def test_what_cannot_drive_is_refused(call, kind, words):
+    with pytest.raises(kind, match=words):
+        call(moved(), modes(0))

@@ -7,7 +7,7 @@ import xarray as xr
 
 import neurornn as nr
 from neurornn._core.confidence import Estimate, to_dataset
-from neurornn._core.errors import UnitError
+from neurornn._core.errors import NameUnknownError, UnitError
 from neurornn.io.shell import tidy
 
 
@@ -53,3 +53,11 @@ def test_a_trace_whose_unit_is_empty_is_fitted():
     dff = nr.simulate.simulate_calcium(1, 40.0, 20.0, snr=10, rng=0)["dff"]
     kinetics = nr.calcium.Kinetics(tau_rise=False).fit(dff.assign_attrs(units=""))
     assert kinetics.parameters_["amplitude"].attrs["units"] == "1"
+
+
+@pytest.mark.parametrize("of", [nr.compare.SpectraComparison, nr.koopman.EDMD])
+def test_results_and_estimators_tell_a_declared_quantity_by_its_name(of):
+    for declared in of._quantities:
+        assert of.quantity(declared.name) is declared
+    with pytest.raises(NameUnknownError, match=r"quantity is 'frequenci'.*'frequency'"):
+        of.quantity("frequenci")

@@ -51,6 +51,20 @@ def test_trials_of_a_length_and_plain_values(file, capsys):
     assert f"{float(ours['time_constant'][0]):.6g}"[:6] in flat
 
 
+def test_a_trial_ends_with_the_gap_that_it_meets(file, tmp_path, capsys):
+    """A pause of a second after frame 70: trials of 50 frames start anew behind it."""
+    _, series = file
+    late = np.where(np.arange(200) < 70, 0.0, 1.0)
+    gapped = series.assign_coords(time=series["time"].values + late)
+    path = tmp_path / "gapped.nc"
+    xr.Dataset({"dff": gapped}).to_netcdf(path, engine="h5netcdf")
+    assert not main(["modes", str(path), "--rank", "5", "--duration", "1.0"])
+    said = capsys.readouterr().out
+    edges = [(0, 50), (50, 70), (70, 120), (120, 170), (170, 200)]
+    ours = nr.koopman.fit_modes([gapped.isel(time=slice(a, b)) for a, b in edges], rank=5)
+    assert ours.report() in said and "in 5 trajectories" in said
+
+
 def test_what_is_refused(file, tmp_path, capsys):
     path, _ = file
     mine = tmp_path / "notes.csv"
