@@ -30,5 +30,13 @@ __getattr__, __dir__, __all__ = room(
         "portraits": ["energy_landscape", "phase_portrait"],
         "residuals": ["mean_event", "residual_checks"],
         "spectra": ["eigenvalues"],
+        "spike_trains": [
+            "lag_histogram",
+            "psth",
+            "raster",
+            "spike_filter",
+            "time_rescaling",
+            "tuning_curve",
+        ],
     },
 )

@@ -209,6 +209,7 @@ def fit_exponentials(
     history: float,
     penalty: Array,
     confidence_level: float,
+    without: tuple[bool, bool] = (False, False),
 ) -> ExponentialFit:
     """Fit dead time, recovery and adaptation of one unit, beside the columns of a design.
 
@@ -220,6 +221,7 @@ def fit_exponentials(
     history : s; no time constant is longer than twice that.
     penalty : (column,), of half the squared weights, nats.
     confidence_level : of the interval of the dead time.
+    without : leave recovery, or adaptation, out.
 
     Notes
     -----
@@ -244,12 +246,13 @@ def fit_exponentials(
     # Per second, where a design speaks of bins.
     weights[0] -= np.log(bins.bin_size)
     gains, taus = np.zeros(2), history * np.array(STARTS[1])
+    held = np.array(without)
     fit: ExponentialFit | None = None
     for turn in range(3):
         problem = _Problem(design, bins, unit, dead, longest)
         if turn == 0:
-            gains, taus, weights = _best_start(problem, weights, history, bounds)
-        found = _climb(problem, weights, gains, taus, bounds, penalty)
+            gains, taus, weights = _best_start(problem, weights, history, bounds, held)
+        found = _climb(problem, weights, gains, taus, bounds, penalty, held)
         weights, gains, taus = found.weights, found.gains, found.taus
         before = dead
         dead, ends = _dead_time(problem, found, shortest - slack, confidence_level)
@@ -263,7 +266,7 @@ def fit_exponentials(
 
 
 def _best_start(
-    problem: _Problem, weights: Array, history: float, bounds: Array
+    problem: _Problem, weights: Array, history: float, bounds: Array, held: NDArray[np.bool_]
 ) -> tuple[Array, Array, Array]:
     """Gains, time constants and weights from which to climb."""
     n = problem.design.layout.n_columns
@@ -274,8 +277,8 @@ def _best_start(
         if taus[0] >= taus[1] * 0.9:
             continue
         at_pieces, at_spikes = problem.traces(taus)
-        x = np.concatenate([np.ones((len(pieces), 1)), at_pieces[:, :, 0]], axis=1)
-        fired = np.concatenate([[problem.n_spikes], at_spikes[:, :, 0].sum(axis=0)])
+        x = np.concatenate([np.ones((len(pieces), 1)), at_pieces[:, :, 0] * ~held], axis=1)
+        fired = np.concatenate([[problem.n_spikes], at_spikes[:, :, 0].sum(axis=0) * ~held])
         own = np.zeros(3)
         value = -np.inf
         for _ in range(8):
@@ -293,12 +296,14 @@ def _best_start(
 
 
 def _climb(
-    problem: _Problem, weights: Array, gains: Array, taus: Array, bounds: Array, penalty: Array
-) -> ExponentialFit:
+    problem: _Problem, weights: Array, gains: Array, taus: Array, bounds: Array, penalty: Array,
+    held: NDArray[np.bool_],
+) -> ExponentialFit:  # fmt: skip
     n = problem.design.layout.n_columns
     ridge = np.concatenate([penalty, np.zeros(4)])
     theta = np.concatenate([weights, [gains[0], np.log(taus[0]), gains[1], np.log(taus[1])]])
     places = np.array([n + 1, n + 3])
+    out = np.concatenate([np.zeros(n, dtype=bool), np.repeat(held, 2)])
 
     def parts(at: Array) -> tuple[Array, Array, Array]:
         return at[:n], at[[n, n + 2]], np.exp(at[places])
@@ -309,8 +314,8 @@ def _climb(
         pull = slope - ridge * theta
         full = curve + np.diag(ridge)
         # A time constant at its bound stays there while the slope points outward.
-        fixed = np.zeros(n + 4, dtype=bool)
-        fixed[places] = ((theta[places] <= bounds[0]) & (pull[places] < 0)) | (
+        fixed = out.copy()
+        fixed[places] |= ((theta[places] <= bounds[0]) & (pull[places] < 0)) | (
             (theta[places] >= bounds[1]) & (pull[places] > 0)
         )
         free = ~fixed
@@ -325,6 +330,7 @@ def _climb(
                 damping = max(10 * damping, 1e-4)
                 if damping > 1e12:
                     break
+        pull[out] = 0.0
         gain = float(ahead @ pull) / 2
         if damping == 0.0 and gain < _TOP:
             done = True
@@ -343,8 +349,11 @@ def _climb(
                 break
     own, gains, taus = parts(theta)
     at_bound = (theta[places] <= bounds[0] + 1e-9) | (theta[places] >= bounds[1] - 1e-9)
-    covariance = np.asarray(np.linalg.pinv(curve + np.diag(ridge), hermitian=True))
-    if taus[0] > taus[1]:
+    covariance = np.full(curve.shape, np.nan)
+    kept = np.ix_(~out, ~out)
+    covariance[kept] = np.linalg.pinv((curve + np.diag(ridge))[kept], hermitian=True)
+    at_bound = at_bound & ~held
+    if taus[0] > taus[1] and not held.any():
         gains, taus, at_bound = gains[::-1], np.array(taus[::-1]), at_bound[::-1]
         order = [*range(n), n + 2, n + 3, n, n + 1]
         covariance = covariance[np.ix_(order, order)]

@@ -95,13 +95,14 @@ def table_of_units(
         bounds["refractory_period"][k] = f.past.dead_time_interval
         hidden = {"no_past": (0, 1), "no_recovery": (0,), "no_adaptation": (1,)}
         for m, name in enumerate(("recovery", "adaptation")):
+            if m in hidden.get(f.status, ()) or not np.isfinite(sd[len(f.weights) + 2 * m]):
+                continue
             at = len(f.weights) + 2 * m
             values[f"gain_{name}"][k] = f.past.gains[m]
             bounds[f"gain_{name}"][k] = delta_interval(f.past.gains[m], sd[at], level)
-            if m not in hidden.get(f.status, ()):
-                tau = f.past.taus[m]
-                values[f"tau_{name}"][k] = tau
-                bounds[f"tau_{name}"][k] = delta_interval(tau, tau * sd[at + 1], level, log=True)
+            tau = f.past.taus[m]
+            values[f"tau_{name}"][k] = tau
+            bounds[f"tau_{name}"][k] = delta_interval(tau, tau * sd[at + 1], level, log=True)
     missing = "the spikes do not show it, or are too few"
     if settings.history is None:
         missing = _NO_PAST
@@ -199,7 +200,7 @@ def filters_of(
             # By gain and by log tau of each.
             slope = np.stack([fade, f.past.gains * fade * age[:, None] / f.past.taus], axis=-1)
             slope = slope.reshape(len(age), 4)
-            own = f.covariance[-4:, -4:]
+            own = np.nan_to_num(f.covariance[-4:, -4:])
             sd = np.sqrt(np.maximum(np.einsum("lm,mn,ln->l", slope, own, slope), 0))
             dead = age < f.past.dead_time
             ci[k] = delta_interval(value[k], sd, level)

@@ -1,6 +1,6 @@
 """One unit of a point process: which rows count, which penalty, what drifts."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,10 @@ Array = NDArray[np.float64]
 
 #: Fewest spikes of which anything is fitted.
 FEWEST = 20
+#: What is left out where it is not seen: recovery, adaptation.
+_LEFT_OUT = {
+    "no_past": (True, True), "no_recovery": (True, False), "no_adaptation": (False, True)
+}  # fmt: skip
 #: Penalties that ``"auto"`` tries, nats.
 PENALTIES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 #: Classes of the hazard of rescaled intervals, and spikes that each begins with.
@@ -103,16 +107,23 @@ def fit_unit(
     if settings.exponential:
         if not whole:
             design = Design(layout, bins, shown, None, shared)
-        past = fit_exponentials(
-            design, bins, position, glm.weights, history=float(settings.history or 0.0),
-            penalty=penalty * scale, confidence_level=settings.confidence_level,
-        )  # fmt: skip
-        return _told(layout, glm, past, penalty, settings)
+        options: dict[str, Any] = {
+            "history": float(settings.history or 0.0), "penalty": penalty * scale,
+            "confidence_level": settings.confidence_level,
+        }  # fmt: skip
+        past = fit_exponentials(design, bins, position, glm.weights, **options)
+        status = _status_of_past(past, layout.n_columns)
+        if status in _LEFT_OUT:
+            # What is not seen would trade against the dead time, and against what is seen.
+            past = fit_exponentials(
+                design, bins, position, glm.weights, **options, without=_LEFT_OUT[status]
+            )
+        return _told(layout, glm, past, penalty, settings, status)
     window = settings.forgetting
     if isinstance(window, str):
         window = _chosen_window(layout, bins, shown, rows, y, penalty, scale, settings, shared)
     drift = _learn_drift(design, y[rows], glm, scale, window, settings)
-    told = _told(layout, glm, None, penalty, settings)
+    told = _told(layout, glm, None, penalty, settings, str(Status.OK))
     return told._replace(
         drift_weights=drift.weights, drift_covariance=drift.covariance, fired=drift.fired,
         passed=drift.passed, forgetting=drift.forgetting,
@@ -160,15 +171,13 @@ def _chosen(
 
 def _told(
     layout: Layout, glm: GLMFit, past: ExponentialFit | None, penalty: float,
-    settings: FitSettings,
+    settings: FitSettings, status: str,
 ) -> Fitted:  # fmt: skip
-    weights, covariance = glm.weights, glm.covariance
-    converged, status = glm.converged, str(Status.OK)
+    weights, covariance, converged = glm.weights, glm.covariance, glm.converged
     if past is not None:
         weights = past.weights.copy()
         weights[0] += np.log(settings.bin_size)
         covariance, converged = past.covariance, past.converged
-        status = _status_of_past(past, layout.n_columns)
     if not converged:
         status = str(Status.NOT_CONVERGED)
     return Fitted(layout, weights, covariance, past, status, penalty)

@@ -446,7 +446,7 @@ def compared(level=LEVEL, slow=1.0):
 
 
 @lru_cache
-def _spikes():
+def _three_units():
     """Three units for a minute: one with a past, one without, and one that hardly fires."""
     rec = nr.simulate.simulate_spike_trains(
         3, 60.0, rate=[40.0, 20.0, 0.1], recovery=[-4.0, 0.0, 0.0], adaptation=[-0.6, 0.0, 0.0],
@@ -456,15 +456,15 @@ def _spikes():
     return {name: times[owner == k] for k, name in enumerate("bca")}
 
 
-def spikes(slow=1.0):
-    trains = {name: slow * t for name, t in _spikes().items()}
+def three_trains(slow=1.0):
+    trains = {name: slow * t for name, t in _three_units().items()}
     return nr.data.from_spikes(trains, t_start=0.0, t_stop=60.0 * slow)
 
 
 def point_process(level=LEVEL, slow=1.0):
     return nr.spikes.PointProcess(
         history=0.2 * slow, bin_size=0.001 * slow, confidence_level=level
-    ).fit(spikes(slow))
+    ).fit(three_trains(slow))
 
 
 def free_history(level=LEVEL):
@@ -473,13 +473,13 @@ def free_history(level=LEVEL):
     return nr.spikes.PointProcess(
         history=0.05, history_basis="raised_cosine", coupling=["b"], n_stimulus=3,
         unit=["b", "c"], forgetting=20.0, renewal=True, confidence_level=level,
-    ).fit(spikes(), stimulus=shown)  # fmt: skip
+    ).fit(three_trains(), stimulus=shown)  # fmt: skip
 
 
 def rescaled(level=LEVEL):
     """A Poisson account of units of which one has a past, and one is too quiet to tell."""
-    model = nr.spikes.PointProcess(history=None).fit(spikes())
-    return nr.spikes.time_rescaling(model, spikes(), confidence_level=level)
+    model = nr.spikes.PointProcess(history=None).fit(three_trains())
+    return nr.spikes.time_rescaling(model, three_trains(), confidence_level=level)
 
 
 def fixed_points(slow=1.0):
