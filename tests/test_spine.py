@@ -155,7 +155,7 @@ def test_memory(folder):
     points = nr.dynamics.find_fixed_points(result, rng=0)
     # Two values are held, with a pass between them.
     assert int(points.is_stable.sum()) == 2 and points.parameters.sizes["point"] == 3
-    assert points.completeness == "consistent" and points.settings["index_sum"] == 1
+    assert points.completeness == "proved" and points.settings["index_sum"] == 1
     table = nr.dynamics.saddle_connections(result, points)
     assert sorted(table["leads_to"].values[0].tolist()) == [0, 1]
     told = nr.dynamics.point_intervals(points, result, task, n_draws=40)

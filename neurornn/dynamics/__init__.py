@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = room(
     __name__,
     {
         "basin_map": ["Basins", "basins"],
+        "boundary": ["basin_boundary"],
         "attractors": ["Attractor", "classify_attractor"],
         "continuation": ["BifurcationDiagram", "continue_fixed_points"],
         "fixed_points": ["find_fixed_points"],

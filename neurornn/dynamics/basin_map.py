@@ -284,6 +284,7 @@ def told(
     *,
     max_steps: int = MAX_STEPS,
     tick: Callable[[], None] = lambda: None,
+    balls: list[Ball] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Say where states end: number of the point, or a code of `_ENDS`; and what is proved.
 
@@ -294,6 +295,7 @@ def told(
     states : (number, state).
     max_steps : that each is followed.
     tick : called for each state once it is known.
+    balls : of the points, where they are known.
 
     Returns
     -------
@@ -301,7 +303,7 @@ def told(
     proved : (number,), whether it is shown that the state comes to its point.
     """
     cell = state_map.cell
-    balls = balls_of(cell, points)
+    balls = balls_of(cell, points) if balls is None else balls
     end, proved = np.full(len(states), MOVES), np.zeros(len(states), dtype=bool)
     left, h, before = np.arange(len(states)), np.array(states), np.array(states)
     anchor, at, next_anchor = h, 0, 64

@@ -23,8 +23,10 @@ from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._core.units import counted, format_number
 from neurornn._core.warning import warn_user
+from neurornn.dynamics.enumeration import MOST_UNITS
 from neurornn.dynamics.fixed_points import points_of, search_options
 from neurornn.dynamics.latent import in_few_numbers
+from neurornn.dynamics.linear_sheets import LinearSheets, can_be_solved
 from neurornn.dynamics.maps import StateMap, as_map
 from neurornn.dynamics.point_table import frequency_unit
 from neurornn.dynamics.sheets import Sheets
@@ -49,7 +51,9 @@ class BifurcationDiagram(TableResult):
         ``value``, of the parameter where the set of points changes; ``kind``: ``"fold"``, two
         points meet and vanish; ``"pitchfork"`` and ``"transcritical"``, curves cross; ``"Hopf"``,
         a pair of modes begins to grow and a cycle is born, with its ``frequency``; ``"flip"``, a
-        mode turns sign in every step and grows; ``state (bifurcation, hidden)``; ``status``.
+        mode turns sign in every step and grows; ``"border collision"``, of ReLU networks, a unit
+        switches and with it the number of modes that grow; ``state (bifurcation, hidden)``;
+        ``status``.
     points : Dataset over ``value``, ``sheet`` and ``hidden``
         ``state (sheet, value, hidden)``, NaN where a sheet has no point: along a sheet one point
         is followed from fold to fold; ``n_unstable (sheet, value)``, -1 where there is none;
@@ -82,7 +86,7 @@ class BifurcationDiagram(TableResult):
 
     @property
     def completeness(self) -> str:
-        """``"consistent"``, ``"incomplete"`` or ``"unknown"``."""
+        """``"proved"``, ``"consistent"``, ``"incomplete"`` or ``"unknown"``."""
         return str(self.settings["completeness"])
 
     def _report_table(self) -> Table:
@@ -121,11 +125,15 @@ class BifurcationDiagram(TableResult):
 
     def _methods_sentence(self) -> str:
         s = self.settings
+        how = (
+            f"by pseudo-arclength continuation from those found by Newton steps at "
+            f"{s['n_searches']} values, and bifurcations located by the sign of test functions"
+        )
+        if not s["n_searches"]:
+            how = "by solving every linear piece of the network, from border to border"
         return (
-            f"Fixed points were followed over {s['parameter']} by pseudo-arclength continuation "
-            f"from those found by Newton steps at {s['n_searches']} values, and bifurcations "
-            f"located by the sign of test functions; the diagram is {s['completeness']} "
-            f"({s['reason']})"
+            f"Fixed points were followed over {s['parameter']} {how}; the diagram is "
+            f"{s['completeness']} ({s['reason']})"
         )
 
 
@@ -185,6 +193,12 @@ def continue_fixed_points(
     (see `find_fixed_points`) is not 1, a search looks for what is missing there, and what it finds
     is followed too.
 
+    In a network with ReLU units, up to 20 of them, the point of every linear piece moves on a line
+    as the input does, from border to border of the piece: all are solved, nothing is searched, and
+    the set is proved. At a border two points meet and vanish (a fold) where ``det(1 - J)`` has two
+    signs on its sides, and else go on as one (di Bernardo et al. 2008, Piecewise-smooth Dynamical
+    Systems).
+
     Examples
     --------
     A unit that excites itself holds two states where it is pushed by little:
@@ -203,15 +217,9 @@ def continue_fixed_points(
     options = {"quiet": True, **_options_of(search)}
     at, scale, told = _family_of(model, inputs, parameter, n_hidden, dt)
     first = at(np.zeros(1))
-    if (
-        getattr(first.cell, "nonlinearity", "") == "relu"
-        or getattr(first.cell, "kind", "") == "relu"
-    ):
-        raise KindError(
-            f"{first.name} has ReLU units",
-            "A network without kinks was needed: at a kink a curve of points has no direction",
-            "Call find_fixed_points for each input: up to 20 units it is exact",
-        )
+    values = np.linspace(0.0, 1.0, n_values)
+    if "relu" in (getattr(first.cell, "nonlinearity", ""), getattr(first.cell, "kind", "")):
+        return _solved_in_pieces(at, scale, told, values)
 
     def cell_at(s: Array) -> Any:
         cell = at(s).cell
@@ -221,11 +229,10 @@ def continue_fixed_points(
 
     def found_at(value: float) -> Array:
         state_map = at(np.array([value]))
-        points = points_of(_of_one(state_map), rng, **options)
+        points = points_of(_of_one(state_map), rng, prove=False, **options)
         ok = points.parameters["status"].values == str(Status.OK)
         return np.asarray(cell_at(np.array([value])).inner(points.states.values[ok]))
 
-    values = np.linspace(0.0, 1.0, n_values)
     sheets, n_late = Sheets(family, values), 0
     with progress_bar(n_searches, 0, progress, "searches") as tick:
         for k, value in enumerate(_ordered(values, n_searches)):
@@ -254,6 +261,32 @@ def continue_fixed_points(
             "search={'n_starts': 4096}.",
             ConvergenceWarning,
         )
+    return _diagram(sheets, values, scale, points, settings)
+
+
+def _solved_in_pieces(
+    at: Callable[[Array], StateMap],
+    scale: Callable[[Array], Array],
+    told: dict[str, Any],
+    values: Array,
+) -> BifurcationDiagram:
+    """The diagram of a ReLU network, whose pieces are solved for all values at once."""
+    first = at(np.zeros(1))
+    if not can_be_solved(first.cell):
+        raise KindError(
+            f"{first.name} has ReLU units in {first.cell.n_state} states",
+            f"Up to {MOST_UNITS} units in one layer, without substeps, were needed: every linear "
+            "piece is solved",
+            "Call find_fixed_points for each input",
+        )
+    sheets = LinearSheets(lambda s: at(s).cell, values)
+    points = _on_grid(sheets)
+    wrong = int((points["index_sum"] != 1).sum()) if first.cell.box is not None else 0
+    completeness, reason = sheets.judged(wrong)
+    settings = {
+        **told, "completeness": completeness, "reason": reason, "model": first.name,
+        "dt": float(first.dt), "time_unit": first.time_unit, "n_searches": 0,
+    }  # fmt: skip
     return _diagram(sheets, values, scale, points, settings)
 
 
@@ -366,7 +399,7 @@ def _ordered(values: Array, n: int) -> Array:
     return np.array([values[np.argmin(np.abs(values - p))] for p in picked])
 
 
-def _on_grid(sheets: Sheets) -> dict[str, Array]:
+def _on_grid(sheets: Sheets | LinearSheets) -> dict[str, Array]:
     """What is told of the points on the grid, by sheet and value."""
     states = np.array([s.states for s in sheets.sheets]).reshape(
         -1, len(sheets.values), sheets.family.n_state
@@ -412,7 +445,7 @@ def _judged(
 
 
 def _diagram(
-    sheets: Sheets,
+    sheets: Sheets | LinearSheets,
     values: Array,
     scale: Callable[[Array], Array],
     points: dict[str, Array],

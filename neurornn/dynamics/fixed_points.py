@@ -1,5 +1,6 @@
 """Fixed points of a network, each with its certificate, and what can be said of those missed."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -19,6 +20,7 @@ from neurornn._core.errors import ConvergenceWarning, DataError, KindError, Shap
 from neurornn._core.jobs import Chunk, progress_bar, run_chunks
 from neurornn._core.rng import RNG, generator
 from neurornn._core.warning import warn_user
+from neurornn.dynamics.cover import SECONDS, covered
 from neurornn.dynamics.enumeration import (
     MOST_BRANCHED,
     branched,
@@ -47,6 +49,8 @@ Array = NDArray[np.float64]
 N_STARTS, MAX_STARTS = 512, 65_536
 #: s that branch and bound may take before a search is made instead.
 BRANCHED = 20.0
+#: How often boxes may show a point that was missed, and begin again.
+_COVERS = 40
 
 
 @overload
@@ -89,7 +93,7 @@ def find_fixed_points(
     max_seconds : s, of wall time, after which no further search begins; None for no limit.
     method : ``"auto"``, ``"enumerate"`` or ``"search"``
         Linear pieces of a network are solved one by one where there are few enough of them, or
-        must be, or are not: all others are searched.
+        must be, or are not: all others are searched. With ``"search"`` nothing is proved.
 
     Other Parameters
     ----------------
@@ -122,6 +126,11 @@ def find_fixed_points(
     that are linear in pieces (ReLU, up to 20 units) are enumerated, and by branch and bound up to
     40 where that ends in time, which proves the set whole.
     Networks of a low rank are searched in as many numbers as that, an LSTM in its hidden state.
+    Leaky and plain units with tanh or sigmoid and one layer of a GRU, of up to 8 units (or of that
+    rank), are then covered with boxes, each shown in interval arithmetic to hold no further point
+    (Krawczyk 1969, doi:10.1007/BF02234767). Where that ends within 2 s it proves the set whole, of
+    the weights and the drive as double precision has them, and without a word about rounding: all
+    bounds are rounded outward.
     Where nothing is proved the index theorem helps: where a ball of states is mapped into itself,
     as by tanh, GRU and LSTM, the signs of ``det(1 - J)`` over all points add up to 1 (Brouwer). A
     sum that is another says that points are missing; 1 does not prove that none is.
@@ -233,6 +242,7 @@ def points_of(
     method: str = "auto",
     tick: Callable[[], None] = lambda: None,
     quiet: bool = False,
+    prove: bool = True,
 ) -> FixedPoints:
     """Find the fixed points of a map; see `find_fixed_points`.
 
@@ -244,6 +254,7 @@ def points_of(
     n_starts, max_starts, max_seconds, method : as there.
     tick : called for each start.
     quiet : do not warn where points are missing.
+    prove : try to show of a small network that none is, where nothing else was asked for.
     """
     whole = state_map.cell
     cell = in_few_numbers(whole) or whole
@@ -283,6 +294,8 @@ def points_of(
     if given is not None:
         given = np.asarray(cell.inner(given))
     found, told = _searched(cell, rng, n_starts, max_starts, max_seconds, given, tick)
+    if method == "auto" and prove:
+        found, told = _proved(cell, found, told, max_seconds)
     return _result(state_map, cell, found, *told, quiet=quiet)
 
 
@@ -337,6 +350,32 @@ def _searched(
     return found, (*_completeness(cell, found, total, last, new), total)
 
 
+def _proved(
+    cell: Any, found: Found, told: tuple[str, str, int], max_seconds: float | None
+) -> tuple[Found, tuple[str, str, int]]:
+    """What was found, with what boxes find beside it, and whether they show that this is all."""
+    seconds = SECONDS if max_seconds is None else min(SECONDS, max_seconds)
+    before, began = len(found.states), time.monotonic()
+    for _ in range(_COVERS):
+        seen = covered(cell, found.states, seconds - (time.monotonic() - began))
+        if seen is None:
+            return found, told
+        if seen.proved:
+            why = (
+                f"{seen.n_boxes} boxes that cover all states hold no other, in interval arithmetic"
+            )
+            return found, ("proved", why, told[2])
+        more = merged(cell, seen.missed, found) if len(seen.missed) else found
+        if len(more.states) == len(found.states):
+            break
+        found = more
+    n_more = len(found.states) - before
+    if n_more:
+        why = f"boxes showed {n_more} points that the search had missed, and did not end in time"
+        told = ("unknown", why, told[2])
+    return found, told
+
+
 def _with(cell: Any, found: Found, starts: Array) -> Found:
     """What was found, and what is found from more starts."""
     new = newton(cell, starts, found)
@@ -387,6 +426,8 @@ def _warn_of(points: FixedPoints) -> None:
     n = points.parameters.sizes["point"]
     if points.completeness == "incomplete" or not n:
         advice = "Pass starts= from a run of the model, or a larger max_starts or max_seconds."
+        if points.completeness == "proved":
+            advice = "There is none: look at what it comes to with classify_attractor."
         warn_user(
             f"{n} fixed points were found and the set is {points.completeness}: "
             f"{points.settings['reason']}. {advice}",

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 #: Step map and equation are said to differ where their time constants do by this share.
 DIFFER = 0.05
 _COMPLETENESS = {
-    "proved": "every piece of the network was searched exactly",
+    "proved": "no point is missing",
     "consistent": "nothing speaks against the set being whole, which is no proof",
     "incomplete": "points are missing",
     "unknown": "it cannot be told whether points are missing",
@@ -122,7 +122,8 @@ class FixedPoints(TableResult):
         notes = [f"no interval of time_constant, frequency: {missing}"] if missing else []
         if "intervals" in s:
             level = 100 * t["time_constant_ci"].attrs["ci_prob"]
-            notes.append(f"{level:g} % intervals: quantiles over {s['intervals']}.")
+            kind = s.get("intervals_are", "quantiles over")
+            notes.append(f"{level:g} % intervals: {kind} {s['intervals']}.")
         if t.sizes["mode"] < t.sizes["hidden"]:
             notes.append(
                 f"Of {t.sizes['hidden']} modes the {t.sizes['mode']} leading ones were formed."
@@ -162,7 +163,11 @@ class FixedPoints(TableResult):
             f"Fixed points of the network were found by {how}, {n_certified} of {n} certified by "
             "the Newton-Kantorovich theorem, and read by the eigenvalues of their Jacobians; the "
             f"set is {s['completeness']} ({s['reason']})"
-            + (f"; intervals are quantiles over {s['intervals']}" if "intervals" in s else "")
+            + (
+                f"; intervals are {s.get('intervals_are', 'quantiles over')} {s['intervals']}"
+                if "intervals" in s
+                else ""
+            )
         )
 
 

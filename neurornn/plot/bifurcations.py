@@ -7,7 +7,10 @@ import numpy as np
 from neurornn._core.errors import ShapeError
 from neurornn.plot.style import DATA, EVENT, FIT, new_axes
 
-_MARKS = {"fold": "o", "pitchfork": "^", "transcritical": "X", "Hopf": "s", "flip": "D"}
+_MARKS = {
+    "fold": "o", "pitchfork": "^", "transcritical": "X", "Hopf": "s", "flip": "D",
+    "border collision": "P",
+}  # fmt: skip
 
 
 def bifurcation(diagram: Any, *, hidden: int = 0, ax: Any = None) -> Any:

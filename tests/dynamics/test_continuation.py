@@ -256,13 +256,20 @@ def test_the_diagram_is_drawn():
         ),
         (
             lambda: follow(
-                nr.models.VanillaRNN(1, 2, 1, dt=0.01, nonlinearity="relu"), ([0.0], [1.0])
+                nr.models.VanillaRNN(1, 21, 1, dt=0.01, nonlinearity="relu"), ([0.0], [1.0])
             ),
-            KindError, "VanillaRNN has ReLU units",
+            KindError, "VanillaRNN has ReLU units in 21 states",
         ),
         (
-            lambda: follow(torch.nn.RNN(1, 2, nonlinearity="relu"), ([0.0], [1.0])),
+            lambda: follow(torch.nn.RNN(1, 2, 2, nonlinearity="relu"), ([0.0], [1.0])),
             KindError, "has ReLU units",
+        ),
+        (
+            lambda: follow(
+                nr.models.LeakyRNN(1, 2, 1, dt=0.01, tau=0.1, nonlinearity="relu", substeps=2),
+                ([0.0], [1.0]),
+            ),
+            KindError, "without substeps",
         ),
     ],
 )  # fmt: skip

@@ -181,7 +181,7 @@ def test_bits_have_three_points_each(n):
     near = np.abs(points.states.values) < 0.5
     assert (p["n_unstable"].values == near.sum(axis=1)).all()
     assert (p["index"].values == (-1) ** near.sum(axis=1)).all()
-    assert points.completeness == "consistent" and points.settings["index_sum"] == 1
+    assert points.completeness == "proved" and points.settings["index_sum"] == 1
     assert bool(p["certified"].all()) and (p["q"].values < search.CONVERGED).all()
 
 
@@ -290,13 +290,13 @@ def test_the_radius_holds_no_second_point(rng):
 
 def test_too_few_starts_are_told():
     with pytest.warns(ConvergenceWarning, match=r"the set is incomplete: the index sum is"):
-        points = find(bits(3), n_starts=5, max_starts=5, rng=1)
+        points = find(bits(3), n_starts=5, max_starts=5, method="search", rng=1)
     assert points.completeness == "incomplete" and points.parameters.sizes["point"] < 27
     assert "the index sum is" in points.report()
 
 
 def test_one_search_alone_proves_nothing():
-    points = find(elman(1, [[0.5]]), n_starts=8, max_starts=8, rng=0)
+    points = find(elman(1, [[0.5]]), n_starts=8, max_starts=8, method="search", rng=0)
     assert points.completeness == "unknown"
     assert points.settings["reason"] == "there was room for one search of 8 starts alone"
 
@@ -326,7 +326,7 @@ def test_two_points_that_meet_are_degenerate_and_swallow_no_other():
 
 
 def test_a_search_that_was_cut_short_is_told_by_its_numbers():
-    points = find(bits(1), n_starts=64, max_starts=80, rng=0)
+    points = find(bits(1), n_starts=64, max_starts=80, method="search", rng=0)
     assert points.completeness == "unknown"
     said = "the last 16 of 80 starts found nothing new, and were fewer than those before"
     assert points.settings["reason"] == said
@@ -445,9 +445,9 @@ def test_the_table_is_saved_and_read(tmp_path):
     points.save(tmp_path / "points")
     again = nr.load(tmp_path / "points")
     assert again.parameters.identical(points.parameters)
-    assert again.report() == points.report() and again.completeness == "consistent"
+    assert again.report() == points.report() and again.completeness == "proved"
     assert again.to_dataset().attrs["reason"] == points.settings["reason"]
-    assert repr(points) == "FixedPoints(9 points, 4 stable, consistent)"
+    assert repr(points) == "FixedPoints(9 points, 4 stable, proved)"
     assert "Sussillo & Barak 2013" in points.methods_text()
 
 

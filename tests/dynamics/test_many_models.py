@@ -109,7 +109,7 @@ def test_a_generator_is_split():
 def test_points_that_are_missing_are_told_of_each(n_jobs):
     models = [networks()[1]] * 2
     with pytest.warns(ConvergenceWarning, match="the set is incomplete: the index sum") as told:
-        find(models, n_starts=2, max_starts=2, n_jobs=n_jobs, rng=1)
+        find(models, n_starts=2, max_starts=2, method="search", n_jobs=n_jobs, rng=1)
     assert len(told) == 2
 
 

@@ -69,7 +69,7 @@ def test_the_command_writes_points_and_picture(fitted, tmp_path, capsys):
     assert main(["fixed-points", there[0], "--inputs", "40", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     # So strong an input leaves one value of the first bit: three points.
-    assert said["completeness"] == "consistent"
+    assert said["completeness"] == "proved"
     assert len(said["points"]["q"]["values"]) == 3
 
 

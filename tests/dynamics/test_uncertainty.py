@@ -127,6 +127,9 @@ def test_a_point_that_goes_has_no_interval():
 def test_rates_become_times():
     rates = np.array([[-4.0, -2.0], [-1.0, 0.5], [0.5, 2.0]])
     np.testing.assert_allclose(_as_times(rates), [[0.25, 0.5], [1.0, np.inf], [-2.0, -0.5]])
+    # Of a mode that grows, and may not: from its growth to none at all.
+    told = _as_times(rates, np.array([False, True, True]))
+    np.testing.assert_allclose(told, [[0.25, 0.5], [-np.inf, -2.0], [-2.0, -0.5]])
     found = draws_interval(np.arange(101.0), 0.9)
     np.testing.assert_allclose(found, [5.0, 95.0])
 
