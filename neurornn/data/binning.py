@@ -101,12 +101,15 @@ def bin_spikes(
     >>> counts.values.tolist(), counts["time"].values.tolist()
     ([[1, 0], [1, 1]], [0.2, 0.4])
     """
-    table = as_spikes(spikes)
     check_choice(closed, "closed", ("right", "left"))
     if t_start is not None:
         t_start = check_number(t_start, "t_start", "s")
     if t_stop is not None:
         t_stop = check_number(t_stop, "t_stop", "s")
+    within = None
+    if t_start is not None and t_stop is not None and time is None and trials is None:
+        within = (t_start, t_stop)
+    table = as_spikes(spikes, within)
     if bin_size is not None:
         bin_size = check_bin_size(bin_size)
     if time is not None:
@@ -278,7 +281,7 @@ def _placed(table: Spikes, edges: list[NDArray[np.float64]], width: float, close
     hit = row >= 0
     starts = np.concatenate([np.empty(0), *(e[:-1] for e in edges)])
     stamps = np.concatenate([np.empty(0), *(e[1:] for e in edges)])
-    outside, known = int(np.sum(~hit)), None
+    outside, known = int(np.sum(~hit)) + table.n_beyond, None
     if table.observed is not None and edges:
         known = seen(table.observed, starts, stamps)
         outside += int(np.sum(~known[row[hit], table.owner[hit]]))

@@ -22,6 +22,8 @@ CONVENTIONS = {
 }
 #: Most cells (bin, unit) of counts, and how many are looked at twice where most would be empty.
 MOST_CELLS, MANY_CELLS = 2**31, 2**25
+#: So far beyond a range, s, spikes still say where its bins begin and end.
+_REACH = 1e-6
 #: So many bins for each spike are the work of a gap, or of a clock that does not begin at 0.
 BINS_PER_SPIKE = 1000
 
@@ -37,6 +39,7 @@ class Spikes(NamedTuple):
     stretches : (stretch, 2), s, recorded without a gap; None where that is not known.
     weights : (spike,), what each counts for; None for 1.
     observed : (range, 2), s, of each unit; None where nothing limits what was observed.
+    n_beyond : spikes beyond the range that was asked for, which were left out.
     """
 
     times: NDArray[np.float64]
@@ -45,17 +48,22 @@ class Spikes(NamedTuple):
     stretches: NDArray[np.float64] | None
     weights: NDArray[np.float64] | None = None
     observed: list[NDArray[np.float64]] | None = None
+    n_beyond: int = 0
 
 
-def as_spikes(spikes: Any) -> Spikes:
+def as_spikes(spikes: Any, within: tuple[float, float] | None = None) -> Spikes:
     """Check spike times and put those of all units into one order.
 
     Parameters
     ----------
     spikes : a recording with ``spike_times``, one 1-D array of times (s) per unit, or whatever
         else `neurornn.data.from_spikes` takes. Where the recording has ``spike_weight (spike)``, a
-        spike counts for so much.
+        spike counts for so much. What this function has returned is taken as it is.
+    within : (from, to), s; spikes beyond are only counted, so that a stretch of a long recording
+        costs no more than it holds.
     """
+    if isinstance(spikes, Spikes):
+        return spikes
     weights = observed = None
     if isinstance(spikes, xr.Dataset):
         if "spike_times" not in spikes:
@@ -86,9 +94,15 @@ def as_spikes(spikes: Any) -> Spikes:
         raise DataError(
             "No units came", "Spike times of at least one unit were needed", "Check the selection"
         )
+    n_beyond = 0
+    if within is not None:
+        near = (times >= within[0] - _REACH) & (times <= within[1] + _REACH)
+        n_beyond = len(times) - int(near.sum())
+        times, owner = times[near], owner[near]
+        weights = None if weights is None else weights[near]
     order = np.argsort(times, kind="stable")
     weights = None if weights is None else weights[order]
-    return Spikes(times[order], owner[order], unit, stretches, weights, observed)
+    return Spikes(times[order], owner[order], unit, stretches, weights, observed, n_beyond)
 
 
 def grid_start(times: NDArray[np.float64], start: float) -> float:

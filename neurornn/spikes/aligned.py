@@ -11,9 +11,13 @@ from neurornn._core.confidence import Estimate, rate_interval, to_dataset
 from neurornn._core.errors import DataError, ShapeError
 from neurornn.data.binning import bin_spikes
 from neurornn.data.events import event_windows
+from neurornn.data.spike_table import as_spikes
 from neurornn.spikes.binned import bin_for_model, stimulus_at_bins
 
 Array = NDArray[np.float64]
+
+#: Counts of trials that are held at a time.
+_CELLS = 4e6
 
 
 def psth(
@@ -61,20 +65,27 @@ def psth(
     """
     check_confidence_level(confidence_level)
     found = event_windows(recording, events, window)
-    counts = bin_spikes(recording, bin_size, trials=found.ranges, ragged=True)
-    seen = counts["mask"].values[:, :, None] & np.isfinite(counts.values)
-    if not seen.any():
+    spikes = as_spikes(recording)
+    n_bins = max(int((found.ranges[0, 1] - found.ranges[0, 0]) / bin_size + 1e-6), 1)
+    step = max(int(_CELLS / (n_bins * max(len(spikes.unit), 1))), 1)
+    sums: list[Array] = []
+    for begin in range(0, len(found.ranges), step):
+        some = found.ranges[begin : begin + step]
+        counts = bin_spikes(spikes, bin_size, trials=some, ragged=True)
+        seen = counts["mask"].values[:, :, None] & np.isfinite(counts.values)
+        values = np.where(seen, counts.values, 0.0)
+        more = [seen.sum(axis=0), values.sum(axis=0), (values**2).sum(axis=0)]
+        sums = more if not sums else [a + b for a, b in zip(sums, more, strict=True)]
+    n_trials, total, squares = sums
+    if not n_trials.any():
         raise DataError(
             f"None of {len(found.ranges)} windows lies where the recording was made",
             "Events within the recorded time were needed",
             "Check the clock of the events",
         )
-    values = np.where(seen, counts.values, 0.0)
-    n_trials = seen.sum(axis=0)
-    total = values.sum(axis=0)
     mean = total / np.maximum(n_trials, 1)
-    away = np.where(seen, values - mean, 0.0)
-    variance = (away**2).sum(axis=0) / np.maximum(n_trials - 1, 1)
+    # Counts are whole numbers: their squares add up without a loss.
+    variance = (squares - n_trials * mean**2) / np.maximum(n_trials - 1, 1)
     use = n_trials > 1
     fano = np.where(use, variance, 0).sum(axis=0) / np.maximum(
         np.where(use, mean, 0).sum(axis=0), 1e-300

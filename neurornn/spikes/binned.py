@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from neurornn._core.checks import check_bin_size, check_numbers
 from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
-from neurornn.data.binning import place_spikes
+from neurornn.data.binning import Placed, place_spikes
 from neurornn.data.foreign import is_trains
 from neurornn.data.resampling import resample_to
 from neurornn.data.rows import as_samples, is_list_of_trials
@@ -120,13 +120,22 @@ def bin_for_model(spikes: Any, bin_size: float) -> BinnedSpikes:
                 "Spikes that count as one each were needed",
                 "Drop spike_weight if every event is a spike",
             )
-        owners = [placed.owner == i for i in range(len(placed.unit))]
+        rows, times = _by_unit(placed)
         return BinnedSpikes(
-            rows=[placed.row[o] for o in owners], times=[placed.times[o] for o in owners],
-            starts=placed.starts, stamps=placed.stamps, run=placed.run, unit=placed.unit,
-            bin_size=width, exact=True, known=placed.known,
+            rows=rows, times=times, starts=placed.starts, stamps=placed.stamps, run=placed.run,
+            unit=placed.unit, bin_size=width, exact=True, known=placed.known,
         )  # fmt: skip
     return _of_counts(spikes, width)
+
+
+def _by_unit(placed: Placed) -> tuple[list[Rows], list[Array]]:
+    """Rows and times of the spikes of each unit, in the order of time."""
+    n = len(placed.unit)
+    # Numbers of 16 bits are sorted digit by digit, ten times as fast as others.
+    small = placed.owner.astype(np.int16) if n < 2**15 else placed.owner
+    order = np.argsort(small, kind="stable")
+    edges = np.cumsum(np.bincount(placed.owner, minlength=n))[:-1]
+    return np.split(placed.row[order], edges), np.split(placed.times[order], edges)
 
 
 def _is_ragged(spikes: Any) -> bool:

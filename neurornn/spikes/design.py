@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from neurornn.spikes.binned import BinnedSpikes
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-#: Bytes of a design that is held; a larger one is made anew in every pass.
+#: Bytes of a design that is held, in numbers of 8 bytes or of 4; a larger one is made anew in
+#: every pass.
 _HELD = 600e6
 #: Rows of a block: small enough to stay in the cache of a core while it is worked on.
 BLOCK = 4096
@@ -133,8 +134,17 @@ class Design:
         self.rows = np.arange(bins.n_rows) if rows is None else rows
         self._first = bins.first_row
         self._shared = {} if shared is None else shared
-        small = len(self.rows) * layout.n_columns * 8 <= _HELD
-        self._held = self._block(0, len(self.rows)) if small else None
+        size = len(self.rows) * layout.n_columns
+        self._held: NDArray[Any] | None = None
+        if size * 8 <= _HELD:
+            self._held = self._block(0, len(self.rows))
+        elif size * 4 <= 1.25 * _HELD:
+            # Seven digits of a bump are more than its shape is known to.
+            held = np.empty((len(self.rows), layout.n_columns), dtype=np.float32)
+            for begin in range(0, len(self.rows), BLOCK):
+                end = min(begin + BLOCK, len(self.rows))
+                held[begin:end] = self._block(begin, end)
+            self._held = held
 
     @property
     def n_rows(self) -> int:
@@ -155,7 +165,7 @@ class Design:
     def block(self, where: slice) -> Array:
         """Rows that stand together, (row, column)."""
         if self._held is not None:
-            return self._held[where]
+            return self._held[where].astype(np.float64, copy=False)
         return self._block(where.start, where.stop)
 
     def times(self, weights: Array) -> Array:

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 _TOP = 1e-6
 _MOST_STEPS = 60
 #: Rows of a first climb on a part of the data: so many per column, and no fewer.
-_FEW_PER_COLUMN, _FEW = 400, 40_000
+_FEW_PER_COLUMN, _FEW = 40, 40_000
 
 
 class GLMFit(NamedTuple):

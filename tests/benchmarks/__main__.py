@@ -38,6 +38,7 @@ from tests.benchmarks import (
     lyapunov,
     modes,
     network_tau,
+    point_processes,
     population,
     real_dynamics,
     real_tau,
@@ -49,6 +50,46 @@ from tests.benchmarks import (
 )
 
 SECTIONS = {
+    "spike_history": (
+        "time constants of the past of a neuron, PointProcess (300 s, 13 Hz, 60 seeds)",
+        point_processes.TAU_COLUMNS,
+        point_processes.tau_rows,
+    ),
+    "dead_time": (
+        "intervals below the dead time, and the KS test, with a past and without",
+        point_processes.DEAD_COLUMNS,
+        point_processes.dead_time_rows,
+    ),
+    "rescaling": (
+        "the KS test of time rescaling on spikes drawn from the fitted model",
+        point_processes.KS_COLUMNS,
+        point_processes.ks_rows,
+    ),
+    "ganglion_cells": (
+        "real retinal ganglion cells: fitted on 0-300 s, tested on 300-600 s",
+        point_processes.CELL_COLUMNS,
+        point_processes.cell_rows,
+    ),
+    "reaches": (
+        "targets of planned reaches by likelihood, five folds",
+        point_processes.REACH_COLUMNS,
+        point_processes.reach_rows,
+    ),
+    "glm_speed": (
+        "GLM of four coupled cells, 300 s at 1 ms, beside peers on the same design",
+        point_processes.SPEED_COLUMNS,
+        point_processes.speed_rows,
+    ),
+    "glm_hour": (
+        "an hour of 500 units at 1 ms: PSTH, counts, GLM of one unit with coupling to all",
+        point_processes.HOUR_COLUMNS,
+        point_processes.hour_rows,
+    ),
+    "spike_definitions": (
+        "definitions against the published ones",
+        point_processes.DEFINITION_COLUMNS,
+        point_processes.definition_rows,
+    ),
     "spikes_given": (
         "tau from the weight of a one-unit LeakyRNN, spikes given (tau .5 s, 30 Hz, 60 seeds)",
         foundation.COLUMNS,
