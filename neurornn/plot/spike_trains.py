@@ -278,16 +278,13 @@ def time_rescaling(check: Any, *, unit: Any = None, ax: Any = None) -> Any:
         at = np.repeat(u, 2)
         steps = np.stack([np.arange(n) / n, np.arange(1, n + 1) / n], axis=1).ravel()
         one = check.parameters.isel(unit=labels.index(label))
-        band, inside = float(one["band"]), float(one["statistic"]) <= float(one["band"])
+        statistic, band = float(one["statistic"]), float(one["band"])
+        said = f"{label}: {statistic:.3g}" + (" (outside)" if statistic > band else "")
+        if not np.isfinite(statistic):
+            said = f"{label}: too few to tell"
         color = f"C{k}" if len(chosen) > 1 else FIT
-        ax.plot(
-            at,
-            steps - at,
-            color=color,
-            lw=1.3,
-            label=f"{label}: {float(one['statistic']):.3g}" + ("" if inside else " (outside)"),
-        )
-        widest = max(widest, band)
+        ax.plot(at, steps - at, color=color, lw=1.3, label=said)
+        widest = max(widest, band if np.isfinite(band) else 0.0)
     if widest:
         ax.axhspan(-widest, widest, color=DATA, alpha=0.25, lw=0, zorder=0)
     ax.axhline(0, color="black", lw=0.8)

@@ -223,7 +223,9 @@ def tuning_curves(
 
 
 def _edges(values: Array, bins: int | ArrayLike, axis: int) -> Array:
-    if np.ndim(bins) == 0:
+    # Edges of each axis may differ in number, which no array holds.
+    each = isinstance(bins, list | tuple) and len(bins) and not np.isscalar(bins[0])
+    if not each and np.ndim(bins) == 0:
         n = check_count(bins, "bins")
         low, high = float(values.min()), float(values.max())
         if not high > low:
@@ -233,7 +235,7 @@ def _edges(values: Array, bins: int | ArrayLike, axis: int) -> Array:
             )  # fmt: skip
         return np.linspace(low, high, n + 1)
     given: Any = bins
-    if isinstance(given, list | tuple) and np.ndim(given[0]) == 1:
+    if each:
         given = given[axis]
     edges = check_numbers(given, "bins", missing=False)
     if edges.ndim != 1 or len(edges) < 2 or np.any(np.diff(edges) <= 0):

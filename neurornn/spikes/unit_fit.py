@@ -114,10 +114,14 @@ def fit_unit(
         past = fit_exponentials(design, bins, position, glm.weights, **options)
         status = _status_of_past(past, layout.n_columns)
         if status in _LEFT_OUT:
-            # What is not seen would trade against the dead time, and against what is seen.
+            # What is not seen would trade against the dead time, and against what is seen. But
+            # where it may be there all the same, the dead time is not known the better for it.
+            wide = past.dead_time_interval
             past = fit_exponentials(
                 design, bins, position, glm.weights, **options, without=_LEFT_OUT[status]
             )
+            ends = past.dead_time_interval
+            past = past._replace(dead_time_interval=(min(wide[0], ends[0]), max(wide[1], ends[1])))
         return _told(layout, glm, past, penalty, settings, status)
     window = settings.forgetting
     if isinstance(window, str):

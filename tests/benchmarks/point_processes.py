@@ -286,7 +286,7 @@ def _nemos(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     # The first column is 1; nemos has an intercept of its own.
     model = nemos.glm.GLM(
-        solver_name="LBFGS", solver_kwargs={"tol": 1e-10, "maxiter": 2000},
+        solver_name="LBFGS", solver_kwargs={"tol": 1e-10, "maxiter": 300},
     ).fit(x[:, 1:], y)  # fmt: skip
     return np.concatenate([np.ravel(model.intercept_), np.ravel(model.coef_)])
 

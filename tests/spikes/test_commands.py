@@ -134,9 +134,7 @@ def test_plain_values_hold_table_test_and_verdict(session, halves, capsys):
         told["time_rescaling"]["statistic"]["values"], check.statistic.values
     )
     np.testing.assert_allclose(told["time_rescaling"]["band"]["values"], check.band.values)
-    np.testing.assert_allclose(
-        told["bits_per_spike"]["values"], ours.bits_per_spike(test).values
-    )
+    np.testing.assert_allclose(told["bits_per_spike"]["values"], ours.bits_per_spike(test).values)
     assert told["verdict"] == check.verdict
 
 
@@ -209,7 +207,9 @@ def test_files_of_others_are_not_replaced(session, tmp_path, capsys):
 def test_files_that_hold_no_spikes(tmp_path, capsys):
     assert main(["spikes", str(tmp_path / "nowhere.nc")]) == 1
     assert "There is no file" in capsys.readouterr().err
-    traces = nr.data.from_traces(np.random.default_rng(0).normal(size=(300, 2)), sampling_rate=30.0)
+    traces = nr.data.from_traces(
+        np.random.default_rng(0).normal(size=(300, 2)), sampling_rate=30.0
+    )
     path = tmp_path / "traces.nc"
     nr.io.write_netcdf(traces, path)
     assert main(["spikes", str(path), *QUIET]) == 1
