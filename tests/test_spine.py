@@ -234,3 +234,29 @@ def test_linear_modes(folder):
     ):
         nr.plot.write_figure(draw().figure, folder / "figure.png")
         assert (folder / "figure.png").stat().st_size > 1000
+
+
+def test_spike_trains(folder):
+    simulated = nr.simulate.simulate_spike_trains(1, 200.0, rng=7)
+    trains = {"a": simulated["spike_times"].values}
+    nr.io.write_netcdf(nr.data.from_spikes(trains, t_start=0.0, t_stop=200.0), folder / "a.nc")
+    recording = nr.open(folder / "a.nc")
+    train, test = nr.data.split_blocks(recording, fractions=(0.7, 0.3), gap=0.0)
+
+    glm = nr.spikes.PointProcess(history=0.2).fit(train)
+    tau, ci = glm.parameters_["tau_adaptation"], glm.parameters_["tau_adaptation_ci"]
+    assert tau.attrs["units"] == "s"
+    # One interval of 95 % at one fixed seed, with the slack of one more half of it.
+    assert _inside(0.1, ci.values[0], slack=1.5)
+    assert "tau_adaptation (s)" in glm.report()
+
+    check = nr.spikes.time_rescaling(glm, test)
+    blind = nr.spikes.time_rescaling(nr.spikes.PointProcess(history=None).fit(train), test)
+    assert check.missing == [[]]
+    assert "refractoriness" in blind.missing[0]
+    glm.save(folder / "glm")
+    again = nr.load(folder / "glm")
+    assert again.report() == glm.report()
+    assert float(again.bits_per_spike(test)[0]) == float(glm.bits_per_spike(test)[0]) > 0
+    nr.plot.time_rescaling(check)
+    nr.plot.spike_filter(again)
