@@ -1,11 +1,9 @@
 """Point processes: time constants, real cells, the KS test, speed; settings in spike_settings."""
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,7 +129,7 @@ def retina() -> tuple[Any, float]:
     """Four ganglion cells with the flicker that they saw, and the length of a frame, s."""
     from scipy.io import loadmat
 
-    folder = data_dir() / "spikes" / "pillow_rgc"
+    folder = nr.fetch("pillow_rgc")
 
     def read(name: str) -> Any:
         return loadmat(folder / f"{name}.mat")[name].ravel()
@@ -143,17 +141,12 @@ def retina() -> tuple[Any, float]:
     return rec, float(np.diff(stamps).mean())
 
 
-def data_dir() -> Path:
-    """Folder of the real recordings."""
-    return Path(os.environ["NEURORNN_DATA_DIR"])
-
-
 def reach_rows() -> Iterator[list[str]]:
     """Which of eight targets, from 150 to 550 ms of planning: by the likelihood of each."""
     from scipy.io import loadmat
 
-    trials = loadmat(data_dir() / "spikes" / "ps4_motor_planning" / "ps4_realdata.mat")
-    trials = trials["train_trial"]
+    place = nr.fetch("ps4_motor_planning")
+    trials = loadmat(place if place.is_file() else place / "ps4_realdata.mat")["train_trial"]
     wide, n_bins = 20, 20
     x = np.stack(
         [
