@@ -23,16 +23,14 @@ from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
-from neurornn.data.recording import from_spikes
 from neurornn.data.samples import Samples
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import keep_names
-from neurornn.simulate.spikes import check_runaway
 from neurornn.spikes.account import SpikeAccount, stretched_intervals
-from neurornn.spikes.bases import raised_cosines
 from neurornn.spikes.binned import BinnedSpikes
 from neurornn.spikes.design import Design, lay_out
 from neurornn.spikes.glm_fit import per_row
+from neurornn.spikes.network_simulation import draw_from_network
 from neurornn.spikes.simulation import stimulus_for
 from neurornn.spikes.unit_fit import FEWEST
 
@@ -449,52 +447,9 @@ class RecurrentPointProcess(SpikeAccount):
         ------
         NotFittedError, ShapeError, DataError
         """
-        import torch
-
         check_is_fitted(self, "parameters_")
         shown, n_rows = stimulus_for(self, stimulus, duration)
-        draw, width, n = generator(rng), float(self.bin_size), len(self.sources_)
-        place = [self.sources_.tolist().index(u) for u in self.units_.tolist()]
-        stamps = np.asarray(width * np.arange(1.0, n_rows + 1))
-        silent = BinnedSpikes(
-            [np.empty(0, np.int64)] * n, [np.empty(0)] * n, stamps - width, stamps,
-            np.zeros(n_rows, np.int64), self.sources_, width, True,
-        )  # fmt: skip
-        x = self._inputs(silent, shown)
-        as_it_is = 0 if shown is None or self.stimulus_duration is not None else shown.shape[1]
-        first = x.shape[1] - n - as_it_is
-        taps = np.zeros((0, 0))
-        if self.history:
-            taps = raised_cosines(self.n_history, self.history, width).values
-            first -= n * taps.shape[1]
-        model, kind = self._network, next(self._network.parameters()).dtype
-        centre, scale = self.scale_["centre"].values, self.scale_["scale"].values
-        counts = np.zeros((n_rows, n))
-        state, most = None, int(2000 * n * n_rows * width) + 1000
-        with torch.no_grad():
-            for k in range(n_rows):
-                if k and self.feedback:
-                    x[k, x.shape[1] - n :] = counts[k - 1]
-                if len(taps) and self.feedback:
-                    seen = counts[max(k - len(taps), 0) : k][::-1]
-                    x[k, first : first + n * taps.shape[1]] = (seen.T @ taps[: len(seen)]).ravel()
-                one = torch.tensor((x[k] - centre) / scale, dtype=kind)[None, None]
-                found = model(one, state)
-                state = found.states[:, -1]
-                out = found.output[0, 0].double().numpy()
-                if self._one:
-                    counts[k, place] = draw.random(len(place)) < 1 / (1 + np.exp(-out))
-                else:
-                    counts[k, place] = draw.poisson(np.exp(np.minimum(out, 20.0)))
-                if counts[k].sum() > most:
-                    break
-        check_runaway(int(min(counts.sum(), most)), n, n_rows * width)
-        trains = []
-        for j in place:
-            rows = np.repeat(np.arange(n_rows), counts[:, j].astype(int))
-            trains.append(np.sort((rows + draw.random(len(rows))) * width))
-        found_spikes = from_spikes(trains, unit=self.units_, t_start=0.0, t_stop=n_rows * width)
-        return found_spikes.assign_attrs(source="simulated from a fitted RecurrentPointProcess")
+        return draw_from_network(self, shown, n_rows, generator(rng))
 
     def _report_table(self) -> Table:
         head = [

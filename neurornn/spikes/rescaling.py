@@ -24,17 +24,14 @@ from neurornn._core.status import Status
 from neurornn.io.shell import TableResult
 from neurornn.spikes.account import SpikeAccount, stretched_intervals
 from neurornn.spikes.binned import BinnedSpikes, bin_for_model
+from neurornn.spikes.crowd import FEWEST_TESTED, Crowd
 
 Array = NDArray[np.float64]
 
-#: Fewest intervals that are tested.
-_FEWEST = 20
 #: Level of the tests that say what is missing; the KS test alone decides at the level asked for.
 _LEVEL = 0.01
 #: Blocks of time whose spikes are counted against what was expected, fewest spikes of one.
 _N_BLOCKS, _FEWEST_IN_BLOCK = 10, 20
-#: Length of the bins in which two units are compared, s.
-_TOGETHER = 0.01
 _SHORT = 0.25
 
 REMEDIES = {
@@ -242,26 +239,33 @@ def time_rescaling(
     """
     check_confidence_level(confidence_level)
     draw = generator(rng)
+    given: list[Array] = []
     if isinstance(model, SpikeAccount):
         bins, shown = model._take(X, stimulus, fitted=True)
         positions = model._positions(bins)
-        with one_thread():
-            intervals = [model._rescaled(bins, shown, k, draw) for k in range(len(positions))]
-            means = [model._mean_counts(bins, shown, k) for k in range(len(positions))]
     else:
-        bins, means = _given(model, X, bin_size, distribution)
+        bins, given = _given(model, X, bin_size, distribution)
         positions = list(range(len(bins.unit)))
-        intervals = [
-            stretched_intervals(
-                _hazard(m, distribution), bins.rows[k], bernoulli=distribution != "poisson",
-                rng=draw,
-            )
-            for k, m in zip(positions, means, strict=True)
-        ]  # fmt: skip
-    means = [np.where(bins.usable(p), m, 0.0) for p, m in zip(positions, means, strict=True)]
+    crowd = Crowd(bins, positions)
+    intervals: list[Array] = []
+    with one_thread():
+        # Unit by unit: the expected counts of all of a long recording would not be held.
+        for k, position in enumerate(positions):
+            if isinstance(model, SpikeAccount):
+                intervals.append(model._rescaled(bins, shown, k, draw))
+                mean = model._mean_counts(bins, shown, k)
+            else:
+                mean = given[k]
+                intervals.append(
+                    stretched_intervals(
+                        _hazard(mean, distribution), bins.rows[position],
+                        bernoulli=distribution != "poisson", rng=draw,
+                    )
+                )  # fmt: skip
+            crowd.add(k, np.where(bins.usable(position), mean, 0.0))
     labels = bins.unit[positions]
     tests = [_look(z, confidence_level) for z in intervals]
-    together = _together(bins, positions, means)
+    together = crowd.together()
     pair = stats.norm.isf(_LEVEL / max(len(positions) * (len(positions) - 1), 1))
     joint = [bool(np.nanmax(np.abs(row), initial=0.0) > pair) for row in together]
     missing = [_missing(t, 1 - confidence_level, j) for t, j in zip(tests, joint, strict=True)]
@@ -277,8 +281,10 @@ def time_rescaling(
         "bin_size": float(bins.bin_size), "confidence_level": float(confidence_level),
         "duration": float(bins.duration), "model": type(model).__name__,
     }  # fmt: skip
-    crowd = _population(bins, positions, means, together, labels, confidence_level, draw)
-    return Rescaling(table, settings, intervals=told, population=crowd)
+    return Rescaling(
+        table, settings, intervals=told,
+        population=crowd.told(together, labels, confidence_level, draw),
+    )  # fmt: skip
 
 
 def _hazard(mean: Array, distribution: str) -> Array:
@@ -338,7 +344,7 @@ class _Test(NamedTuple):
 
 def _look(z: Array, confidence_level: float) -> _Test:
     n = len(z)
-    if n < _FEWEST:
+    if n < FEWEST_TESTED:
         return _Test(n)
     u = np.sort(-np.expm1(-z))
     found = stats.kstest(u, "uniform")
@@ -388,58 +394,6 @@ def _missing(test: _Test, level: float, joint: bool) -> list[str]:
     if test.p_value < level and not found:
         found.append("does_not_fit")
     return found
-
-
-def _together(bins: BinnedSpikes, positions: list[int], means: list[Array]) -> Array:
-    """How much more often two units fired together than expected, (unit, unit), in sd."""
-    n = len(positions)
-    out = np.full((n, n), np.nan)
-    if n < 2:
-        return out
-    wide = max(round(_TOGETHER / bins.bin_size), 1)
-    edges = np.arange(0, bins.n_rows, wide)
-    left, expected = np.empty((n, len(edges))), np.empty((n, len(edges)))
-    for k, p in enumerate(positions):
-        expected[k] = np.add.reduceat(means[k], edges)
-        left[k] = np.add.reduceat(bins.counts(p), edges) - expected[k]
-    spread = np.sqrt(np.maximum(expected @ expected.T, 1e-12))
-    out = (left @ left.T) / spread
-    np.fill_diagonal(out, np.nan)
-    return np.asarray(out)
-
-
-def _population(
-    bins: BinnedSpikes, positions: list[int], means: list[Array], together: Array,
-    labels: NDArray[Any], confidence_level: float, rng: np.random.Generator,
-) -> xr.Dataset:  # fmt: skip
-    """All units as one train, and which of them fired."""
-    pairs = xr.Dataset(
-        {"together": (("unit", "unit_"), together, {"units": "1"})},
-        coords={"unit": labels, "unit_": labels},
-    )
-    spikes = [bins.rows[p] for p in positions]
-    rows = np.concatenate(spikes) if spikes else np.empty(0, np.int64)
-    if len(positions) < 2 or len(rows) < _FEWEST:
-        return pairs
-    owner = np.repeat(np.arange(len(positions)), [len(s) for s in spikes])
-    order = np.argsort(rows, kind="stable")
-    rows, owner = rows[order], owner[order]
-    total = np.sum(means, axis=0)
-    ground = -np.expm1(-stretched_intervals(total, rows, bernoulli=False, rng=rng))
-    below, own = np.zeros(len(rows)), np.zeros(len(rows))
-    for k, mean in enumerate(means):
-        at = mean[rows]
-        below += np.where(k < owner, at, 0.0)
-        own += np.where(k == owner, at, 0.0)
-    marks = (below + rng.random(len(rows)) * own) / np.maximum(total[rows], 1e-300)
-    found = [stats.kstest(u, "uniform") for u in (ground, np.clip(marks, 0.0, 1.0))]
-    band = float(stats.kstwo.ppf(confidence_level, len(rows)))
-    about = {"units": "1"}
-    return pairs.assign(
-        population_statistic=("test", [float(f.statistic) for f in found], about),
-        population_band=("test", [band, band], about),
-        population_p_value=("test", [float(f.pvalue) for f in found], about),
-    ).assign_coords(test=["ground", "marks"])
 
 
 def _table(

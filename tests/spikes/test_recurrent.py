@@ -137,3 +137,15 @@ def test_what_does_not_fit_is_refused(recordings):
         RecurrentPointProcess().fit(nr.data.from_spikes([[1.0, 2.0]], t_start=0.0, t_stop=3.0))
     with pytest.raises(DataError, match="validation_fraction"):
         RecurrentPointProcess(validation_fraction=0.9).fit(recordings[0])
+
+
+@pytest.mark.parametrize("cell", ["leaky", "gru", "lstm", "vanilla"])
+def test_every_cell_carries_its_state_from_bin_to_bin(cell, recordings):
+    model = RecurrentPointProcess(cell=cell, n_hidden=3, bin_size=0.005, max_epochs=2, rng=0)
+    model.fit(recordings[0])
+    drawn = model.simulate(4.0, rng=2)
+    # What was drawn step by step, run through at once, is as likely as what the network says.
+    mean = model.rates(drawn).values.sum(axis=0) * 0.005
+    n = drawn["spike_count"].values
+    assert (np.abs(mean - n) < 4 * np.sqrt(n)).all()
+    assert (time_rescaling(model, drawn).p_value.values > 0.001).all()
