@@ -72,7 +72,8 @@ class RecurrentPointProcess(SpikeAccount):
     max_epochs : passes over the data.
     learning_rate, weight_decay : of Adam.
     batch_size : windows of a step.
-    dropout : probability of a hidden unit to be dropped on its way out, in training.
+    dropout : probability of a hidden unit to be dropped on its way out, in training; not of
+        ``"vanilla"``.
     patience : epochs without a better score of what is held out, after which the training ends.
     unit : labels of the units to be fitted; all by default.
     confidence_level : of the interval of the score.
@@ -259,7 +260,11 @@ class RecurrentPointProcess(SpikeAccount):
         check_choice(self.distribution, "distribution", ("auto", "poisson", "bernoulli"))
         check_count(self.n_hidden, "n_hidden", most=100_000)
         check_number(self.validation_fraction, "validation_fraction", above=0.0, below=0.5)
-        check_number(self.dropout, "dropout", least=0.0, below=1.0)
+        if check_number(self.dropout, "dropout", least=0.0, below=1.0) and self.cell == "vanilla":
+            raise DataError(
+                f"dropout={self.dropout:g} came with cell='vanilla'",
+                "A cell with dropout was needed", "Pass cell='leaky', 'gru' or 'lstm'",
+            )  # fmt: skip
         for name in ("window", "history", "stimulus_duration"):
             if getattr(self, name) is not None:
                 check_positive(getattr(self, name), name, "s")
@@ -335,12 +340,15 @@ class RecurrentPointProcess(SpikeAccount):
 
     def _model(self, models: Any, n_input: int, n_output: int, seed: int) -> Any:
         dt, n = float(self.bin_size), self.n_hidden
-        common = {"dt": dt, "dropout": self.dropout, "rng": seed}
+        common = {"dt": dt, "rng": seed}
+        if self.cell == "vanilla":
+            return models.VanillaRNN(n_input, n, n_output, **common)
+        common["dropout"] = self.dropout
         if self.cell == "leaky":
             # From a bin to what a window holds, evenly over decades.
             tau = np.geomspace(dt, max(self.window, 5 * dt), n)
             return models.LeakyRNN(n_input, n, n_output, tau=tau, **common)
-        kind = {"gru": models.GRU, "lstm": models.LSTM, "vanilla": models.VanillaRNN}[self.cell]
+        kind = models.GRU if self.cell == "gru" else models.LSTM
         return kind(n_input, n, n_output, **common)
 
     def _table(

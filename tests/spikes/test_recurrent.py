@@ -135,6 +135,8 @@ def test_what_does_not_fit_is_refused(recordings):
         RecurrentPointProcess(cell="leeky").fit(recordings[0])
     with pytest.raises(DataError, match="20 or more of one unit"):
         RecurrentPointProcess().fit(nr.data.from_spikes([[1.0, 2.0]], t_start=0.0, t_stop=3.0))
+    with pytest.raises(DataError, match="came with cell='vanilla'"):
+        RecurrentPointProcess(cell="vanilla", dropout=0.2).fit(recordings[0])
     with pytest.raises(DataError, match="validation_fraction"):
         RecurrentPointProcess(validation_fraction=0.9).fit(recordings[0])
 
