@@ -176,8 +176,12 @@ def test_filters_are_those_of_an_established_package(pair, distribution):
     ours = glm.weights_["stderr"].values[0]
     # statsmodels takes the expected information of either family, as we do.
     assert np.allclose(ours, peer.bse, rtol=1e-3)
-    offset = float((y * np.log(1.0)).sum())
-    own = float(glm.log_likelihood(pair)[0]) + offset
+    part = next(p for p in design.layout.parts if p.kind == "stimulus")
+    around = np.asarray(peer.cov_params())[part.columns, part.columns]
+    spread = 1.959964 * np.sqrt(np.einsum("lm,mn,ln->l", part.basis, around, part.basis))
+    told = glm.filters_["stimulus_filter_ci"].values[0, 0]
+    assert np.allclose((told[:, 1] - told[:, 0]) / 2, spread, rtol=2e-3, atol=1e-9)
+    own = float(glm.log_likelihood(pair)[0])
     if distribution == "bernoulli":
         assert own == pytest.approx(peer.llf, rel=1e-6)
 
