@@ -21,12 +21,19 @@ from neurornn.compare.forecast import Forecaster, NetworkForecaster
 from neurornn.compare.koopman_accounts import koopman_solvers, settings_told
 from neurornn.compare.observer_accounts import ObserverForecaster, check_observer, observed
 from neurornn.compare.ridge import fit_linear_history
+from neurornn.compare.spike_accounts import (
+    check_spike_account,
+    fit_spikes,
+    spike_settings_told,
+)
 from neurornn.compare.task import Task
 from neurornn.koopman.edmd import EDMD
 from neurornn.koopman.modes import Modes
 from neurornn.models.base import RecurrentModel
 from neurornn.models.baselines import LinearStateSpace, Memoryless
 from neurornn.models.ridge import LinearHistory
+from neurornn.spikes.account import SpikeAccount
+from neurornn.spikes.recurrent import RecurrentPointProcess
 from neurornn.training.loop import fit
 from neurornn.training.many import redrawn
 from neurornn.training.objectives import Objective
@@ -53,11 +60,13 @@ class Entry(NamedTuple):
     recipe : built anew for every seed and fitted by `nr.fit`; None where `solve` is given.
     solve : gives the fitted model, the same for every seed, and what was chosen on the way.
     told : the recipe in words, where the name of the row leaves something open.
+    solve_anew : as `solve`, with a seed, for what is drawn at random and not fitted by `nr.fit`.
     """
 
     recipe: RecurrentModel | None = None
     solve: Callable[[Task], tuple[Any, dict[str, Any]]] | None = None
     told: str = ""
+    solve_anew: Callable[[Task, int], tuple[Any, dict[str, Any]]] | None = None
 
 
 def options_of(
@@ -128,7 +137,7 @@ def named_entries(
 
     Parameters
     ----------
-    recipes : models, estimators of `nr.koopman`, or names from `NAMED`.
+    recipes : models, estimators of `nr.koopman` and `nr.spikes`, or names from `NAMED`.
     task : gives the sizes and the clock.
     gaussian : the objective is Gaussian; closed forms ask for it.
     looks_on : a score asks for a target after the last known input.
@@ -145,13 +154,15 @@ def named_entries(
                 name: Entry(solve=solve, told=told)
                 for name, solve in koopman_solvers(recipe, task, ahead).items()
             }
+        elif isinstance(recipe, SpikeAccount):
+            found = {type(recipe).__name__: _from_spikes(recipe, task)}
         elif isinstance(recipe, str) and recipe in NAMED:
             found = {recipe: _from_name(recipe, task, gaussian)}
         else:
             raise KindError(
                 f"A recipe is {recipe!r}",
-                "A model from nr.models, an unfitted nr.koopman.EDMD or Modes, or a known name "
-                "was needed",
+                "A model from nr.models, an unfitted nr.koopman.EDMD or Modes, a model of spikes, "
+                "or a known name was needed",
                 nearest(str(recipe), NAMED),
             )
         for name, entry in found.items():
@@ -182,6 +193,16 @@ def _from_name(name: str, task: Task, gaussian: bool) -> Entry:
         return Entry(solve=_persistence)
     _check_closed_form(name, gaussian)
     return Entry(solve=lambda given: fit_linear_history(given))
+
+
+def _from_spikes(recipe: SpikeAccount, task: Task) -> Entry:
+    check_spike_account(recipe, task)
+    told = spike_settings_told(recipe, task)
+    if isinstance(recipe, RecurrentPointProcess):
+        return Entry(
+            told=told, solve_anew=lambda given, seed: (fit_spikes(recipe, given, seed), {})
+        )
+    return Entry(told=told, solve=lambda given: (fit_spikes(recipe, given), {}))
 
 
 def _from_model(recipe: RecurrentModel, task: Task, gaussian: bool, looks_on: bool) -> Entry:
@@ -244,9 +265,13 @@ def fitted(
     status : how the fit ended.
     chosen : on the validation part, by a model in closed form.
     """
+    found: tuple[Any, dict[str, Any]] | None = None
     if entry.solve is not None:
-        model, chosen = entry.solve(task)
-        return model, str(getattr(model, "status", Status.OK)), chosen
+        found = entry.solve(task)
+    elif entry.solve_anew is not None:
+        found = entry.solve_anew(task, seed)
+    if found is not None:
+        return found[0], str(getattr(found[0], "status", Status.OK)), found[1]
     assert entry.recipe is not None
     train, held = task.train, task.validation
     if entry.recipe.observes_targets:

@@ -1,7 +1,7 @@
 """What every model of a league can do: outputs at a horizon from every step, and a free run."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -39,6 +39,15 @@ class Forecaster(Protocol):
         Entry k stands for the target at ``first + k``; for series that forecast themselves.
         """
         ...
+
+
+def reaches(model: Any, n_ahead: int) -> bool:
+    """Whether a model forecasts so many steps after the first one, as most do without end.
+
+    Those that do not have the number of steps as `farthest`, and do not run on by themselves.
+    """
+    farthest = getattr(model, "farthest", None)
+    return farthest is None or n_ahead <= farthest
 
 
 class NetworkForecaster:

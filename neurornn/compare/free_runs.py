@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neurornn._core.confidence import Estimate, to_dataset
 from neurornn._core.rng import derived_seed
-from neurornn.compare.forecast import Forecaster
+from neurornn.compare.forecast import Forecaster, reaches
 from neurornn.compare.scores import interval_over_blocks
 from neurornn.compare.task import Task
 from neurornn.training.batches import TrainingData
@@ -34,7 +34,7 @@ class Runs(NamedTuple):
 
     Attributes
     ----------
-    valid : (block,), steps; NaN where nothing was recorded.
+    valid : (block,), steps; NaN where nothing was recorded, and for a model that does not run on.
     spectrum, divergence : distances of what was run from what was recorded.
     """
 
@@ -72,6 +72,8 @@ def truth_of(part: TrainingData) -> Truth:
 def run_from(model: Forecaster | None, part: TrainingData, truth: Truth) -> Runs:
     """Let a model run on from every window and compare; None stands for the training mean."""
     n_steps = truth.values.shape[1]
+    if not reaches(model, n_steps):
+        return Runs(np.full(len(truth.values), np.nan), float("nan"), float("nan"))
     if model is None:
         found = np.zeros_like(truth.values)
     else:

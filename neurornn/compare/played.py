@@ -11,9 +11,10 @@ from neurornn._core.jobs import progress_bar
 from neurornn._core.rng import derived_seed
 from neurornn._core.status import Status
 from neurornn.compare.entries import Entry, fitted, forecaster_of
+from neurornn.compare.forecast import reaches
 from neurornn.compare.free_runs import Runs, Truth, run_from, truth_of
 from neurornn.compare.koopman_accounts import REMEDY
-from neurornn.compare.scores import block_scores
+from neurornn.compare.scores import OF_THE_MEAN, OF_THE_MODEL, block_scores, floor_of
 from neurornn.compare.task import Task
 from neurornn.models.base import RecurrentModel
 from neurornn.training.objectives import Objective
@@ -30,6 +31,7 @@ class Played(NamedTuple):
     runs: dict[str, list[Runs]]
     remedies: dict[str, str]
     truth: Truth | None
+    floors: dict[str, list[list[float | None]]]  # (seed, horizon), where the data are counts
 
 
 def play(
@@ -54,7 +56,7 @@ def play(
     statistics : let every model run on by itself too.
     """
     truth = truth_of(task.test) if statistics else None
-    told = Played({}, {}, {}, {}, {}, {}, {}, truth)
+    told = Played({}, {}, {}, {}, {}, {}, {}, truth, {})
     reasons: set[str] = set()
     with progress_bar(len(entries) * n_seeds, 0, progress, "fits") as tick:
         for name, entry in entries.items():
@@ -71,7 +73,18 @@ def play(
                     )
                     seconds += process_time() - begin
                     one = forecaster_of(model, task, goal)
-                    found = [block_scores(one, task, goal, k) for k in steps]
+                    if task.counts:
+                        floors = [
+                            floor_of(one, task, goal, k) if reaches(one, k) else None
+                            for k in steps
+                        ]
+                        found = [
+                            block_scores(one, task, goal, k, f or 0.0)
+                            for k, f in zip(steps, floors, strict=True)
+                        ]
+                        told.floors.setdefault(name, []).append(floors)
+                    else:
+                        found = [block_scores(one, task, goal, k) for k in steps]
                     ran = None if truth is None else run_from(one, task.test, truth)
                 scores.append(found)
                 codes.append(code)
@@ -83,12 +96,14 @@ def play(
             # No score is better than a wrong one; what belongs to the data alone stays, and so do
             # horizons at which a forecast holds.
             lost = ~np.isfinite(scored).all(axis=(0, 2, 3))
-            if lost.any():
-                for quantity in (0, 2):
+            for quantity in OF_THE_MODEL:
+                if quantity < scored.shape[3]:
                     scored[:, lost, :, quantity] = np.nan
+            # A horizon that a model does not claim to reach is no divergence.
+            if lost[[reaches(one, k) for k in steps]].any():
                 ended = str(Status.DIVERGED)
-                own = isinstance(model, RecurrentModel)
-                reasons.add(Status.DIVERGED.remedy if own else REMEDY)
+                own = Status.DIVERGED.remedy if isinstance(model, RecurrentModel) else REMEDY
+                reasons.add(getattr(one, "remedy", own))
             told.statuses[name] = ended
             told.scored[name], told.seconds[name] = scored, seconds
             told.n_weights[name], told.runs[name] = one.n_weights, runs
@@ -97,7 +112,8 @@ def play(
     if reasons:
         told.remedies[str(Status.DIVERGED)] = " ".join(sorted(reasons))
     # A model that always gives the mean: its error is the deviation, its likelihood the mean's.
-    told.scored["mean"] = next(iter(told.scored.values()))[..., [1, 1, 3, 3, 4]]
+    any_ = next(iter(told.scored.values()))
+    told.scored["mean"] = any_[..., OF_THE_MEAN[: any_.shape[3]]]
     told.statuses["mean"], told.n_weights["mean"] = "ok", task.train.targets.shape[2]
     told.seconds["mean"] = 0.0
     if truth is None:

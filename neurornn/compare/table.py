@@ -20,8 +20,8 @@ from neurornn.compare.entries import named_entries, options_of, with_baselines
 from neurornn.compare.free_runs import reference_of, runs_table
 from neurornn.compare.played import play
 from neurornn.compare.scores import score_table
-from neurornn.compare.task import horizons_in_frames, scaled_task, task_of
-from neurornn.compare.verdicts import horizon_told, verdict
+from neurornn.compare.task import hold_counts, horizons_in_frames, scaled_task, task_of
+from neurornn.compare.verdicts import bits_told, horizon_told, verdict
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Result
 from neurornn.models.base import RecurrentModel
@@ -39,7 +39,8 @@ class League(Result):
     parameters : Dataset over ``model`` and ``horizon``
         ``r2`` and ``log_likelihood`` (nats per value above the training mean), each with ``_ci``
         over blocks and seeds; ``r2_behind_best``, by how much R2 is below that of the best model
-        of that horizon, with ``_ci`` over the same blocks; ``r2_seed_sd``, the sd of R2 over seeds
+        of that horizon, with ``_ci`` over the same blocks; where the data are counts the same two
+        of ``bits_per_spike``, and ``bits_behind_best``; ``r2_seed_sd``, the sd of R2 over seeds
         (0 for a model in closed form, NaN where there is one seed); ``n_weights``,
         ``status (model)``. ``horizon`` is in frames, ``horizon_time`` the same in s.
     runs : Dataset over ``model``
@@ -51,8 +52,8 @@ class League(Result):
         states, nats.
     verdict : which model is best at each horizon, and whether its lead is noise; one line each.
     settings : how it was made; ``chosen`` holds what models in closed form chose on the
-        validation part, ``reference`` what another stretch of the data scores in place of a free
-        run.
+        validation part, ``floors`` the least expected counts of each seed and horizon,
+        ``reference`` what another stretch of the data scores in place of a free run.
     """
 
     _papers = ("efron_1993",)
@@ -84,14 +85,16 @@ class League(Result):
         }
         # What the fits cost is in `runs` alone: no two reports would be the same.
         shown = [n for n in told if n in runs]
+        counts = "bits_per_spike" in table
+        scores = ("r2", "log_likelihood", *(("bits_per_spike",) if counts else ()))
         rows = []
         for i, name in enumerate(table["model"].values):
             row = [str(name), str(int(table["n_weights"][i]))]
             for j in range(table.sizes["horizon"]):
-                for score in ("r2", "log_likelihood"):
+                for score in scores:
                     low, high = table[f"{score}_ci"].values[i, j]
                     row.append(format_quantity(float(table[score][i, j]), "1", low, high))
-                row.insert(-1, format_number(float(table["r2_seed_sd"][i, j]), 2))
+                row.insert(1 - len(scores), format_number(float(table["r2_seed_sd"][i, j]), 2))
             for n in shown:
                 ends = runs[f"{n}_ci"].values[i] if told[n][1] else ()
                 value = float(runs[n].values[i])
@@ -102,6 +105,7 @@ class League(Result):
         for h in table["horizon"].values:
             said = horizon_told(int(h), s)
             columns += [f"R2, {said}", "sd over seeds", f"log-likelihood, {said}"]
+            columns += [f"bits per spike, {said}"] if counts else []
         for n in shown:
             unit = str(runs[n].attrs["units"])
             columns.append(told[n][0] if unit == "1" else f"{told[n][0]} ({unit})")
@@ -112,6 +116,8 @@ class League(Result):
             f"one horizon step is {s['dt']:.4g} {s['time_unit']}; log-likelihood in nats per "
             "value above the training mean (the row 'mean')",
         ]
+        if counts:
+            head += bits_told(s.get("floors", {}))
         if "n_known" in s:
             head.append(f"{counted(s['n_known'], 'input')} known up to the frame that is forecast")
         if "longest_run" in s:
@@ -177,6 +183,9 @@ class League(Result):
         names = " ".join(map(str, self.parameters["model"].values)).lower()
         koopman = {"modes": "askham_2018", "edmd": "williams_2015"}
         used = [key for word, key in koopman.items() if word in names]
+        spikes = {"pointprocess": "truccolo_2005", "renewal": "barbieri_2001"}
+        used += [key for word, key in spikes.items() if word in names]
+        used += ["pei_2021"] if "bits_per_spike" in self.parameters else []
         return [*self._papers, *used, *(more if len(runs) else [])]
 
     def __repr__(self) -> str:
@@ -213,8 +222,9 @@ def league(
 
     Parameters
     ----------
-    data : DataArray (time, unit), whose future is to be forecast from its past; or windows, or a
-        pair (inputs, targets) of (trial, time, ...), whose targets are to be given.
+    data : DataArray (time, unit) or (trial, time, unit), whose future is to be forecast from its
+        past, counts such as `nr.data.bin_spikes` makes among them; or windows, or a pair (inputs,
+        targets) of (trial, time, ...), whose targets are to be given.
     recipes : models, taken as recipes: each is built anew for every seed and fitted inside; and
 
         - ``"linear"``, a state space of four modes; pass a `LinearStateSpace` for others;
@@ -229,14 +239,17 @@ def league(
           from, are chosen on the validation part; or an unfitted `nr.koopman.Modes`, for which
           the history alone is;
         - a `CalciumRNN`, where fluorescence forecasts itself: its calcium is corrected by every
-          frame up to the present, and runs on from there.
+          frame up to the present, and runs on from there;
+        - an unfitted `nr.spikes.PointProcess`, `RecurrentPointProcess` or `RenewalProcess`, where
+          counts forecast themselves: a bin ahead, and further where it knows no past. A
+          ``bin_size`` that was left out is that of the counts.
 
         The training mean always takes part, and so do memoryless and persistence.
     inputs : DataArray (time, ...), such as a stimulus, on the clock of a series or another
         Known to all models up to the frame that is forecast, while the series itself is known up
         to the present. A network has them behind the units: ``n_input`` is the sum of both.
     fractions : for training, validation and test
-        Blocks in time for a recording; whole trials for windows.
+        Blocks in time for a recording; whole trials for windows, and for a series in trials.
     horizons : whole numbers are frames, numbers with a decimal point s: ``(0.1, 1.0)``
         For a forecast the steps ahead, by default 1 and 10; otherwise how many steps the inputs
         stop before the target, by default 0 and 10.
@@ -268,7 +281,8 @@ def league(
     ------
     KindError, UnitError, DataError
         Data or recipes of a wrong kind (one that looks ahead of what it is to forecast, or a
-        Koopman account or a `CalciumRNN` of inputs and targets, say), of another clock or size;
+        Koopman account or a `CalciumRNN` of inputs and targets, say, or a model of spikes of what
+        are no counts), of another clock or size;
         options that the league decides itself; horizons that are no whole number of frames; too
         few test blocks.
 
@@ -285,6 +299,18 @@ def league(
     others (functions of an EDMD see the scaled series); frames that were not recorded are left out
     of the fit. A forecast of theirs that leaves all bounds has no score, and the status
     ``diverged``.
+
+    Models of spikes are fitted to the training part by their own likelihood, window laid on window
+    again, and see the counts of a window up to the present; a unit without a fit is given its
+    mean. Where the data are counts, whole numbers of 0 or more, every model has bits per spike:
+    the Poisson log-likelihood of its expected counts above that of the mean of what is scored, as
+    `nr.spikes.bits_per_spike` has it. An expected count below a share of the training mean of its
+    unit, or below 1e-9, counts as that. The share is chosen on the validation part for every model
+    and horizon: a linear model gives less than no chance to spikes that then come, which would
+    say no more than that it is linear. The verdict goes by bits, and names another model that
+    leads in R2.
+
+    In a series of trials each trial is a window: it begins anew, and its first quarter is history.
 
     Examples
     --------
@@ -340,6 +366,8 @@ def league(
         )
     goal = objective_named(objective)
     gaussian = goal.name == "gaussian"
+    if task.feeds_itself or goal.name == "poisson":
+        task = task._replace(counts=hold_counts(task))
     task = scaled_task(task, gaussian=gaussian)
     if task.feeds_itself and not gaussian:
         raise KindError(
@@ -391,6 +419,8 @@ def league(
         "time_unit": task.time_unit,
         "rng": int(rng),
     }
+    if task.counts:
+        settings["floors"] = played.floors
     if task.n_known:
         settings["n_known"] = task.n_known
     if played.truth is not None:

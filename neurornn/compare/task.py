@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neurornn._core.checks import check_count, check_number, check_numbers, check_positive
@@ -14,8 +15,9 @@ from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import derived_seed
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.resampling import resample_to
-from neurornn.data.samples import check_fractions, parts_in_order
-from neurornn.data.windowing import windows
+from neurornn.data.rows import as_samples
+from neurornn.data.samples import Windows, check_fractions, parts_in_order
+from neurornn.data.windowing import WARMUP_SHARE, windows
 from neurornn.models.baselines import Memoryless
 from neurornn.training.batches import TrainingData, as_training_data
 
@@ -29,6 +31,11 @@ class Task(NamedTuple):
         False where an input was not recorded, for models that leave such frames out.
     n_known : how many of the inputs, the last ones, are known ahead of a series that forecasts
         itself. At each step stands the input of the frame that is to be forecast.
+    starts : (trial,), frame that each window of a part begins with, where it is one of a series
+        that forecasts itself; None for trials, which begin anew.
+    labels : (output,), of a series that forecasts itself.
+    counts : the targets are counts, scored in bits per spike too.
+    centre, scale : (output,), which the targets were scaled by.
     """
 
     train: TrainingData
@@ -40,13 +47,27 @@ class Task(NamedTuple):
     time_unit: str
     seen: tuple[Tensor, ...] | None = None
     n_known: int = 0
+    starts: tuple[Tensor, ...] | None = None
+    labels: NDArray[Any] | None = None
+    counts: bool = False
+    centre: Tensor | float = 0.0
+    scale: Tensor | float = 1.0
 
     def recorded(self, part: TrainingData) -> Tensor:
         """Where the inputs of a part were recorded, (trial, time, input); else everywhere."""
-        for mine, seen in zip(self[:3], self.seen or (), strict=False):
-            if mine.mask is part.mask:
-                return seen
-        return torch.ones_like(part.inputs, dtype=torch.bool)
+        which = self._which(part)
+        if self.seen is None or which is None:
+            return torch.ones_like(part.inputs, dtype=torch.bool)
+        return self.seen[which]
+
+    def begins(self, part: TrainingData) -> Tensor | None:
+        """Frame that each window of a part begins with, (trial,); None for trials."""
+        which = self._which(part)
+        return None if self.starts is None or which is None else self.starts[which]
+
+    def _which(self, part: TrainingData) -> int | None:
+        """Number of a part; inputs of it may have been replaced."""
+        return next((k for k, mine in enumerate(self[:3]) if mine.mask is part.mask), None)
 
 
 def task_of(
@@ -91,13 +112,20 @@ def task_of(
         finite = {k: u.copy(data=np.isfinite(u) * 1.0) for k, u in also.items()}
         there = cut(np.isfinite(values) * 1.0, finite)
         seen = tuple(torch.from_numpy(p["inputs"].values > 0) for p in there)
-        return Task(train, validation, test, dt, 1, True, "s", seen, n_in - n_out)
+        starts = tuple(torch.from_numpy(np.rint(p["start"].values / dt)).long() for p in parts)
+        return Task(
+            train, validation, test, dt, 1, True, "s", seen, n_in - n_out, starts,
+            _labels(data, n_out),
+        )  # fmt: skip
     if known is not None:
         raise KindError(
-            f"inputs came beside data that are a {type(data).__name__}",
+            f"inputs came beside data that are a {type(data).__name__}"
+            + (" of trials" if isinstance(data, xr.DataArray) else ""),
             "A series (time, unit) that forecasts itself was needed beside inputs known ahead",
             'Pass rec["dff"] with inputs=rec["stimulus"]; windows and pairs hold their own',
         )
+    if isinstance(data, xr.DataArray) and {"trial", "time"} <= set(data.dims):
+        return _task_of_trials(data, shares, rng)
     if isinstance(data, xr.Dataset) and "inputs" in data:
         dt = check_positive(data.attrs.get("dt", 1.0), "dt of the windows")
         n_in, n_out = data.sizes["input"], data.sizes["output"]
@@ -110,8 +138,11 @@ def task_of(
     else:
         raise KindError(
             f"data is a {type(data).__name__}",
-            "A DataArray (time, unit), windows or a pair (inputs, targets) were needed",
-            'Pass for example recording["dff"]',
+            "A DataArray (time, unit) or (trial, time, unit), windows or a pair (inputs, targets) "
+            "were needed",
+            "Count its spikes: nr.data.bin_spikes(recording, bin_size=0.02)"
+            if isinstance(data, xr.Dataset) and "spike_times" in data
+            else 'Pass for example recording["dff"]',
         )
     whole = as_training_data(data, Memoryless(n_in, n_out, dt=dt))
     n = len(whole.inputs)
@@ -123,6 +154,49 @@ def task_of(
         pieces = [order[p] for p in pieces]
     parts = [whole.pick(torch.from_numpy(p)) for p in pieces]
     return Task(parts[0], parts[1], parts[2], dt, 0, False, unit)
+
+
+def _task_of_trials(data: xr.DataArray, shares: Any, rng: int) -> Task:
+    """Split whole trials; each forecasts itself, and its first quarter is history alone."""
+    name = str(data.name or "series")
+    data = data.transpose("trial", "time", ...)
+    dt = 1 / sampling_rate_of(data)
+    rows = as_samples(data.copy(data=check_numbers(data, name, missing=True)))
+    values = rows.values
+    if rows.mask is not None:
+        values = np.where(rows.mask[:, None], values, np.nan)
+    n_frames = data.sizes["time"]
+    warm = round(WARMUP_SHARE * n_frames)
+
+    def cut(x: NDArray[np.float64]) -> Windows:
+        return rows._replace(values=x, targets=x, mask=None).windows(n_frames, warm, 1, whole=True)
+
+    x, y, mask, _ = cut(values)
+    order = np.random.default_rng(derived_seed(rng, 99)).permutation(len(x))
+    pieces = [torch.from_numpy(order[p]) for p in parts_in_order(len(x), shares, 0, "trials")]
+    whole = TrainingData(torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(mask))
+    there = torch.from_numpy(cut(np.isfinite(values) * 1.0).values > 0)
+    parts = [whole.pick(p) for p in pieces]
+    return Task(
+        parts[0], parts[1], parts[2], dt, 1, True, "s", tuple(there[p] for p in pieces),
+        labels=_labels(data, values.shape[1]),
+    )  # fmt: skip
+
+
+def _labels(data: xr.DataArray, n: int) -> NDArray[Any]:
+    """Labels of the units of a series, (unit,)."""
+    rest = [d for d in data.dims if d not in ("trial", "time")]
+    if len(rest) == 1 and rest[0] in data.coords:
+        return np.asarray(data[rest[0]].values)
+    return np.arange(n)
+
+
+def hold_counts(task: Task) -> bool:
+    """Whether all targets are whole numbers of 0 or more, and some are above 0."""
+    seen = [torch.where(part.mask, part.targets, 0.0) for part in task[:3]]
+    return all(bool(((y >= 0) & (y == y.round())).all()) for y in seen) and any(
+        bool((y > 0).any()) for y in seen
+    )
 
 
 def _ahead(known: Any, series: xr.DataArray) -> xr.DataArray:
@@ -187,7 +261,9 @@ def scaled_task(task: Task, *, gaussian: bool) -> Task:
         return TrainingData((part.inputs - in_mean) / in_sd, targets, part.mask)
 
     parts = [scaled(p) for p in (task.train, task.validation, task.test)]
-    return task._replace(train=parts[0], validation=parts[1], test=parts[2])
+    return task._replace(
+        train=parts[0], validation=parts[1], test=parts[2], centre=out_mean, scale=out_sd
+    )
 
 
 def horizons_in_frames(horizons: Sequence[Any], dt: float, time_unit: str) -> list[int]:

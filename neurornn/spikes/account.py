@@ -125,6 +125,11 @@ class SpikeAccount(Estimator):
             )
         return bins, None if shown is None else shown[0]
 
+    @property
+    def _one(self) -> bool:
+        """Whether a bin holds one spike at most."""
+        return getattr(self, "distribution_", "poisson") == "bernoulli"
+
     def _positions(self, bins: BinnedSpikes) -> list[int]:
         listed = bins.unit.tolist()
         return [listed.index(u) for u in self.units_.tolist()]
@@ -232,6 +237,9 @@ class SpikeAccount(Estimator):
 
     def _constant(self, n_spikes: int, n_rows: int) -> float:
         """Log-likelihood of a constant rate, as `_log_likelihood` counts it."""
+        if self._one:
+            share = n_spikes / n_rows
+            return n_spikes * np.log(share) + (n_rows - n_spikes) * np.log1p(-share)
         return n_spikes * np.log(n_spikes / n_rows) - n_spikes
 
     def _of_units(self, values: Array, units: str, said: str) -> xr.DataArray:

@@ -311,7 +311,7 @@ class PointProcess(SpikeAccount):
             penalty = check_number(self.penalty, "penalty", least=0)
         return FitSettings(
             bin_size=float(self.bin_size), history=history, exponential=exponential,
-            bernoulli=getattr(self, "distribution_", "") == "bernoulli", penalty=penalty,
+            bernoulli=self._one, penalty=penalty,
             forgetting=self.forgetting,
             renewal=bool(self.renewal),
             max_rows=None if self.max_rows is None else check_count(self.max_rows, "max_rows"),
@@ -371,7 +371,7 @@ class PointProcess(SpikeAccount):
         if past is not None:
             return predictable_counts(design, bins, position, past)
         mean = self._hazard(design, bins.counts(position), k, weights)
-        return -np.expm1(-mean) if self.distribution_ == "bernoulli" else mean
+        return -np.expm1(-mean) if self._one else mean
 
     def _hazard(self, design: Design, y: Array, k: int, weights: Array) -> Array:
         if self.forgetting is None and not self.renewal:
@@ -387,7 +387,7 @@ class PointProcess(SpikeAccount):
             return continuous_log_likelihood(design, bins, position, past)
         y = bins.counts(position)
         usable = bins.usable(position)
-        bernoulli = self.distribution_ == "bernoulli"
+        bernoulli = self._one
         if self.forgetting is None and not self.renewal and usable.all():
             return log_likelihood_at(design, y, weights, bernoulli)
         level = np.log(np.maximum(self._hazard(design, y, k, weights), 1e-300))
@@ -396,9 +396,6 @@ class PointProcess(SpikeAccount):
     def _constant(self, n_spikes: int, n_rows: int) -> float:
         if self.history is not None and self.history_basis == "exponential":
             return n_spikes * np.log(n_spikes / (n_rows * self.bin_size)) - n_spikes
-        if self.distribution_ == "bernoulli":
-            share = n_spikes / n_rows
-            return n_spikes * np.log(share) + (n_rows - n_spikes) * np.log1p(-share)
         return super()._constant(n_spikes, n_rows)
 
     def _rescaled(
@@ -410,9 +407,7 @@ class PointProcess(SpikeAccount):
             return rescaled_intervals(design, bins, position, past)
         mean = self._hazard(design, bins.counts(position), k, weights)
         mean = np.where(bins.usable(position), mean, 0.0)
-        return stretched_intervals(
-            mean, bins.rows[position], bernoulli=self.distribution_ == "bernoulli", rng=rng
-        )
+        return stretched_intervals(mean, bins.rows[position], bernoulli=self._one, rng=rng)
 
     def simulate(
         self, duration: float | None = None, *, stimulus: Any = None, rng: RNG = None

@@ -269,10 +269,6 @@ class RecurrentPointProcess(SpikeAccount):
             if getattr(self, name) is not None:
                 check_positive(getattr(self, name), name, "s")
 
-    @property
-    def _one(self) -> bool:
-        return self.distribution_ == "bernoulli"
-
     def _inputs(self, bins: BinnedSpikes, shown: Array | None) -> Array:
         """What the network sees of each bin, (row, input): none of it of the bin's own spikes."""
         n = len(bins.unit)
@@ -420,12 +416,6 @@ class RecurrentPointProcess(SpikeAccount):
         level = np.log(self._hazard(bins, shown, k))
         use = bins.usable(position)
         return float(per_row(bins.counts(position)[use], level[use], self._one)[0].sum())
-
-    def _constant(self, n_spikes: int, n_rows: int) -> float:
-        if self._one:
-            share = n_spikes / n_rows
-            return n_spikes * np.log(share) + (n_rows - n_spikes) * np.log1p(-share)
-        return super()._constant(n_spikes, n_rows)
 
     def _rescaled(
         self, bins: BinnedSpikes, shown: Array | None, k: int, rng: np.random.Generator

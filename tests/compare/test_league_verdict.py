@@ -114,3 +114,56 @@ def test_an_edmd_is_no_linear_model_of_the_states():
 def test_a_memoryless_model_of_another_name_is_said_to_be_one():
     table = made({"GRU": (0.9, 0.1, (0, 0)), "MemorylessMLP": (0.8, 0.1, (0.01, 0.2))})
     assert "over the next and memoryless model, MemorylessMLP, is" in verdict(table, CLOCK)
+
+
+def of_counts(r2, bits, behind, r2_behind=(0.05, 0.15)):
+    """A table of counts: R2, then bits with their half-width, and intervals behind the best."""
+    table = made({n: (v, 0.01, r2_behind) for n, v in r2.items()})
+    names = list(r2)
+    value = np.array([[bits[n][0]] for n in names])
+    half = np.array([[bits[n][1]] for n in names])
+    dims = ("model", "horizon")
+    table["bits_per_spike"] = (dims, value)
+    table["bits_per_spike_ci"] = ((*dims, "ci_bound"), np.stack([value - half, value + half], -1))
+    table["bits_behind_best_ci"] = ((*dims, "ci_bound"), np.array([[behind[n]] for n in names]))
+    table["bits_behind_best"] = (
+        dims,
+        np.max(value, initial=-np.inf, where=~np.isnan(value)) - value,
+    )
+    return table
+
+
+def test_of_counts_bits_decide_and_another_leader_in_r2_is_named():
+    r2 = {"PointProcess": 0.1, "ridge": 0.2, "memoryless": 0.05, "mean": 0.0}
+    bits = {"PointProcess": (0.5, 0.1), "ridge": (0.3, 0.1), "memoryless": (0.2, 0.1),
+            "mean": (-0.01, 0.01)}  # fmt: skip
+    behind = {"PointProcess": (0, 0), "ridge": (0.1, 0.3), "memoryless": (-0.1, 0.6),
+              "mean": (0.4, 0.6)}  # fmt: skip
+    assert verdict(of_counts(r2, bits, behind), CLOCK) == (
+        "At horizon 1 (0.1 s): PointProcess is best, 0.500 [0.400, 0.600] bits per spike; its "
+        "lead of 0.200 [0.100, 0.300] over the next and best linear model, ridge, is more than "
+        "noise; its lead of 0.300 [-0.100, 0.600] over memoryless is noise; in R2 ridge leads "
+        "by more than noise, with 0.200 [0.190, 0.210]."
+    )
+    noise = verdict(of_counts(r2, bits, behind, (-0.05, 0.25)), CLOCK)
+    assert noise.endswith("over memoryless is noise.")
+    # The same model leads in both.
+    same = verdict(of_counts({**r2, "ridge": 0.02}, bits, behind), CLOCK)
+    assert same.endswith("over memoryless is noise.")
+    # A model that does not reach a horizon is in no comparison of it.
+    none = {**bits, "PointProcess": (np.nan, np.nan)}
+    far = verdict(of_counts({**r2, "PointProcess": np.nan}, none, behind), CLOCK)
+    assert "ridge is best, 0.300" in far and "PointProcess" not in far
+
+
+def test_of_counts_none_that_beats_a_constant_rate_and_none_that_was_scored():
+    r2 = {"ridge": 0.2, "mean": 0.0}
+    behind = {"ridge": (0, 0), "mean": (-0.1, 0.3)}
+    told = verdict(of_counts(r2, {"ridge": (0.05, 0.1), "mean": (-0.1, 0.1)}, behind), CLOCK)
+    assert (
+        "no model is better than a constant rate beyond noise (ridge leads with 0.0500 bits"
+        in (told)
+    )
+    # No spike was scored: R2 is all there is.
+    none = {"ridge": (np.nan, np.nan), "mean": (np.nan, np.nan)}
+    assert "ridge is best, R2 0.200" in verdict(of_counts(r2, none, behind), CLOCK)

@@ -183,6 +183,22 @@ def league(level=LEVEL, slow=1.0):
     )  # fmt: skip
 
 
+def league_of_counts(level=LEVEL):
+    """A model that knows the past a bin ahead alone, and one that expects less than nothing."""
+    draw, counts = np.random.default_rng(4), np.zeros((1200, 2), dtype=int)
+    for k in range(1, 1200):
+        counts[k] = draw.poisson(np.where(counts[k - 1] > 0, 0.05, 0.4))
+    data = xr.DataArray(
+        counts, dims=("time", "unit"), coords={"time": DT * np.arange(1.0, 1201)}, name="counts",
+        attrs={"bin_size": DT},
+    )  # fmt: skip
+    glm = nr.spikes.PointProcess(history_basis="raised_cosine", n_history=2)
+    return nr.compare.league(
+        data, [glm, "ridge", "persistence"], horizons=(1, 4), duration=2.0, n_seeds=2,
+        max_epochs=2, confidence_level=level,
+    )  # fmt: skip
+
+
 @lru_cache
 def _spikes():
     """Counts of ten units that say where a hand is and how fast it moves."""
@@ -551,6 +567,7 @@ REPORTED = {
     "BifurcationDiagram": diagram,
     "LyapunovSpectrum": lyapunov,
     "League": league,
+    "League of counts": league_of_counts,
     "WienerFilter": wiener,
     "RidgeDecoder": ridge,
     "WienerCascade": cascade,

@@ -161,6 +161,7 @@ def league_layout(result):
     for h in table["horizon"].values:
         said = f"horizon {h} ({h * dt:.4g} s)"
         columns += [f"R2, {said}", "sd over seeds", f"log-likelihood, {said}"]
+        columns += [f"bits per spike, {said}"] if "bits_per_spike" in table else []
     columns += ["valid time (s)", "spectrum distance", "state divergence (nats)"]
     for i, name in enumerate(table["model"].values):
         row = [name, str(table["n_weights"].values[i])]
@@ -170,6 +171,7 @@ def league_layout(result):
                 number(table["r2_seed_sd"].values[i, j], 2),
                 told(table, "log_likelihood", (i, j)),
             ]
+            row += [told(table, "bits_per_spike", (i, j))] if "bits_per_spike" in table else []
         row.append(told(runs, "valid_time", (i,)))
         more = ("spectrum_distance", "state_divergence")
         row += [number(runs[n].values[i]) for n in more]
@@ -262,7 +264,10 @@ def stream_layout(result):
 
 
 #: Results that say what is missing in their own words, see their layouts.
-OWN_WORDS = ("League", "GradientFlow", "Plan", "Plan by events", "AuditReport", "leakage report")
+OWN_WORDS = (
+    *(n for n in REPORTED if n.startswith("League")), "GradientFlow", "Plan", "Plan by events",
+    "AuditReport", "leakage report",
+)  # fmt: skip
 #: Classes whose report is laid out in a way of its own.
 LAYOUTS = {
     "League": league_layout,
@@ -378,6 +383,23 @@ def league_head(result):
         "training mean (the row 'mean')",
         "ridge, chosen on the validation part: "
         + ", ".join(f"{k} {v:g}" for k, v in s["chosen"]["ridge"].items()),
+        *(f"{name}: {words}" for name, words in s["recipes"].items()),
+        *bits_head(s.get("floors")),
+    ]
+
+
+def bits_head(floors):
+    """What counts are scored in: the least expected counts of all seeds and horizons."""
+    if floors is None:
+        return []
+    parts = []
+    for name, of_seeds in floors.items():
+        known = sorted({share for seed in of_seeds for share in seed if share is not None})
+        parts.append(f"{name} {known[0]:g}" + (f" to {known[-1]:g}" if known[1:] else ""))
+    return [
+        "bits per spike: Poisson log-likelihood of expected counts above a constant rate",
+        "least expected count, chosen on the validation part as a share of the unit's training "
+        f"mean (0 is 1e-9 of a spike): {', '.join(parts)}",
     ]
 
 
@@ -476,7 +498,7 @@ def latex(name, value, low, high, unit, remark):
     return rf"{title} & {number(value)} & {span} & {unit} \\ % {remark}"
 
 
-@every("latex", ["League"])
+@every("latex", [n for n in REPORTED if n.startswith("League")])
 def test_latex_of_a_league_has_a_row_for_each_score_account_and_horizon(name):
     result, expected = result_of(name), []
     table = result.parameters
@@ -491,7 +513,7 @@ def test_latex_of_a_league_has_a_row_for_each_score_account_and_horizon(name):
     assert result.to_latex().splitlines() == expected
 
 
-@every("latex", [n for n in REPORTED if n != "League"])
+@every("latex", [n for n in REPORTED if not n.startswith("League")])
 def test_latex_rows_are_medians_and_quartiles_over_what_is_ok(name):
     result = result_of(name)
     table, expected = table_of(result), []
