@@ -160,11 +160,11 @@ MUTATIONS = [
         "& ~np.isnan(x).any(axis=2, keepdims=True)", "& ~np.isnan(x).all(axis=2, keepdims=True)",
     ),
     Mutation(
-        14, "the status of a model is that of its last seed", "compare/table.py",
+        14, "the status of a model is that of its last seed", "compare/played.py",
         'next((c for c in codes if c not in ("ok", "stopped_early")), "ok")', "codes[-1]",
     ),
     Mutation(
-        14, "the status of a model is that of its first seed", "compare/table.py",
+        14, "the status of a model is that of its first seed", "compare/played.py",
         'next((c for c in codes if c not in ("ok", "stopped_early")), "ok")', "codes[0]",
     ),
     Mutation(

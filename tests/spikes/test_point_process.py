@@ -504,3 +504,27 @@ def test_slopes_and_curvatures_of_the_likelihood_are_those_of_differences(pair):
         )
         across = -(ahead[1] - behind[1]) / (2 * h)
         assert across == pytest.approx(curve[k], abs=1e-5 * np.abs(curve).max())
+
+
+def test_units_are_found_by_their_labels_in_whatever_order_they_come(pair):
+    times, owner = pair["spike_times"].values, pair["spike_unit"].values
+    one = {"a": times[owner == 0], "b": times[owner == 1]}
+    other = {"c": times[owner == 0][::2], "b": one["b"], "a": one["a"]}
+    first, second = (nr.data.from_spikes(x, t_start=0.0, t_stop=60.0) for x in (one, other))
+    glm = PointProcess(coupling=True).fit(first)
+    assert np.array_equal(glm.rates(second).values, glm.rates(first).values)
+    assert np.array_equal(glm.log_likelihood(second), glm.log_likelihood(first))
+
+
+def test_a_stimulus_is_not_held_over_a_pause(pair):
+    clock = pair["sample_time"].values
+    paused = pair.isel(sample=np.flatnonzero((clock < 20.0) | (clock > 25.0)))
+    with pytest.raises(DataError, match=r"missing in (4998|4999|5000|5001) of 60000 bins"):
+        PointProcess("stimulus").fit(paused)
+    # Slow samples hold for their step before their stamp, and no longer.
+    slow = nr.data.from_spikes([pair["spike_times"].values], t_start=0.0, t_stop=60.0).assign(
+        level=("frame", np.arange(6.0)), frame_time=("frame", 10.0 * np.arange(1, 7))
+    )
+    bins = bin_for_model(slow, 0.001)
+    held = nr.spikes.binned.held_at(slow, "level", bins.stamps, 0.001)
+    assert held[[0, 9_999, 10_000, 59_999]].tolist() == [0.0, 0.0, 1.0, 5.0]
