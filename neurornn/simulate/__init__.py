@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = room(
         "memory_tasks": ["delayed_match", "parametric_memory", "ring_memory"],
         "environments": ["from_environment"],
         "dna": ["simulate_dna_memory"],
+        "latents": ["simulate_latent_population", "simulate_lorenz_population"],
         "spikes": ["simulate_poisson", "simulate_renewal", "simulate_spike_trains"],
     },
 )
