@@ -1,8 +1,8 @@
 """Simulators, seeds, sizes and peers of the benchmarks of populations, fixed before the methods.
 
-Long recordings: one latent, exponential link, 40 units of 8 Hz whose log rate has an sd of .8, 600 s
-in bins of 10 ms, tau of 20, 50, 100, 200 and 500 ms, 40 seeds, streams [seed, 21, tau in ms]. The
-bound of a latent that is seen without noise is a relative error of sqrt(2 tau / T).
+Long recordings: one latent, exponential link, 40 units of 8 Hz whose log rate has an sd of .8,
+600 s in bins of 10 ms, tau of 20, 50, 100, 200 and 500 ms, 40 seeds, streams [seed, 21, tau in
+ms]. The bound of a latent that is seen without noise is a relative error of sqrt(2 tau / T).
 
 Short ones: the same with 20 units, tau of 50 and 200 ms, once for 120 s and once as 500 trials of
 .6 s, 40 seeds, streams [seed, 22, tau in ms, trials]. Beside them, in the same run where they
@@ -17,9 +17,9 @@ Nothing to be found: 20 Poisson units of 8 Hz, 120 s, 200 seeds, streams [seed, 
 with a rate that follows a sinusoid of 2 Hz locked to trials of 1 s. A time constant is claimed
 where the status is ok.
 
-Lorenz: 30 units of 10 Hz mean, sd of the log rate .8, 10 ms bins, 400 trials of 1 s, the last fifth
-for testing, streams [seed, 26], five seeds. R2 of the rates over test trials, beside smoothing by a
-Gaussian whose width is chosen on training trials, and the linear account.
+Lorenz: 30 units of 10 Hz mean, sd of the log rate .8, 10 ms bins, 400 trials of 1 s, the last
+fifth for testing, streams [seed, 26], five seeds. R2 of the rates over test trials, beside
+smoothing by a Gaussian whose width is chosen on training trials, and the linear account.
 
 A refusal, a missing interval or a status other than ok is a miss in every row that has a truth.
 """
