@@ -26,7 +26,7 @@ OPENING = {
     "block": (int, "number of the block, from 0 (vendor formats)"),
     "stream": (str, "name of the stream, or none; several with commas (vendor formats)"),
     "gap_tolerance": (float, "s; longer pauses between records are gaps (vendor formats)"),
-    "noise": (bool, "read what the system calls noise too (vendor formats)"),
+    "noise": (bool, "read what the system or the sorter calls noise too (vendor formats, phy)"),
     "alphabet": (str, "of the sequences (FASTA)"),
     "name": (str, "what the traces are called"),
     "indicator": (str, "for example jGCaMP8s"),

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = room(
         "nwb": ["read_nwb"],
         "nwb_writer": ["write_nwb"],
         "open_file": ["detect_format", "open", "reader_options"],
+        "phy": ["read_phy"],
         "registry": ["fetch", "list_datasets", "read_card"],
         "saved": ["Saved", "SavedContent", "load", "read_saved", "write_saved"],
         "suite2p": ["read_suite2p"],

@@ -1,9 +1,11 @@
 """What a reader of neo finds, in plain arrays: signals, spikes and events of each segment."""
 
 import itertools
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,10 @@ _NUMBERED = ("BlackrockIO", "NeuralynxIO", "Plexon", "OpenEphysIO", "TdtIO")
 _NOISE = {"BlackrockIO": (255,), "TdtIO": (31,)}
 
 
+#: s; longer than any recording, and few enough samples for 64 bits.
+_LONGEST = 1e12
+
+
 def wanted_streams(names: Sequence[str], stream: str | Sequence[str] | None) -> list[str]:
     """Return the streams to read, by their names; all where none is named.
 
@@ -129,7 +135,22 @@ def parts_of_raw(
     if len(streams) > 1:
         listing = f"{listing}, of which stream= can choose,"
     check_size(total, listing, source)
-    return [_part(reader, name, block, s, streams, chosen) for s in range(n_segments)]
+    parts = [_part(reader, name, block, s, streams, chosen) for s in range(n_segments)]
+    if name == "OpenEphysBinaryIO" and parts:
+        parts[0].left.extend(_spikes_beside(Path(reader.dirname)))
+    return parts
+
+
+def _spikes_beside(folder: Path) -> list[str]:
+    """Name the spikes of binary recordings of Open Ephys, which neo (0.14) does not read."""
+    out = []
+    for file in sorted(folder.glob("**/structure.oebin")):
+        stated = json.loads(file.read_text(encoding="utf-8"))
+        names = [
+            str(entry.get("folder_name", "")).strip("/") for entry in stated.get("spikes", [])
+        ]
+        out += [f"spikes/{name}" for name in names]
+    return out
 
 
 def _channels_of(header: Any, stream_index: int) -> Any:
@@ -183,9 +204,14 @@ def _part(
 def _trains(reader: Any, name: str, block: int, segment: int) -> list[Train]:
     inside = getattr(reader, "internal_unit_ids", None)
     found: list[tuple[str, str, int | None, NDArray[np.float64]]] = []
+    # neo (0.14) takes the samples of the first and last spike of Open Ephys for s, and finds none.
+    whole = {"t_start": 0.0, "t_stop": _LONGEST} if name == "OpenEphysIO" else {}
+    again = _repeated(reader, inside) if name == "NeuralynxIO" else set()
     for k, channel in enumerate(reader.header["spike_channels"]):
+        if k in again:
+            continue
         stamps = reader.get_spike_timestamps(
-            block_index=block, seg_index=segment, spike_channel_index=k
+            block_index=block, seg_index=segment, spike_channel_index=k, **whole
         )
         times = np.asarray(reader.rescale_spike_timestamp(stamps, dtype="float64"), float)
         title = _clean(channel["name"])
@@ -199,6 +225,20 @@ def _trains(reader: Any, name: str, block: int, segment: int) -> list[Train]:
         Train(label, times, kind_of(name, number), title.rpartition("#")[0])
         for label, (title, _, number, times) in zip(labels, found, strict=True)
     ]
+
+
+def _repeated(reader: Any, inside: Any) -> set[int]:
+    """Return which units of Neuralynx are others once more.
+
+    neo (0.14) lists each unit of a tetrode (``.ntt``) under each of its four channels.
+    """
+    files = getattr(reader, "nse_ntt_filenames", None)
+    if not files or inside is None:
+        return set()
+    first: dict[tuple[str, int], int] = {}
+    for k, (channel, number) in enumerate(inside):
+        first.setdefault((str(files[channel]), int(number)), k)
+    return set(range(len(inside))) - set(first.values())
 
 
 def unique_labels(names: Sequence[str], ids: Sequence[str]) -> list[str]:

@@ -52,10 +52,7 @@ def read_npy(
     """
     source = check_source(path)
     rate = None if sampling_rate is None else one_rate(sampling_rate, "sampling_rate=")
-    with explained(source, "npy"):
-        with source.open("rb") as file:
-            check_npy(file, source.stat().st_size, "The array", source.name)
-        array = _refuse_objects(source, lambda: np.load(source, allow_pickle=False))
+    array = load_npy(source)
     if axes is None and source.stem == "F" and array.ndim == 2:
         axes = ("unit", "time")
     recording = recording_from_arrays(
@@ -68,6 +65,28 @@ def read_npy(
         indicator=indicator or indicator_of(source.name, source.parent.name),
     )
     return stamped(recording, source, "npy")
+
+
+def load_npy(source: Path, *, on_disk: bool = False) -> NDArray[Any]:
+    """Load the array of an npy file, after a look at what its header declares.
+
+    Parameters
+    ----------
+    source : file that is there.
+    on_disk : whether its values stay on disk until they are used.
+
+    Raises
+    ------
+    FileFormatError
+        A damaged file, Python objects, or more bytes than are allowed.
+    """
+    with explained(source, "npy"):
+        with source.open("rb") as file:
+            check_npy(file, source.stat().st_size, "The array", source.name)
+        mode: Any = "r" if on_disk else None
+        return np.asarray(
+            _refuse_objects(source, lambda: np.load(source, mode, allow_pickle=False))
+        )
 
 
 def read_npz(

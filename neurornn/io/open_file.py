@@ -12,7 +12,7 @@ from typing import Any
 from neurornn._core.errors import FileFormatError, KindError, NameUnknownError, nearest
 from neurornn.data.foreign import described, kind_of
 from neurornn.io.limits import hard_items, reading_limits
-from neurornn.io.phy import refuse_sorting, refuse_zarr
+from neurornn.io.sortings import is_phy, refuse_sorting, refuse_zarr
 from neurornn.io.sources import SUPPORTED, check_source, explained
 from neurornn.io.suite2p_folders import is_plane_file
 from neurornn.io.text_files import encoding_of
@@ -32,6 +32,7 @@ _READERS: dict[str, tuple[str, ...]] = {
     "npy": ("numpy_files", "read_npy"),
     "npz": ("numpy_files", "read_npz"),
     "delimited": ("delimited", "read_delimited"),
+    "phy": ("phy", "read_phy"),
     "trodes": ("trodes", "read_trodes"),
     "fasta": ("fasta", "read_fasta"),
     "vendor": ("vendor", "read_vendor"),
@@ -65,7 +66,8 @@ def open(
 
     Parameters
     ----------
-    path : file, or folder (Suite2p; Minian; Zarr; Trodes; a session of a vendor format).
+    path : file, or folder (Suite2p; Minian; Zarr; phy or Kilosort; Trodes; a session of a
+        vendor format).
         The reader is chosen by content; the extension decides only where content does not.
     sampling_rate : Hz; needed where the file states neither a frame rate nor frame times.
     max_size : bytes
@@ -81,7 +83,8 @@ def open(
         ``header``, ``unit_column``, ``rows`` and ``only_cells`` (CSV), ``unit_variable``
         (MATLAB, npz, HDF5),
         ``segment``, ``block``, ``stream``, ``gap_tolerance``, ``noise`` and ``reader_options``
-        (vendor formats), ``alphabet`` (FASTA), ``name`` and ``indicator`` of the traces.
+        (vendor formats; ``noise`` for phy too), ``alphabet`` (FASTA), ``name`` and
+        ``indicator`` of the traces.
 
     Returns
     -------
@@ -188,7 +191,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     -------
     format : str
         One of ``nwb``, ``suite2p``, ``caiman``, ``minian``, ``matlab``, ``netcdf``, ``zarr``,
-        ``hdf5``, ``npy``, ``npz``, ``delimited``, ``trodes``, ``fasta`` and ``vendor``.
+        ``hdf5``, ``npy``, ``npz``, ``delimited``, ``phy``, ``trodes``, ``fasta`` and ``vendor``.
 
     Raises
     ------
@@ -216,6 +219,8 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     told = _told_by_its_mark(source, head)
     if told is not None:
         return told
+    if is_phy(source):
+        return "phy"
     if head.startswith(b"MATLAB 5.0 MAT-file") or head.startswith(b"MATLAB 7.3 MAT-file"):
         return "matlab"
     if any(head[offset:].startswith(_HDF5) for offset in (0, 512, 1024, 2048)):
@@ -325,6 +330,8 @@ def _detect_folder(folder: Path) -> str:
     names = {entry.name for entry in folder.iterdir()}
     if is_minian(folder):
         return "minian"
+    if is_phy(folder):
+        return "phy"
     refuse_sorting(folder)
     if names & {"zarr.json", ".zgroup", ".zattrs", ".zmetadata"}:
         refuse_zarr(folder)
@@ -349,6 +356,6 @@ def _detect_folder(folder: Path) -> str:
             remedy = f'Open one file in it, for example nr.open("{folder / min(names)}")'
     raise FileFormatError(
         came,
-        "A file, or a folder of Suite2p, Minian, Zarr, Trodes or a vendor format was needed",
+        "A file, or a folder of Suite2p, Minian, Zarr, phy, Trodes or a vendor format was needed",
         remedy,
     )

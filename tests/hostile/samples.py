@@ -445,7 +445,7 @@ def _readers() -> Iterator[tuple[str, list[Sample]]]:
     yield "Zarr, lazily", [Sample(_zarr(v), "a.zarr", lazy) for v in (2, 3)]
     yield "FASTA", [Sample(_text(_fasta, f"a.{s}"), f"a.{s}") for s in ("fa", "fa.gz")]
     yield "Trodes", [Sample(_trodes, "a.videoPositionTracking")]
-    yield "phy", [Sample(_phy, refused=True), Sample(_phy, "spike_times.npy", refused=True)]
+    yield "phy", [Sample(_phy), Sample(_phy, "spike_times.npy")]
     yield "Neuralynx", [Sample(_neuralynx, "s"), Sample(_neuralynx, "s/CSC1.ncs")]
     yield "Open Ephys, legacy", [Sample(_legacy)]
     yield "Open Ephys, binary", [Sample(_binary)]

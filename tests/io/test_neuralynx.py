@@ -20,6 +20,10 @@ NSE = np.dtype(
     [("timestamp", "<u8"), ("channel", "<u4"), ("unit", "<u4"), ("features", "<i4", 8),
      ("samples", "<i2", 32)]
 )  # fmt: skip
+NTT = np.dtype(
+    [("timestamp", "<u8"), ("channel", "<u4"), ("unit", "<u4"), ("features", "<i4", 8),
+     ("samples", "<i2", (32, 4))]
+)  # fmt: skip
 GAIN = 3.0518510385491027e-08  # V of one step
 
 
@@ -50,6 +54,22 @@ def ncs(path, values, starts=(5_000_000,), rate=32000, number=0, name=None):
         records.append(block)
     title = name or path.stem
     path.write_bytes(header("NCS", title, rate, number) + np.concatenate(records).tobytes())
+    return path
+
+
+def ntt(path, times, units, first=0):
+    """Write spikes of a tetrode, whose header has one entry for each of its four channels."""
+    head = header("Spike", path.stem, number=" ".join(str(first + k) for k in range(4)), size=304)
+    lines = head.rstrip(b"\0").split(b"\r\n")
+    for k, line in enumerate(lines):
+        key, _, value = line.partition(b" ")
+        if key in (b"-ADBitVolts", b"-InputRange"):
+            lines[k] = key + b" " + b" ".join([value] * 4)
+        elif key == b"-NumADChannels":
+            lines[k] = key + b" 4"
+    spikes = np.zeros(len(times), NTT)
+    spikes["timestamp"], spikes["unit"] = times, units
+    path.write_bytes(b"\r\n".join(lines).ljust(16384, b"\0") + spikes.tobytes())
     return path
 
 
@@ -163,3 +183,31 @@ def test_spikes_lie_in_their_stretch_once(tmp_path, rng):
     counts = nr.data.bin_spikes(recording, 0.1)
     assert not ((counts["time"].values > 5.4) & (counts["time"].values < 9)).any()
     assert int(counts.sum()) == 4
+
+
+def test_a_tetrode_has_each_of_its_units_once(tmp_path):
+    # us, on a clock that has run for an hour.
+    times = np.array([3600_100_001, 3600_150_007, 3600_200_000, 3600_640_003])
+    path = ntt(tmp_path / "TT1.ntt", times, [0, 1, 2, 1], first=4)
+    recording = nr.open(path)
+    assert recording["unit"].values.tolist() == [f"chTT1#4#{k}" for k in range(3)]
+    assert recording["unit_kind"].values.tolist() == ["unsorted", "sorted", "sorted"]
+    for train, mine in zip(spike_trains(recording), ([0], [1, 3], [2]), strict=True):
+        # The clock counts us; a number of s has 5e-13 to spare here.
+        np.testing.assert_allclose(train, times[mine] / 1e6, rtol=0, atol=1e-9)
+    assert "counts from when it was switched on" in recording.attrs["clock"]
+    # So it is for two tetrodes of a session, beside a single electrode and a signal.
+    ntt(tmp_path / "TT2.ntt", times[:2], [1, 0], first=8)
+    single = np.zeros(1, NSE)
+    single["timestamp"], single["unit"] = 3600_300_000, 1
+    (tmp_path / "SE1.nse").write_bytes(header("Spike", "SE1", number=20) + single.tobytes())
+    ncs(tmp_path / "CSC1.ncs", np.zeros(60 * 512, "<i2"), starts=(3600_000_000,), number=30)
+    every = nr.open(tmp_path)
+    counts = dict(zip(every["unit"].values.tolist(), every["spike_count"].values, strict=True))
+    assert counts == {
+        **{"chSE1#20#1": 1, "chTT1#4#0": 1, "chTT1#4#1": 2, "chTT1#4#2": 1},
+        **{"chTT2#8#0": 1, "chTT2#8#1": 1},
+    }
+    assert float(every["sample_time"][0]) == 3600.0
+    alone = nr.data.select_units(every, ["chTT2#8#1"])["spike_times"].values
+    assert alone.tolist() == pytest.approx([3600.100001], abs=1e-9)

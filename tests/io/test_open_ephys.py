@@ -5,6 +5,7 @@ import pytest
 
 import neurornn as nr
 from neurornn._core.errors import FileFormatError, NameUnknownError
+from neurornn.data import spike_trains
 
 # neo and quantities warn about their own use of NumPy; none of it is ours.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -28,6 +29,64 @@ def continuous(path, values, first):
     block["timestamp"], block["n"] = first, 1024
     block["samples"] = values.reshape(-1, 1024)
     path.write_bytes(head.encode().ljust(1024, b"\0") + block.tobytes())
+
+
+def legacy_spikes(path, samples, sorted_ids, n_channels=4, n_samples=40):
+    """Write spikes of the legacy format, each with the sample and the number of its unit."""
+    head = (
+        "header.format = 'Open Ephys Data Format';\nheader.version = 0.4;\n"
+        "header.header_bytes = 1024;\nheader.date_created = '6-May-2024 100000';\n"
+        f"header.electrode = '{path.stem}';\nheader.num_channels = {n_channels};\n"
+        "header.sampleRate = 30000;\n"
+    )
+    kind = [
+        ("kind", "u1"), ("timestamp", "<i8"), ("software", "<i8"), ("source", "<u2"),
+        ("n_channels", "<u2"), ("n_samples", "<u2"), ("sorted", "<u2"), ("electrode", "<u2"),
+        ("channel", "<u2"), ("color", "u1", 3), ("pca", "<f4", 2), ("rate", "<u2"),
+        ("samples", "<u2", n_channels * n_samples), ("gains", "<f4", n_channels),
+        ("thresholds", "<u2", n_channels), ("recording", "<u2"),
+    ]  # fmt: skip
+    block = np.zeros(len(samples), kind)
+    block["kind"], block["rate"], block["gains"] = 4, 30000, 1000
+    block["n_channels"], block["n_samples"] = n_channels, n_samples
+    block["timestamp"], block["sorted"] = samples, sorted_ids
+    path.write_bytes(head.encode().ljust(1024, b"\0") + block.tobytes())
+
+
+def test_legacy_spikes_lie_on_the_clock_of_the_signals(tmp_path, rng):
+    values = rng.integers(-3000, 3000, 5 * 1024).astype(np.int16)
+    # An hour and a second after the start of the acquisition.
+    start = 3601 * 30000
+    continuous(tmp_path / "100_CH1.continuous", values, start + 1024 * np.arange(5))
+    samples = start + np.array([0, 301, 900, 1507, 5119])
+    legacy_spikes(tmp_path / "TT1.spikes", samples, [1, 0, 2, 1, 1])
+    legacy_spikes(tmp_path / "SE2.spikes", samples[2:3] + 1, [0], n_channels=1)
+    recording = nr.open(tmp_path)
+    assert recording["unit"].values.tolist() == ["SE2#0", "TT1#0", "TT1#1", "TT1#2"]
+    assert recording["unit_kind"].values.tolist() == ["unsorted"] * 2 + ["sorted"] * 2
+    expected = [samples[[2]] + 1, samples[[1]], samples[[0, 3, 4]], samples[[2]]]
+    for train, mine in zip(spike_trains(recording), expected, strict=True):
+        # Both are the same number of samples divided by the rate.
+        np.testing.assert_allclose(train, mine / 30000, rtol=0, atol=1e-9)
+    assert float(recording["sample_time"][0]) == 3601.0
+    assert "first sample is at 3601 s" in recording.attrs["clock"]
+
+
+def test_spikes_of_the_binary_format_are_named(tmp_path, rng):
+    stream = binary(tmp_path, rng.integers(-3, 3, (90, 2)), np.arange(90))
+    about = stream.parents[1] / "structure.oebin"
+    stated = json.loads(about.read_text())
+    stated["spikes"] = [{"folder_name": "Spike_Viewer-102.0/spike_group_1/"}]
+    about.write_text(json.dumps(stated))
+    assert nr.open(tmp_path).attrs["not_read"] == "spikes/Spike_Viewer-102.0/spike_group_1"
+    # Before 0.6 they bore the names of phy's files, but are no sorting of a recording.
+    old = stream.parents[1] / "spikes" / "group"
+    old.mkdir(parents=True)
+    for name in ("spike_times", "spike_clusters", "spike_electrode_indices"):
+        np.save(old / f"{name}.npy", np.arange(3))
+    for path in (old, old / "spike_times.npy"):
+        with pytest.raises(FileFormatError, match="spikes that Open Ephys detected"):
+            nr.open(path)
 
 
 def test_legacy_files_and_a_single_channel(tmp_path, rng):

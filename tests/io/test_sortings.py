@@ -21,24 +21,20 @@ def phy(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("name", ["", "spike_times.npy", "spike_clusters.npy", "amplitudes.npy"])
-def test_sorted_spikes_are_no_fluorescence(phy, name):
-    with pytest.raises(FileFormatError, match=r"phy.*np\.load.*/ 30000; .*nr\.data\.from_spikes"):
+@pytest.mark.parametrize("name", ["amplitudes.npy", "templates.npy", "spike_clusters_old.npy"])
+def test_other_files_of_the_folder_are_no_fluorescence(phy, name):
+    np.save(phy / name, np.ones((40, 3)))
+    with pytest.raises(FileFormatError, match=r"one file of a folder.*Open the folder: nr\.open"):
         nr.open(phy / name)
 
 
-def test_spike_times_alone_are_refused_too(tmp_path):
+def test_half_a_folder_is_refused(tmp_path, phy):
     np.save(tmp_path / "spike_times.npy", np.array([[300], [900], [1500]]))
-    with pytest.raises(FileFormatError, match=r"sample_rate of params\.py"):
+    with pytest.raises(FileFormatError, match=r"spike_clusters\.npy are missing"):
         nr.open(tmp_path / "spike_times.npy")
-
-
-def test_the_remedy_works(phy):
-    t = np.load(phy / "spike_times.npy").ravel() / 30000
-    c = np.load(phy / "spike_clusters.npy").ravel()
-    units = np.unique(c)
-    recording = nr.data.from_spikes([t[c == k] for k in units], unit=units, t_start=0)
-    assert recording["spike_times"].values.tolist() == [0.01, 0.05, 0.03, 0.1]
+    (phy / "spike_times.npy").unlink()
+    with pytest.raises(FileFormatError, match=r"spike_times\.npy are missing"):
+        nr.open(phy)
 
 
 def test_a_sorting_of_spikeinterface(tmp_path):
