@@ -1,10 +1,10 @@
 """Time constants and frequencies of the linear modes of a recording, with intervals."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from neurornn.cli._door import add_opening, add_option, opened
+from neurornn.cli._outputs import add_outputs, check_outputs
 from neurornn.cli._said import Said, as_plain
 from neurornn.cli.kinetics import sampled_variable
 
@@ -16,10 +16,7 @@ FIGURES = ("spectrum.png", "shapes.png", "forecast.png")
 def add_arguments(parser: Any) -> None:
     """Add the file, where the results go, and the settings of `Modes`."""
     add_opening(parser)
-    for name, said in (
-        ("out", "file .nc or folder"), ("csv", "table as CSV"), ("figures", "folder"),
-    ):  # fmt: skip
-        add_option(parser, name, str, said)
+    add_outputs(parser)
     add_option(parser, "rank", int, "number of eigenvalues, pairs twice; by a criterion")
     add_option(parser, "n_delays", int, "frames laid side by side for the start; several tried")
     add_option(parser, "stable", bool, "keep every mode from growing", False)
@@ -29,24 +26,8 @@ def add_arguments(parser: Any) -> None:
 def run(a: Any) -> Said:
     """Fit, and write what was asked for."""
     import neurornn as nr
-    from neurornn._core.targets import check_apart, check_container, check_target
-    from neurornn.io.replaceable import check_save_target
-    from neurornn.plot.files import not_a_figure
 
-    places = []
-    if a.figures is not None:
-        check_container(a.figures)
-        for name in FIGURES:
-            path = os.path.join(a.figures, name)
-            check_target(path, ours=not_a_figure, inputs=[a.file])
-            places.append(path)
-    if a.csv is not None:
-        check_target(a.csv, ours=not_a_table, inputs=[a.file])
-        places.append(a.csv)
-    if a.out is not None:
-        check_save_target(a.out, "Modes", inputs=[a.file])
-        places.append(a.out)
-    check_apart(places)
+    check_outputs(a, "Modes", FIGURES, not_a_table)
     recording = opened(a)
     taken = "variable" in nr.io.reader_options(a.file)
     series = sampled_variable(recording, None if taken else a.variable)

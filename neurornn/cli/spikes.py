@@ -1,10 +1,10 @@
 """Spikes of a recording as point processes: time constants of their past, and whether it fits."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from neurornn.cli._door import add_opening, add_option, opened
+from neurornn.cli._outputs import add_outputs, check_outputs
 from neurornn.cli._said import Said, as_plain
 
 HELP = "time constants of spike history, with intervals, and whether the model fits"
@@ -17,11 +17,8 @@ TRAIN = 0.7
 def add_arguments(parser: Any) -> None:
     """Add the file, where the results go, and the settings of `PointProcess`."""
     add_opening(parser)
-    for name, said in (
-        ("out", "file .nc or folder"), ("csv", "table as CSV"), ("figures", "folder"),
-        ("stimulus", "name of a variable that drives the units"),
-    ):  # fmt: skip
-        add_option(parser, name, str, said)
+    add_outputs(parser)
+    add_option(parser, "stimulus", str, "name of a variable that drives the units")
     add_option(parser, "bin_size", float, "s, of the bins", 0.001)
     add_option(parser, "history", float, "s, how far back spikes matter; 0 for Poisson", 0.2)
     add_option(
@@ -36,24 +33,8 @@ def add_arguments(parser: Any) -> None:
 def run(a: Any) -> Said:
     """Fit on the first part, test on the rest, and write what was asked for."""
     import neurornn as nr
-    from neurornn._core.targets import check_apart, check_container, check_target
-    from neurornn.io.replaceable import check_save_target
-    from neurornn.plot.files import not_a_figure
 
-    places = []
-    if a.figures is not None:
-        check_container(a.figures)
-        for name in FIGURES:
-            path = os.path.join(a.figures, name)
-            check_target(path, ours=not_a_figure, inputs=[a.file])
-            places.append(path)
-    if a.csv is not None:
-        check_target(a.csv, ours=not_a_table, inputs=[a.file])
-        places.append(a.csv)
-    if a.out is not None:
-        check_save_target(a.out, "PointProcess", inputs=[a.file])
-        places.append(a.out)
-    check_apart(places)
+    check_outputs(a, "PointProcess", FIGURES, not_a_table)
     recording = opened(a)
     train, test = nr.data.split_blocks(recording, fractions=(TRAIN, 1 - TRAIN), gap=0.0)
     model = nr.spikes.PointProcess(
