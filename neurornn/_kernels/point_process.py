@@ -177,12 +177,16 @@ def draw_counts(log_mean, filters, pending, bernoulli, most, rng):
 
 
 @njit(**_LOOPS)
-def follow(x, y, weights, covariance, keep, largest, bernoulli, fired, passed, fade, mean):
+def follow(
+    x, y, kind, weights, covariance, keep, largest, bernoulli, fired, passed, fade, stretched, mean
+):
     """Expected counts row by row, each from what came before it alone, learning on the way.
 
     Parameters
     ----------
     x : (row, column); y : (row,), counts.
+    kind : (row,), 0 for a row that follows the one before it, 1 for one that begins a run, 2 for
+        one that nobody saw: nothing is learned of it.
     weights, covariance : (column,) and (column, column), where to begin. Replaced.
     keep : share of what is known that a row keeps; 1 for weights that stay as they are and are
         not learned.
@@ -191,12 +195,17 @@ def follow(x, y, weights, covariance, keep, largest, bernoulli, fired, passed, f
     fired, passed : (class,), spikes that fell into, and hazard that passed through, each class of
         the time since a spike, stretched by the rate. Replaced. Of length 0 for no correction.
     fade : share of both that a row keeps.
+    stretched : time since the last spike, stretched by the rate; below 0 where no spike is known,
+        which goes without correction.
     mean : (row,), the expected count, or the hazard of the bin. Replaced.
+
+    Returns
+    -------
+    stretched : behind the last row.
     """
     n, p = x.shape
     n_classes = len(fired)
     px = np.empty(p)
-    stretched = 0.0
     for k in range(n):
         level = 0.0
         for i in range(p):
@@ -204,12 +213,17 @@ def follow(x, y, weights, covariance, keep, largest, bernoulli, fired, passed, f
         plain = np.exp(max(min(level, 4.0), -30.0))
         hazard = plain
         own = 0
-        if n_classes:
+        if kind[k] > 0:
+            stretched = -1.0
+        corrects = n_classes > 0 and stretched >= 0.0
+        if corrects:
             own = int((1.0 - np.exp(-(stretched + 0.5 * plain))) * n_classes)
             own = min(own, n_classes - 1)
             hazard = plain * fired[own] / passed[own]
         mean[k] = hazard
-        if n_classes:
+        if kind[k] == 2:
+            continue
+        if corrects:
             # Spikes of a bin that fired, as many as are expected there (EM).
             came = y[k]
             if bernoulli and y[k] > 0:
@@ -220,7 +234,9 @@ def follow(x, y, weights, covariance, keep, largest, bernoulli, fired, passed, f
                     passed[m] *= fade
             fired[own] += came
             passed[own] += plain
-            stretched = 0.0 if y[k] > 0 else stretched + plain
+            stretched += plain
+        if y[k] > 0:
+            stretched = 0.0
         if keep >= 1.0:
             continue
         score = y[k] - plain
@@ -247,3 +263,4 @@ def follow(x, y, weights, covariance, keep, largest, bernoulli, fired, passed, f
             weights[i] += px[i] * gain * score
             for j in range(p):
                 covariance[i, j] = (covariance[i, j] - known * gain * px[i] * px[j]) * more
+    return stretched

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 FEWEST_TESTED = 20
 #: Length of the bins in which two units are compared, s.
 _TOGETHER = 0.01
+#: Fewest times that two units are expected to fire together, for the pair to be tested.
+_FEWEST_TOGETHER = 5.0
 #: Cells (unit, bin of that length) above which pairs of units are not compared.
 _MOST_PAIRED = 5e7
 
@@ -63,7 +65,9 @@ class Crowd:
         n = len(self.positions)
         if not self.paired:
             return np.full((n, n), np.nan)
-        spread = np.sqrt(np.maximum(self.expected @ self.expected.T, 1e-12))
+        both = self.expected @ self.expected.T
+        # Of a few that fall together by chance no standard deviation tells.
+        spread = np.where(both >= _FEWEST_TOGETHER, np.sqrt(np.maximum(both, 1e-12)), np.nan)
         out = (self.left @ self.left.T) / spread
         np.fill_diagonal(out, np.nan)
         return np.asarray(out)

@@ -151,6 +151,14 @@ class Design:
         """Rows that count."""
         return len(self.rows)
 
+    @property
+    def begins(self) -> NDArray[np.bool_]:
+        """Rows that do not follow the row before them in time, (row,)."""
+        first = self._first[self.rows]
+        out = np.ones(len(self.rows), dtype=bool)
+        out[1:] = (np.diff(self.rows) > 1) | (first[1:] != first[:-1])
+        return out
+
     def blocks(self, step: int = 1) -> Iterator[tuple[slice, Array]]:
         """Give the rows block by block, every `step`-th block alone.
 

@@ -9,6 +9,7 @@ from scipy import integrate
 from neurornn._kernels.point_process import cut_pieces, traces_of
 from neurornn.spikes.binned import BinnedSpikes
 from neurornn.spikes.design import Design
+from neurornn.spikes.glm_fit import climbing_step
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -17,6 +18,8 @@ Rows = NDArray[np.int64]
 STARTS = ((0.01, 0.15), (0.02, 0.5), (0.05, 1.5), (0.1, 1.9))
 #: Shortest time constant, in bins; longest one, and longest piece of a bin, in histories.
 _LEAST, _MOST, _PIECE = 0.5, 2.0, 0.01
+#: Longest bin that keeps short time constants of exact spikes out; shortest piece, s.
+_FINE, _LEAST_PIECE = 0.001, 1e-4
 _TOP, _MOST_STEPS = 1e-9, 100
 #: Points at which the hazard just before the shortest interval is looked at.
 _N_LOOKS = 64
@@ -69,7 +72,7 @@ class ExponentialFit(NamedTuple):
 
 def longest_piece(history: float) -> float:
     """Longest piece of time, s, over which the rate is taken as that in its middle."""
-    return _PIECE * history
+    return max(_PIECE * history, _LEAST_PIECE)
 
 
 def first_spikes(bins: BinnedSpikes, unit: int) -> Rows:
@@ -239,7 +242,9 @@ def fit_exponentials(
     slack = 0.0 if bins.exact else bins.bin_size
     if not np.isfinite(shortest):
         raise ValueError("a unit with a spike or less has no past")
-    bounds = np.log([_LEAST * bins.bin_size, _MOST * history])
+    # In exact time bins say nothing of how short a time constant may be.
+    finest = min(bins.bin_size, _FINE) if bins.exact else bins.bin_size
+    bounds = np.log([_LEAST * finest, _MOST * history])
     longest = min(bins.bin_size, longest_piece(history))
     dead, ends = max(shortest * (1 - 1e-9) - slack, 0.0), (0.0, shortest)
     weights = weights.copy()
@@ -322,14 +327,13 @@ def _climb(
         ahead = np.zeros(n + 4)
         while True:
             damped = full + damping * np.diag(np.abs(np.diag(full)) + 1e-9)
-            try:
-                factor = np.linalg.cholesky(damped[np.ix_(free, free)])
-                ahead[free] = np.linalg.solve(factor.T, np.linalg.solve(factor, pull[free]))
+            found = climbing_step(damped[np.ix_(free, free)], pull[free])
+            if found is not None:
+                ahead[free] = found
                 break
-            except np.linalg.LinAlgError:
-                damping = max(10 * damping, 1e-4)
-                if damping > 1e12:
-                    break
+            damping = max(10 * damping, 1e-4)
+            if damping > 1e12:
+                break
         pull[out] = 0.0
         gain = float(ahead @ pull) / 2
         if damping == 0.0 and gain < _TOP:

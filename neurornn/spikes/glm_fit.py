@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 #: Half the squared length of a Newton step, in nats, below which the top is reached.
 _TOP = 1e-6
 _MOST_STEPS = 60
+#: Share of the information of a column below which others say all that it says.
+_FLAT = 1e-10
 #: Rows of a first climb on a part of the data: so many per column, and no fewer.
 _FEW_PER_COLUMN, _FEW = 40, 40_000
 
@@ -136,11 +138,38 @@ def _climb(
 
 
 def _solve(information: Array, slope: Array) -> Array:
+    found = climbing_step(information, slope)
+    if found is not None:
+        return found
+    return np.asarray(np.linalg.lstsq(information, slope, rcond=1e-12)[0])
+
+
+def climbing_step(information: Array, slope: Array) -> Array | None:
+    """Newton step; None where the information is that of no top.
+
+    Columns that say nothing stay where they are, and those that say the same share what they say.
+
+    Parameters
+    ----------
+    information : (column, column), minus second derivatives.
+    slope : (column,).
+    """
+    size = np.diag(information)
+    if np.any(size < 0):
+        return None
     try:
-        return np.asarray(linalg.cho_solve(linalg.cho_factor(information), slope))
+        factor = linalg.cho_factor(information)
+        if np.all(np.diag(factor[0]) ** 2 > _FLAT * size):
+            return np.asarray(linalg.cho_solve(factor, slope))
     except linalg.LinAlgError:
-        # Columns that say the same share what they say.
-        return np.asarray(np.linalg.lstsq(information, slope, rcond=1e-12)[0])
+        pass
+    scale = np.where(size > 0, 1.0 / np.sqrt(np.where(size > 0, size, 1.0)), 0.0)
+    values, axes = linalg.eigh(information * scale[:, None] * scale)
+    if values[0] < -1e-8:
+        return None
+    kept = values > _FLAT
+    along = axes[:, kept].T @ (scale * slope)
+    return np.asarray(scale * (axes[:, kept] @ (along / values[kept])))
 
 
 def _look(

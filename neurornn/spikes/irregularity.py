@@ -83,7 +83,7 @@ def dispersion(spikes: Any, *, window: float = 0.1, confidence_level: float = 0.
         waits, _ = intervals_within(bins, k)
         counts = bins.counts(k)[bins.usable(k)]
         if len(waits) < _FEWEST or len(counts) < _FEWEST:
-            status.append(str(Status.TOO_FEW_EVENTS if len(waits) else Status.NO_DATA))
+            status.append(str(Status.TOO_FEW_EVENTS if len(bins.rows[k]) else Status.NO_DATA))
             continue
         status.append(str(Status.OK))
         pairs = np.stack([waits[:-1], waits[1:]], axis=1)

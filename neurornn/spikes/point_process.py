@@ -37,7 +37,14 @@ from neurornn.spikes.exponential_fit import (
 from neurornn.spikes.glm_fit import log_likelihood_at, per_row
 from neurornn.spikes.glm_tables import Fitted, filters_of, table_of_units, weights_table
 from neurornn.spikes.simulation import simulate_from
-from neurornn.spikes.unit_fit import FitSettings, drift_state, fit_unit, followed
+from neurornn.spikes.unit_fit import (
+    FEWEST_KEPT,
+    FitSettings,
+    check_in_bins,
+    drift_state,
+    fit_unit,
+    followed,
+)
 
 Array = NDArray[np.float64]
 
@@ -284,11 +291,14 @@ class PointProcess(SpikeAccount):
         if self.history is not None:
             history = check_positive(self.history, "history", "s")
         exponential = history is not None and self.history_basis == "exponential"
+        if exponential and history is not None:
+            check_in_bins("history", history, 1, float(self.bin_size))
         drifts = self.forgetting is not None or bool(self.renewal)
         if isinstance(self.forgetting, str):
             check_choice(self.forgetting, "forgetting", ("auto",))
         elif self.forgetting is not None:
-            check_positive(self.forgetting, "forgetting", "s")
+            window = check_positive(self.forgetting, "forgetting", "s")
+            check_in_bins("forgetting", window, FEWEST_KEPT, float(self.bin_size))
         if exponential and (drifts or self.distribution == "bernoulli" or self.max_rows):
             what = (
                 "forgetting" if self.forgetting is not None else "renewal" if self.renewal
@@ -312,8 +322,7 @@ class PointProcess(SpikeAccount):
         return FitSettings(
             bin_size=float(self.bin_size), history=history, exponential=exponential,
             bernoulli=self._one, penalty=penalty,
-            forgetting=self.forgetting,
-            renewal=bool(self.renewal),
+            forgetting=self.forgetting, renewal=bool(self.renewal),
             max_rows=None if self.max_rows is None else check_count(self.max_rows, "max_rows"),
             n_folds=check_count(self.n_folds, "n_folds", 2),
             confidence_level=float(self.confidence_level),
@@ -370,15 +379,18 @@ class PointProcess(SpikeAccount):
         past = self._exponential(k, weights)
         if past is not None:
             return predictable_counts(design, bins, position, past)
-        mean = self._hazard(design, bins.counts(position), k, weights)
+        mean = self._hazard(design, bins, position, k, weights)
         return -np.expm1(-mean) if self._one else mean
 
-    def _hazard(self, design: Design, y: Array, k: int, weights: Array) -> Array:
+    def _hazard(
+        self, design: Design, bins: BinnedSpikes, position: int, k: int, weights: Array
+    ) -> Array:
         if self.forgetting is None and not self.renewal:
             return np.asarray(np.exp(np.minimum(design.times(weights), 50.0)))
-        return followed(design, y, weights, drift_state(self.weights_, k), self._check_settings())[
-            0
-        ]
+        return followed(
+            design, bins.counts(position), weights, drift_state(self.weights_, k),
+            self._check_settings(), bins.usable(position),
+        )[0]  # fmt: skip
 
     def _log_likelihood(self, bins: BinnedSpikes, shown: Array | None, k: int) -> float:
         design, position, weights = self._design(bins, shown, k)
@@ -390,7 +402,7 @@ class PointProcess(SpikeAccount):
         bernoulli = self._one
         if self.forgetting is None and not self.renewal and usable.all():
             return log_likelihood_at(design, y, weights, bernoulli)
-        level = np.log(np.maximum(self._hazard(design, y, k, weights), 1e-300))
+        level = np.log(np.maximum(self._hazard(design, bins, position, k, weights), 1e-300))
         return float(per_row(y, level, bernoulli)[0][usable].sum())
 
     def _constant(self, n_spikes: int, n_rows: int) -> float:
@@ -405,7 +417,7 @@ class PointProcess(SpikeAccount):
         past = self._exponential(k, weights)
         if past is not None:
             return rescaled_intervals(design, bins, position, past)
-        mean = self._hazard(design, bins.counts(position), k, weights)
+        mean = self._hazard(design, bins, position, k, weights)
         mean = np.where(bins.usable(position), mean, 0.0)
         return stretched_intervals(mean, bins.rows[position], bernoulli=self._one, rng=rng)
 

@@ -29,6 +29,12 @@ KINDS = ("gamma", "inverse_gaussian")
 _HOW = "maximum likelihood of intervals within a run, the last one censored; curvature, log scale"
 
 
+#: Spikes that are closer, s, came at the same time.
+_AT_ONCE = 1e-6
+#: Largest shape, of intervals that all but agree.
+_MOST_SHAPE = 1e6
+
+
 class _Waits(NamedTuple):
     """Intervals within runs, s, and the time after the last spike of each run."""
 
@@ -54,7 +60,8 @@ class RenewalProcess(SpikeAccount):
     Notes
     -----
     The first spike of a run comes as if the train had run for long: its time to the start of the
-    run is not used. Likelihoods are those of intervals in continuous time, s.
+    run is not used. Likelihoods are those of intervals in continuous time, s; spikes at the same
+    time count as half a bin apart.
 
     References
     ----------
@@ -139,7 +146,8 @@ class RenewalProcess(SpikeAccount):
         start = np.log([1 / mean, np.clip((mean / max(spread, 1e-9 * mean)) ** 2, 0.1, 1e3)])
 
         def cost(theta: Array) -> float:
-            return -self._of(waits, float(np.exp(theta[0])), float(np.exp(theta[1])))
+            shape = min(float(np.exp(min(theta[1], 50.0))), _MOST_SHAPE)
+            return -self._of(waits, float(np.exp(theta[0])), shape)
 
         found = optimize.minimize(
             cost, start, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8}
@@ -155,6 +163,10 @@ class RenewalProcess(SpikeAccount):
                     for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))
                 ]
                 curve[i, j] = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * h * h)
+        if not found.x[1] < np.log(_MOST_SHAPE) - 2 * h:
+            # A clock: no shape is large enough, and no error is known.
+            top = np.array([found.x[0], min(found.x[1], np.log(_MOST_SHAPE))])
+            return top, np.full(2, np.nan), False
         error = np.sqrt(np.maximum(np.diag(np.linalg.inv(curve)), 0.0))
         return np.asarray(found.x), error, bool(found.success)
 
@@ -174,8 +186,12 @@ class RenewalProcess(SpikeAccount):
         return self._law(float(table["rate"]), float(table["shape"]))
 
     def _log_survival(self, k: int, age: Array) -> Array:
-        """Log of the probability that no spike came for so long, s."""
-        found = np.asarray(self._of_unit(k).logsf(age))
+        """Log of the probability that no spike came for so long, s; NaN without a fit."""
+        if not np.isfinite(self.parameters_["rate"].values[k]):
+            return np.full(np.shape(age), np.nan)
+        # Far out the tail runs out of digits, which is met below.
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            found = np.asarray(self._of_unit(k).logsf(age))
         if self.kind == "gamma":
             table = self.parameters_.isel(unit=k)
             rate, shape = float(table["rate"]), float(table["shape"])
@@ -276,7 +292,9 @@ def _waits(bins: BinnedSpikes, unit: int) -> _Waits:
     ends = np.append(np.flatnonzero(np.diff(bins.run)), bins.n_rows - 1)
     last = np.append(np.flatnonzero(~same), len(times) - 1) if len(times) else np.empty(0, int)
     cut = bins.stamps[ends[run[last]]] - times[last] if len(times) else np.empty(0)
-    return _Waits(np.maximum(np.diff(times)[same], 1e-12), np.maximum(cut, 0.0))
+    waits = np.diff(times)[same]
+    # No law of continuous time has two spikes at once: half a bin, as of two in a bin of counts.
+    return _Waits(np.where(waits < _AT_ONCE, bins.bin_size / 2, waits), np.maximum(cut, 0.0))
 
 
 def _first_waits(bins: BinnedSpikes, unit: int) -> tuple[Array, float]:

@@ -344,7 +344,7 @@ class _Test(NamedTuple):
 
 def _look(z: Array, confidence_level: float) -> _Test:
     n = len(z)
-    if n < FEWEST_TESTED:
+    if n < FEWEST_TESTED or not np.isfinite(z).all():
         return _Test(n)
     u = np.sort(-np.expm1(-z))
     found = stats.kstest(u, "uniform")

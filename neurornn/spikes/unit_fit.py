@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neurornn._core.errors import DataError
 from neurornn._core.status import Status
 from neurornn._kernels.point_process import follow
 from neurornn.data.splitters import BlockedSplit
@@ -19,6 +20,8 @@ Array = NDArray[np.float64]
 
 #: Fewest spikes of which anything is fitted.
 FEWEST = 20
+#: Fewest bins of a window of forgetting.
+FEWEST_KEPT = 100
 #: What is left out where it is not seen: recovery, adaptation.
 _LEFT_OUT = {
     "no_past": (True, True), "no_recovery": (True, False), "no_adaptation": (False, True)
@@ -48,6 +51,21 @@ class FitSettings(NamedTuple):
     max_rows: int | None
     n_folds: int
     confidence_level: float
+
+
+def check_in_bins(name: str, seconds: float, fewest: int, bin_size: float) -> None:
+    """Refuse a time of fewer bins than that.
+
+    Raises
+    ------
+    DataError
+    """
+    if seconds < fewest * bin_size * (1 - 1e-9):
+        raise DataError(
+            f"{name} is {seconds:g} s, with bins of {bin_size:g} s",
+            f"{fewest} bins or more were needed",
+            f"Pass a longer {name}, in s, or smaller bins",
+        )
 
 
 class Drift(NamedTuple):
@@ -240,8 +258,9 @@ def _learn_drift(
 
 
 def followed(
-    design: Design, y: Array, weights: Array, state: Drift, settings: FitSettings
-) -> tuple[Array, Drift]:
+    design: Design, y: Array, weights: Array, state: Drift, settings: FitSettings,
+    seen: NDArray[np.bool_] | None = None,
+) -> tuple[Array, Drift]:  # fmt: skip
     """Return the hazard of each row given the rows before it, and where the filter then stands.
 
     Parameters
@@ -250,8 +269,18 @@ def followed(
     weights : (column,), where nothing drifts.
     state : where the filter stands.
     settings : checked.
+    seen : (row,), whether the unit was observed; None for always.
+
+    Notes
+    -----
+    What is learned goes on from run to run; the time since the last spike does not, and begins
+    with the first spike of a run.
     """
     mean = np.empty(design.n_rows)
+    kind = design.begins.astype(np.int64)
+    if seen is not None:
+        kind[~seen] = 2
+    stretched = -1.0
     drifts = bool(np.isfinite(state.forgetting))
     own = state.weights.copy() if drifts else weights.copy()
     covariance = state.covariance.copy() if drifts else np.zeros((len(own), len(own)))
@@ -261,9 +290,9 @@ def followed(
         keep = fade = float(np.exp(-settings.bin_size / state.forgetting))
     largest = _LARGEST * float(np.trace(covariance)) if drifts else 0.0
     for where, x in design.blocks():
-        follow(
-            np.ascontiguousarray(x), y[where], own, covariance, keep, largest,
-            settings.bernoulli, fired, passed, fade, mean[where],
+        stretched = follow(
+            np.ascontiguousarray(x), y[where], kind[where], own, covariance, keep, largest,
+            settings.bernoulli, fired, passed, fade, stretched, mean[where],
         )  # fmt: skip
     return mean, Drift(own, covariance, fired, passed, state.forgetting)
 
