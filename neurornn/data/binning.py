@@ -286,7 +286,8 @@ def _placed(table: Spikes, edges: list[NDArray[np.float64]], width: float, close
         known = seen(table.observed, starts, stamps)
         outside += int(np.sum(~known[row[hit], table.owner[hit]]))
         known = None if known.all() else known
-    run = np.repeat(np.arange(len(edges)), [len(e) - 1 for e in edges]) if edges else row[:0]
+    sizes = [max(len(e) - 1, 0) for e in edges]
+    run = np.repeat(np.arange(len(edges)), sizes) if edges else row[:0]
     return Placed(
         row=row[hit], owner=table.owner[hit], times=table.times[hit],
         weights=None if table.weights is None else table.weights[hit],

@@ -48,8 +48,8 @@ def bits_per_spike(rates: ArrayLike, counts: ArrayLike) -> float:
 
     Examples
     --------
-    >>> bits_per_spike([[0.5], [1.5]], [[0], [2]])
-    0.15...
+    >>> round(bits_per_spike([[0.5], [1.5]], [[0], [2]]), 3)
+    0.585
     """
     mean = check_numbers(rates, "rates", missing=True)
     seen = check_numbers(counts, "counts", missing=True)

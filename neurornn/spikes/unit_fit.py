@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy import stats
 
 from neurornn._core.errors import DataError
 from neurornn._core.status import Status
@@ -26,6 +27,8 @@ FEWEST_KEPT = 100
 _LEFT_OUT = {
     "no_past": (True, True), "no_recovery": (True, False), "no_adaptation": (False, True)
 }  # fmt: skip
+#: Level of the likelihood ratio at which a trace is seen though the error of its gain is large.
+_SEEN = 0.99
 #: Penalties that ``"auto"`` tries, nats.
 PENALTIES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 #: Classes of the hazard of rescaled intervals, and spikes that each begins with.
@@ -134,12 +137,20 @@ def fit_unit(
         if status in _LEFT_OUT:
             # What is not seen would trade against the dead time, and against what is seen. But
             # where it may be there all the same, the dead time is not known the better for it.
-            wide = past.dead_time_interval
-            past = fit_exponentials(
+            plain = fit_exponentials(
                 design, bins, position, glm.weights, **options, without=_LEFT_OUT[status]
             )
-            ends = past.dead_time_interval
-            past = past._replace(dead_time_interval=(min(wide[0], ends[0]), max(wide[1], ends[1])))
+            left = np.array(_LEFT_OUT[status])
+            gain = 2 * (past.log_likelihood - plain.log_likelihood)
+            # A gain at the time of a spike is far from what is seen after the dead time, and its
+            # error large: the likelihood has the last word.
+            if gain > stats.chi2.ppf(_SEEN, 2 * left.sum()) and not past.at_bound[left].any():
+                status = str(Status.OK)
+            else:
+                wide, ends = past.dead_time_interval, plain.dead_time_interval
+                past = plain._replace(
+                    dead_time_interval=(min(wide[0], ends[0]), max(wide[1], ends[1]))
+                )
         return _told(layout, glm, past, penalty, settings, status)
     window = settings.forgetting
     if isinstance(window, str):
