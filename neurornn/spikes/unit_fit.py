@@ -148,8 +148,12 @@ def fit_unit(
                 status = str(Status.OK)
             else:
                 wide, ends = past.dead_time_interval, plain.dead_time_interval
-                past = plain._replace(
-                    dead_time_interval=(min(wide[0], ends[0]), max(wide[1], ends[1]))
+                # What is seen is told as it is beside what may be there; the dead time as it is
+                # without, in bounds that hold both.
+                past = plain if status == "no_past" else past
+                past = past._replace(
+                    dead_time=plain.dead_time,
+                    dead_time_interval=(min(wide[0], ends[0]), max(wide[1], ends[1])),
                 )
         return _told(layout, glm, past, penalty, settings, status)
     window = settings.forgetting
