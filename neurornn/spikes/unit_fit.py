@@ -149,8 +149,8 @@ def fit_unit(
             else:
                 wide, ends = past.dead_time_interval, plain.dead_time_interval
                 # What is seen is told as it is beside what may be there; the dead time as it is
-                # without, in bounds that hold both.
-                past = plain if status == "no_past" else past
+                # without, in bounds that hold both. A climb towards what is not there may not end.
+                past = plain if status == "no_past" or not past.converged else past
                 past = past._replace(
                     dead_time=plain.dead_time,
                     dead_time_interval=(min(wide[0], ends[0]), max(wide[1], ends[1])),
