@@ -240,8 +240,6 @@ def fit_exponentials(
     """
     shortest = shortest_interval(bins, unit)
     slack = 0.0 if bins.exact else bins.bin_size
-    if not np.isfinite(shortest):
-        raise ValueError("a unit with a spike or less has no past")
     # In exact time bins say nothing of how short a time constant may be.
     finest = min(bins.bin_size, _FINE) if bins.exact else bins.bin_size
     bounds = np.log([_LEAST * finest, _MOST * history])

@@ -13,7 +13,11 @@ from neurornn._kernels.point_process import follow
 from neurornn.data.splitters import BlockedSplit
 from neurornn.spikes.binned import BinnedSpikes
 from neurornn.spikes.design import Design, Layout, columns_sd
-from neurornn.spikes.exponential_fit import ExponentialFit, fit_exponentials
+from neurornn.spikes.exponential_fit import (
+    ExponentialFit,
+    fit_exponentials,
+    shortest_interval,
+)
 from neurornn.spikes.glm_fit import GLMFit, climb, log_likelihood_at, per_row
 from neurornn.spikes.glm_tables import Fitted
 
@@ -113,6 +117,9 @@ def fit_unit(
     if n_spikes < FEWEST:
         code = Status.NO_DATA if n_spikes == 0 else Status.TOO_FEW_EVENTS
         return Fitted.nothing(layout, str(code), settings.penalty or 0.0)
+    if settings.exponential and not np.isfinite(shortest_interval(bins, position)):
+        # A spike in each of many trials, and never a second one: nothing is said of a past.
+        return Fitted.nothing(layout, str(Status.TOO_FEW_EVENTS), settings.penalty or 0.0)
     rows, drawn = _rows(usable, y, settings.max_rows, rng)
     whole = len(rows) == bins.n_rows
     design = Design(layout, bins, shown, None if whole else rows, shared)

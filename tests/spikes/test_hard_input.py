@@ -169,3 +169,11 @@ def test_a_model_that_feeds_itself_is_not_simulated_in_silence():
     model.weights_["weight"].values[0, 1:] = 5.0
     with pytest.raises(DataError, match="feed themselves"):
         model.simulate(2.0, rng=0)
+
+
+def test_trials_with_one_spike_each_say_nothing_of_a_past():
+    counts = np.zeros((30, 50, 1))
+    counts[np.arange(30), np.arange(30), 0] = 1.0
+    table = nr.spikes.PointProcess(history=0.02).fit(counts).parameters_
+    assert table["status"].values.tolist() == ["too_few_events"]
+    assert np.isnan(table["tau_recovery"]).all()
