@@ -147,34 +147,55 @@ def _is_ragged(spikes: Any) -> bool:
     return all(np.ndim(s) == 1 for s in spikes)
 
 
-def _of_counts(counts: Any, width: float) -> BinnedSpikes:
-    if is_list_of_trials(counts):
-        rows: Samples = joined([as_samples(c) for c in counts])
-        named = None
-    else:
-        if isinstance(counts, xr.DataArray):
-            stated = counts.attrs.get("bin_size")
-            if stated is not None and abs(float(stated) / width - 1) > 0.01:
-                raise DataError(
-                    f"The counts are in bins of {float(stated):g} s, the model in bins of "
-                    f"{width:g} s",
-                    "One bin size was needed",
-                    f"Pass bin_size={float(stated):g}, or count again with data.bin_spikes",
-                )
-        elif np.ndim(counts) == 3:
-            counts = xr.DataArray(check_numbers(counts, "counts"), dims=("trial", "time", "unit"))
-        rows = as_samples(counts)
-        named = (
-            counts["unit"].values
-            if isinstance(counts, xr.DataArray) and "unit" in counts.coords
-            else None
+def count_rows(counts: Any, bin_size: float | None) -> tuple[Samples, NDArray[Any] | None, float]:
+    """Bring counts to rows; every row stands, also those that a mask leaves out.
+
+    Parameters
+    ----------
+    counts : as `bin_for_model` takes them.
+    bin_size : s; None for that of the counts' attrs.
+
+    Returns
+    -------
+    Samples with counts, NaN where none was observed; labels of the units, if any; the bin size.
+
+    Raises
+    ------
+    ShapeError, DataError
+        No counts, or two bin sizes, or none.
+    """
+    listed = is_list_of_trials(counts)
+    each = list(counts) if listed else [counts]
+    width = bin_size
+    for trial in each:
+        stated = trial.attrs.get("bin_size") if isinstance(trial, xr.DataArray) else None
+        if stated is None:
+            continue
+        if width is not None and abs(float(stated) / width - 1) > 0.01:
+            raise DataError(
+                f"The counts are in bins of {float(stated):g} s, the model in bins of {width:g} s",
+                "One bin size was needed",
+                f"Pass bin_size={float(stated):g}, or count again with data.bin_spikes",
+            )
+        width = float(stated) if width is None else width
+    if width is None:
+        raise DataError(
+            "The counts came without the size of their bins",
+            "It was needed, in s, in the counts' attrs or as a setting",
+            "Pass bin_size=0.02 for bins of 20 ms, or count with data.bin_spikes",
         )
-    if rows.mask is not None:
-        rows = rows.pick(rows.mask)
-    values = rows.values
-    known = np.isfinite(values)
+    if not listed and not isinstance(counts, xr.DataArray) and np.ndim(counts) == 3:
+        each = [xr.DataArray(check_numbers(counts, "counts"), dims=("trial", "time", "unit"))]
+    rows: Samples = joined([as_samples(c) for c in each]) if listed else as_samples(each[0])
+    first = each[0]
+    named = (
+        first["unit"].values
+        if isinstance(first, xr.DataArray) and "unit" in first.coords
+        else None
+    )
+    values = rows.values if rows.mask is None else rows.values[rows.mask]
     whole = np.nan_to_num(values)
-    if np.any(whole < 0) or np.any(whole != np.round(whole)) or not known.any():
+    if np.any(whole < 0) or np.any(whole != np.round(whole)) or not np.isfinite(values).any():
         raise DataError(
             f"counts goes from {np.nanmin(values, initial=np.inf):g} to "
             f"{np.nanmax(values, initial=-np.inf):g}"
@@ -186,8 +207,17 @@ def _of_counts(counts: Any, width: float) -> BinnedSpikes:
         raise ShapeError(
             "counts has no unit", "At least one unit was needed", "Check the selection"
         )
+    return rows, named, float(width)
+
+
+def _of_counts(counts: Any, width: float) -> BinnedSpikes:
+    rows, named, _ = count_rows(counts, width)
+    if rows.mask is not None:
+        rows = rows.pick(rows.mask)
+    values = rows.values
+    known = np.isfinite(values)
     n_units = values.shape[1]
-    numbers = whole.astype(np.int64)
+    numbers = np.nan_to_num(values).astype(np.int64)
     stamps = rows.time if rows.time is not None else width * np.arange(1.0, len(values) + 1)
     found = [np.repeat(np.arange(len(values)), numbers[:, i]) for i in range(n_units)]
     return BinnedSpikes(
