@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = room(
             "spectrum",
         ],
         "pages": ["Page"],
+        "populations": ["autocorrelation", "latent_planes", "single_trial_rates"],
         "portraits": ["energy_landscape", "phase_portrait"],
         "residuals": ["mean_event", "residual_checks"],
         "spectra": ["eigenvalues"],

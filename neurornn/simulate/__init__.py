@@ -21,6 +21,11 @@ __getattr__, __dir__, __all__ = room(
         "environments": ["from_environment"],
         "dna": ["simulate_dna_memory"],
         "latents": ["simulate_latent_population", "simulate_lorenz_population"],
+        "populations": [
+            "simulate_flip_flop_spikes",
+            "simulate_hierarchy",
+            "simulate_low_rank_spikes",
+        ],
         "spikes": ["simulate_poisson", "simulate_renewal", "simulate_spike_trains"],
     },
 )

@@ -95,7 +95,7 @@ def simulate_latent_population(
     weight = draw.standard_normal((n_units, len(taus)))
     weight *= log_gain_sd / np.linalg.norm(weight, axis=1, keepdims=True)
     rates = _linked(latents @ weight.T, np.broadcast_to(level, (n_units,)), log_gain_sd, link)
-    return _population(
+    return spiking(
         rates, latents, bin_size, draw,
         {"tau_true": ("latent", taus, {"units": "s"}),
          "weight_true": (("unit", "latent"), weight, {"units": "1"})},
@@ -167,7 +167,7 @@ def simulate_lorenz_population(
     drive = latents @ weight.T
     drive *= log_rate_sd / drive.std(axis=(0, 1))
     rates = rate * np.exp(drive) / np.exp(drive).mean(axis=(0, 1))
-    return _population(
+    return spiking(
         rates, latents, bin_size, draw,
         {"weight_true": (("unit", "latent"), weight, {"units": "1"})},
         "simulate_lorenz_population",
@@ -190,10 +190,25 @@ def _linked(
     return np.asarray(level * found / (shape @ law / law.sum()))
 
 
-def _population(
+def spiking(
     rates: NDArray[np.float64], latents: NDArray[np.float64], bin_size: float,
     draw: np.random.Generator, truth: dict[str, Any], name: str,
 ) -> xr.Dataset:  # fmt: skip
+    """Draw Poisson counts of rates, and lay them out with the truth.
+
+    Parameters
+    ----------
+    rates : (trial, time, unit), Hz.
+    latents : (trial, time, latent).
+    bin_size : s.
+    draw : of the counts.
+    truth : further variables of the Dataset.
+    name : of the simulator.
+
+    Returns
+    -------
+    Dataset, without the trial axis for one trial.
+    """
     counts = draw.poisson(rates * bin_size)
     dims: tuple[str, ...] = ("trial", "time", "unit")
     if len(counts) == 1:

@@ -181,7 +181,7 @@ def simulate_rate_trials(
     repeat = _whole(hold, step, "hold", "step")
     f = _function(nonlinearity)
     if tau is None:
-        taus = _log_normal(tau_range, n_units, rng)
+        taus = log_normal(tau_range, n_units, rng)
     else:
         taus = np.array(np.broadcast_to(np.asarray(tau, dtype=float), n_units))
     weights, into = _random_network(n_units, n_inputs, gain, rng)
@@ -232,9 +232,10 @@ def _whole(long: float, short: float, long_name: str, short_name: str) -> int:
     return round(ratio)
 
 
-def _log_normal(
+def log_normal(
     bounds: tuple[float, float], n: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
+    """Draw log-normal numbers between bounds that are two standard deviations away, (n,)."""
     low, high = np.log(bounds[0]), np.log(bounds[1])
     drawn = np.full(n, np.nan)
     while (out := ~((drawn >= low) & (drawn <= high))).any():

@@ -30,12 +30,14 @@ class Population(NamedTuple):
     samples : values are counts (row, unit), NaN where none was observed.
     unit : (unit,), labels.
     bin_size : s.
+    named : whether units came with labels.
     given : what came, or the counts of what came; `give_back` returns results in its form.
     """
 
     samples: Samples
     unit: NDArray[Any]
     bin_size: float
+    named: bool
     given: Any
 
     @property
@@ -119,7 +121,8 @@ def take_population(X: Any, bin_size: float | None = None) -> Population:
     elif not isinstance(X, xr.DataArray | np.ndarray):
         X = as_labelled(X, bins=True)
     rows, named, width = count_rows(X, width)
-    return Population(rows, rows.unit if named is None else np.asarray(named), width, X)
+    unit = rows.unit if named is None else np.asarray(named)
+    return Population(rows, unit, width, named is not None, X)
 
 
 class PopulationAccount(Estimator):

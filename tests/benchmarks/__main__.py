@@ -14,6 +14,7 @@ from tests.benchmarks import (
     allen_league,
     attractors,
     audits,
+    autoencoders,
     basins,
     bifurcations,
     busy_cells,
@@ -21,6 +22,7 @@ from tests.benchmarks import (
     calcium_scale,
     calcium_speed,
     closed_loop,
+    co_smoothing,
     conserved,
     cycles,
     dead_units,
@@ -47,9 +49,50 @@ from tests.benchmarks import (
     spike_counts,
     spike_rates,
     structured_points,
+    timescales,
 )
 
 SECTIONS = {
+    "timescales_short": (
+        "intrinsic time constants, short recordings (20 units of 8 Hz, pooled)",
+        timescales.COLUMNS,
+        timescales.short_rows,
+    ),
+    "timescales_long": (
+        "intrinsic time constants, long recordings (40 units of 8 Hz, pooled)",
+        timescales.COLUMNS,
+        timescales.long_rows,
+    ),
+    "timescales_single": (
+        "intrinsic time constants of single units, and of many short trials",
+        timescales.COLUMNS,
+        timescales.single_rows,
+    ),
+    "timescales_three": (
+        "three time constants at once (40 units, 600 s, pooled)",
+        timescales.SEVERAL_COLUMNS,
+        timescales.three_rows,
+    ),
+    "timescales_bins": (
+        "one recording in bins of four sizes (20 units, 600 s, tau 100 ms)",
+        timescales.BIN_COLUMNS,
+        timescales.bin_rows,
+    ),
+    "timescales_null": (
+        "time constants claimed where there are none",
+        timescales.NULL_COLUMNS,
+        timescales.null_rows,
+    ),
+    "timescales_speed": (
+        "time constants of 500 units, 1 h in bins of 20 ms",
+        timescales.SPEED_COLUMNS,
+        timescales.speed_rows,
+    ),
+    "poisson_dynamics": (
+        "linear latent dynamics, three latents in 100 units, 300 s",
+        timescales.SEVERAL_COLUMNS,
+        timescales.dynamics_rows,
+    ),
     "spike_history": (
         "time constants of the past of a neuron, PointProcess (300 s, 13 Hz, 60 seeds)",
         point_processes.TAU_COLUMNS,
@@ -89,6 +132,11 @@ SECTIONS = {
         "definitions against the published ones",
         point_processes.DEFINITION_COLUMNS,
         point_processes.definition_rows,
+    ),
+    "co_smoothing_definitions": (
+        "scores of populations beside nlb_tools on the same arrays (SmoothedRates, 80 trials)",
+        co_smoothing.COLUMNS,
+        co_smoothing.rows,
     ),
     "spikes_given": (
         "tau from the weight of a one-unit LeakyRNN, spikes given (tau .5 s, 30 Hz, 60 seeds)",
@@ -159,6 +207,16 @@ SECTIONS = {
         "a training step of GRU and LSTM beside torch's own, one thread",
         gated_step.COLUMNS,
         gated_step.rows,
+    ),
+    "lorenz_rates": (
+        "rates of single trials of a Lorenz population (30 units of 10 Hz), R2 on test trials",
+        autoencoders.RATE_COLUMNS,
+        autoencoders.rate_rows,
+    ),
+    "autoencoder_speed": (
+        "an epoch of a sequential autoencoder beside the same network in plain torch, in turn",
+        autoencoders.SPEED_COLUMNS,
+        autoencoders.speed_rows,
     ),
     "network_tau": (
         "time constants of 64 units (10-200 ms) learned with all weights, 200 trials, SNR 10",

@@ -73,3 +73,30 @@ def nothing(seed: int, *, locked: bool) -> Any:
         20, 1.0, n_trials=120, log_gain_sd=0.0, rng=draw
     )
     return found.assign(counts=found["counts"].copy(data=counts))
+
+
+def many_units(seed: int) -> Any:
+    """For `PoissonDynamics`: 100 units, 20, 100 and 400 ms, 300 s; 20 seeds."""
+    draw = np.random.default_rng([seed, 27])
+    return nr.simulate.simulate_latent_population(100, 300.0, tau=[0.02, 0.1, 0.4], rng=draw)
+
+
+def short_trials(seed: int) -> Any:
+    """The field's own case: 40 units, 500 trials of .6 s, tau 200 ms; 20 seeds."""
+    draw = np.random.default_rng([seed, 28])
+    return nr.simulate.simulate_latent_population(40, 0.6, n_trials=500, tau=0.2, rng=draw)
+
+
+def exact_spikes(seed: int) -> dict[float, Any]:
+    """One recording of 600 s with spikes in exact time, tau 100 ms, in bins of four sizes.
+
+    Rates are followed in steps of 1 ms, a hundredth of tau, and counts of 1 ms are added up.
+    """
+    draw = np.random.default_rng([seed, 29])
+    fine = nr.simulate.simulate_latent_population(20, 600.0, tau=0.1, bin_size=0.001, rng=draw)
+    found = {}
+    for width in BINS:
+        n = round(width / 0.001)
+        counts = fine["counts"].coarsen(time=n).sum()
+        found[width] = counts.assign_attrs(fine["counts"].attrs | {"bin_size": width})
+    return found

@@ -498,6 +498,68 @@ def rescaled(level=LEVEL):
     return nr.spikes.time_rescaling(model, three_trains(), confidence_level=level)
 
 
+@lru_cache
+def _populated():
+    """Counts of six units that share a latent, of which one hardly fires."""
+    rec = nr.simulate.simulate_latent_population(
+        6, 1.0, tau=0.3, rate=[20.0, 15.0, 25.0, 0.05, 20.0, 15.0], n_trials=16, bin_size=DT, rng=5
+    )
+    return rec["counts"].assign_coords(unit=["c", "a", "f", "e", "b", "d"])
+
+
+def populated(slow=1.0):
+    counts = _populated()
+    return counts.assign_coords(time=slow * counts["time"]).assign_attrs(bin_size=slow * DT)
+
+
+def smoothed_rates(level=LEVEL, slow=1.0):
+    return nr.spikes.SmoothedRates(confidence_level=level).fit(populated(slow))
+
+
+def co_smoothed(level=LEVEL):
+    """Units that are told from others, one of which fires no spike."""
+    counts = populated()
+    model = nr.spikes.SmoothedRates().fit(counts)
+    return nr.spikes.co_smoothing(
+        model, counts[:12], ["c", "a"], ["e", "f", "b"], confidence_level=level
+    )
+
+
+def few_shots(level=LEVEL):
+    """Read-outs from one trial, which tell nothing, and from ten."""
+    counts = populated()
+    model = nr.spikes.SmoothedRates().fit(counts)
+    return nr.spikes.few_shot_co_smoothing(
+        model, counts, None, ["d", "f"], n_shots=(1, 10), n_draws=4, confidence_level=level
+    )
+
+
+def matched_psths(level=LEVEL):
+    counts = populated()
+    rates = nr.spikes.SmoothedRates().fit(counts).rates(counts)
+    return nr.spikes.psth_r2(rates, counts, np.arange(16) % 3, confidence_level=level)
+
+
+def autoencoder(level=LEVEL, slow=1.0):
+    return nr.spikes.SequentialAutoencoder(
+        2, n_hidden=4, n_encoder=4, n_initial=2, window=slow, max_epochs=3, kl_epochs=1,
+        n_draws=2, confidence_level=level,
+    ).fit(populated(slow))  # fmt: skip
+
+
+def timescales(level=LEVEL, slow=1.0):
+    """Units alone, one of which hardly fires."""
+    return nr.spikes.Timescales(confidence_level=level).fit(populated(slow))
+
+
+def pooled_timescales(level=LEVEL, slow=1.0):
+    return nr.spikes.Timescales(2, pooled=True, confidence_level=level).fit(populated(slow))
+
+
+def poisson_dynamics(level=LEVEL, slow=1.0):
+    return nr.spikes.PoissonDynamics(2, confidence_level=level).fit(populated(slow))
+
+
 def fixed_points(slow=1.0):
     """Two bits that hold themselves: nine points, four of them stable."""
     import torch
@@ -591,6 +653,14 @@ REPORTED = {
     "PointProcess": point_process,
     "PointProcess of free filters": free_history,
     "Rescaling": rescaled,
+    "SequentialAutoencoder": autoencoder,
+    "SmoothedRates": smoothed_rates,
+    "Timescales": timescales,
+    "Timescales of a population": pooled_timescales,
+    "PoissonDynamics": poisson_dynamics,
+    "PopulationScore of co-smoothing": co_smoothed,
+    "PopulationScore of few shots": few_shots,
+    "PopulationScore of PSTHs": matched_psths,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

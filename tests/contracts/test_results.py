@@ -762,7 +762,45 @@ def rescaling_stated(result):
     return [f"bins of {result.settings['bin_size']:g} s", f"on {n} intervals"]
 
 
+def smoothed_stated(result):
+    width = float(result.parameters_["width"])
+    return [f"bins of {result.fitted_bin_size_:g} s", f"sd of {width:.3g} s"]
+
+
+def score_stated(result):
+    s = result.settings
+    said = {
+        "co-smoothing": lambda: [f"told from {s['n_held_in']} others", "(co-smoothing)"],
+        "few-shot co-smoothing": lambda: [
+            f"latents of {s['n_held_in']} others", f"{s['n_draws']} draws"
+        ],
+        "PSTH R2": lambda: [f"{s['n_conditions']} conditions", f"of {s['smoothing']:g} s"],
+    }  # fmt: skip
+    return [
+        *said[s["score"]](), f"bins of {s['bin_size']:g} s",
+        f"{100 * s['confidence_level']:g} % intervals",
+    ]  # fmt: skip
+
+
+def timescales_stated(result):
+    what = "shared by" if result.pooled else "of each of"
+    return [f"{what} {result.n_units_} units", f"bins of {result.fitted_bin_size_:.4g} s"]
+
+
+def dynamics_stated(result):
+    return [f"{result.n_latent} latents", f"bins of {result.fitted_bin_size_:.4g} s"]
+
+
+def autoencoder_stated(result):
+    return [f"a {result.generator} generator of {result.n_hidden} units", "bins of"]
+
+
 STATED = {
+    "SequentialAutoencoder": autoencoder_stated,
+    "Timescales": timescales_stated,
+    "PoissonDynamics": dynamics_stated,
+    "PopulationScore": score_stated,
+    "SmoothedRates": smoothed_stated,
     "PointProcess": point_process_stated,
     "Rescaling": rescaling_stated,
     "SpectraComparison": compared_stated,

@@ -1,0 +1,140 @@
+"""One hidden latent behind counts, integrated over a grid of its values: forward and backward."""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def forward_backward(
+    drive: Array, pattern: NDArray[np.int64], edges: NDArray[np.int64], kernel: Array,
+    turned: Array, prior: Array, grid: Array, left: float, right: float, nodes: Array,
+    backward: bool,
+) -> tuple[float, Array, Array, Array, bool]:  # fmt: skip
+    """Return the likelihood of counts behind one latent, and what the counts tell of it.
+
+    Parameters
+    ----------
+    drive : (row,), counts weighted by the loadings of their units.
+    pattern : (row,), which kernel the row takes.
+    edges : (run + 1,), first row of each run, and the number of rows.
+    kernel : (pattern, node, state, state), from the value before a row to that after it, times
+        what the rates of both say of the counts, without the counts, and times the node's weight.
+    turned : the same with its last two axes exchanged.
+    prior : (state,), law of the latent before a run.
+    grid : (state,), even; a multiple of four.
+    left, right, nodes : the log rates see ``left * before + right * after + node``; nodes stand
+        for what the latent does within the row.
+    backward : what the counts tell is wanted.
+
+    Returns
+    -------
+    log-likelihood, nats; before and after (row, state), whose product, times the kernel and
+    ``exp(drive node)``, is the chance of a pair of values; level (row,), expected
+    ``left * before + right * after``; whether all numbers were finite.
+
+    Notes
+    -----
+    Kitagawa 1987, J. Am. Stat. Assoc. 82:1032. The arrays are empty without the way back.
+    """
+    n_rows, n_states, n_nodes = len(drive), len(grid), len(nodes)
+    step = grid[1] - grid[0]
+    n_kept = n_rows if backward else 0
+    before = np.empty((n_kept, n_states))
+    after = np.empty((n_kept, n_states))
+    scales = np.empty(n_kept)
+    level = np.zeros(n_kept)
+    filtered = np.empty(n_states)
+    moved = np.empty(n_states)
+    total = 0.0
+    for run in range(len(edges) - 1):
+        first, last = edges[run], edges[run + 1]
+        filtered[:] = prior
+        for t in range(first, last):
+            u = drive[t]
+            if left != 0.0 and u != 0.0:
+                _tilt(filtered, u * left, grid[0], step)
+            if backward:
+                for r in range(n_states):
+                    before[t, r] = filtered[r]
+            for r in range(n_states):
+                moved[r] = 0.0
+            for q in range(n_nodes):
+                gain = np.exp(u * nodes[q])
+                _add_product(kernel[pattern[t], q], filtered, gain, moved)
+            if u != 0.0:
+                _tilt(moved, u * right, grid[0], step)
+            scale = 0.0
+            for r in range(n_states):
+                scale += moved[r]
+            if not (scale > 0.0 and scale < 1e300):
+                return -np.inf, before, after, level, False
+            total += np.log(scale)
+            inverse = 1.0 / scale
+            for r in range(n_states):
+                filtered[r] = moved[r] * inverse
+            if backward:
+                scales[t] = inverse
+        if backward:
+            # The value at the end of a run, which is behind its last row.
+            s = 0.0
+            for r in range(n_states):
+                s += filtered[r] * grid[r]
+            level[last - 1] = right * s
+    if not backward:
+        return total, before, after, level, True
+    for run in range(len(edges) - 1):
+        first, last = edges[run], edges[run + 1]
+        filtered[:] = 1.0
+        for back in range(last - first):
+            t = last - 1 - back
+            u = drive[t]
+            if u != 0.0:
+                _tilt(filtered, u * right, grid[0], step)
+            for r in range(n_states):
+                filtered[r] *= scales[t]
+            for r in range(n_states):
+                after[t, r] = filtered[r]
+                moved[r] = 0.0
+            for q in range(n_nodes):
+                gain = np.exp(u * nodes[q])
+                _add_product(turned[pattern[t], q], filtered, gain, moved)
+            s = 0.0
+            for r in range(n_states):
+                s += before[t, r] * moved[r] * grid[r]
+            level[t] += left * s
+            if t > first:
+                level[t - 1] += right * s
+            if left != 0.0 and u != 0.0:
+                _tilt(moved, u * left, grid[0], step)
+            for r in range(n_states):
+                filtered[r] = moved[r]
+    return total, before, after, level, True
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def _tilt(law: Array, slope: float, first: float, step: float) -> None:
+    """Multiply by the exponential of slope times the grid, in place."""
+    weight = np.exp(slope * first)
+    ratio = np.exp(slope * step)
+    for s in range(len(law)):
+        law[s] *= weight
+        weight *= ratio
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def _add_product(matrix: Array, law: Array, gain: float, out: Array) -> None:
+    """Add ``gain law matrix``, four rows at a time."""
+    n = len(law)
+    for s in range(0, n, 4):
+        a, b = gain * law[s], gain * law[s + 1]
+        c, d = gain * law[s + 2], gain * law[s + 3]
+        for r in range(n):
+            out[r] += (
+                a * matrix[s, r]
+                + b * matrix[s + 1, r]
+                + c * matrix[s + 2, r]
+                + d * matrix[s + 3, r]
+            )
