@@ -251,7 +251,7 @@ class LinearLatents:
             bool(np.abs(slope).max() < 1.0 and found.nit < max_steps),
         )  # fmt: skip
 
-    def covariance_of(self, top: LinearTop, wanted: Array, *, rtol: float = 3e-3) -> Array:
+    def covariance_of(self, top: LinearTop, wanted: Array, *, rtol: float = 1e-2) -> Array:
         """Covariance of combinations of the parameters, by differences of the slope.
 
         Parameters
@@ -261,11 +261,11 @@ class LinearLatents:
         """
         x = top.vector
         scale = self.scale(x)
-        base = self.value(x, settled=1e-7)[1]
+        base = self.value(x, settled=1e-6)[1]
 
         def curve(direction: Array) -> Array:
             size = 0.1 / max(float(np.linalg.norm(direction)), 1e-30)
-            slope = self.value(x + size * direction / scale, settled=1e-7)[1]
+            slope = self.value(x + size * direction / scale, settled=1e-6)[1]
             return np.asarray((base - slope) / scale / size)
 
         operator = LinearOperator((len(x), len(x)), matvec=curve, dtype=float)

@@ -61,10 +61,15 @@ _LEVEL_UNIT = 0.05
 _LEVEL_LOCKED = 0.02
 #: Rows are added up until so much of a time constant lies in one, and no further.
 _MOST_RATIO, _MOST_REST = 0.3, 0.03
+#: The same for a first look.
+_ROUGH_REST = 0.3
 #: The same where counts tell so little of the latent within a time constant.
 _MOST_RATIO_OF_FEW, _FEW_TOLD = 0.4, 10.0
 #: A row this short against the time constant is alike whether the latent moves within it.
 _ALIKE = 0.05
+#: But where counts tell more than this of the latent in a time constant, unless rows are very
+#: fine.
+_MUCH_TOLD, _FINEST = 30.0, 0.003
 #: Likelihoods closer than this, nats, do not say which.
 _CLOSE = 2.0
 #: A shared latent that gives less than this for each unit, nats, is held against own ones.
@@ -221,7 +226,7 @@ def _fit_shared(rows: CountRows, tried: Tried, level: float) -> Found:
     loading = first_loadings(tried.shared)
     # A first look in rows as coarse as the moments allow.
     start = float(np.log(tried.tau[index]))
-    rough = merged(rows, _n_merged(rows, start, loading, rest=np.inf))
+    rough = merged(rows, _n_merged(rows, start, loading, rest=_ROUGH_REST))
     model = OneLatent(rough)
     top = model.climb(start, _levels(rough), loading, bounds=limits)
     nothing = model.value(start, _levels(rough), 0 * loading, slope=False)[0]
@@ -232,12 +237,18 @@ def _fit_shared(rows: CountRows, tried: Tried, level: float) -> Found:
         ]
         top = max([top, *others], key=lambda c: c.value)
     fine = merged(rows, _n_merged(rows, top.log_tau, top.loading, rest=_MOST_REST))
+    ratio = rows.dt / float(np.exp(top.log_tau))
+    told = float(top.loading**2 @ rows.counts.sum(axis=0)) / len(rows.counts)
+    strong = told > _MUCH_TOLD * ratio and ratio > _FINEST
+    if strong:
+        # So much is told that it matters how the latent moves within a bin.
+        fine = rows
     # Rows much alike tell the same.
     if 0.6 < rough.dt / fine.dt < 1.01 and fine.dt > rows.dt:
         fine = rough
     tops, models = [], []
-    ratio = fine.dt / np.exp(top.log_tau)
-    for within in (True, False) if fine.dt == rows.dt and ratio > _ALIKE else (True,):
+    both = fine.dt == rows.dt and (strong or ratio > _ALIKE)
+    for within in (True, False) if both else (True,):
         own = OneLatent(fine, within=within)
         models.append(model if fine is rough and within else own)
         tops.append(
@@ -249,11 +260,14 @@ def _fit_shared(rows: CountRows, tried: Tried, level: float) -> Found:
     found = _read(model, best, level, limits)
     if len(tops) > 1 and tops[order[0]].value - tops[order[1]].value < _CLOSE:
         other = _read(models[order[1]], tops[order[1]], level, limits)
+        # Neither is ruled out: a mean by their likelihoods, and an interval that holds both.
+        share = 1 / (1 + np.exp(tops[order[1]].value - tops[order[0]].value))
         found = found._replace(
+            tau=float(found.tau**share * other.tau ** (1 - share)),
             tau_ci=(
                 float(np.minimum(found.tau_ci[0], other.tau_ci[0])),
                 float(np.maximum(found.tau_ci[1], other.tau_ci[1])),
-            )
+            ),
         )
     model.set_grid(best.log_tau, 0 * best.loading)
     nothing = model.value(best.log_tau, _levels(fine), 0 * best.loading, slope=False)[0]
@@ -317,7 +331,7 @@ def _fit_private(rows: CountRows, tried: Tried, level: float, start: float | Non
         rough = _fit_private(rows, tried, level, first)
         start = float(np.log(rough.tau))
     loading = np.sqrt(np.maximum(tried.own, 0.04))
-    coarse = merged(rows, _n_merged(rows, start, loading, rest=np.inf))
+    coarse = merged(rows, _n_merged(rows, start, loading, rest=_ROUGH_REST))
     models = [OneLatent(_of_units(coarse, np.arange(rows.n_units) == k))
               for k in range(rows.n_units)]  # fmt: skip
     levels = _levels(coarse)

@@ -259,7 +259,7 @@ def test_sessions_have_units_of_their_own(few):
     assert model.latents(more, session="two").sizes["latent"] == 2
     with pytest.raises(DataError, match="none was named"):
         model.rates(few)
-    with pytest.raises((DataError, NameUnknownError), match="thre"):
+    with pytest.raises((DataError, NameUnknownError), match="three"):
         model.rates(few, session="three")
     with pytest.raises(DataError, match="not in the fit"):
         model.rates(few, session="two")
