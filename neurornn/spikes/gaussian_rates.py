@@ -43,6 +43,8 @@ class Tried(NamedTuple):
 
     def width(self, weight: Array | None = None) -> float:
         """Width of the largest likelihood, s; of blocks that count so often."""
+        if len(self.grid) == 1:
+            return float(self.grid[0])
         total = self.gain.sum(axis=1) if weight is None else self.gain @ weight
         return float(np.exp(peak_of(np.log(self.grid), total)))
 

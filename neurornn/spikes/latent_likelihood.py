@@ -27,6 +27,8 @@ _STEP = 1.32
 _WIDEST, _MOST_STATES, _EIGHT = 0.65, 128, 8
 #: Rest of the latent within a bin that needs no nodes, in parts of what one bin tells of it.
 _SMALL_REST = 0.06
+#: The same where counts tell more than this of the latent in a time constant.
+_SMALL_REST_OF_MUCH, _MUCH_TOLD = 0.003, 5.0
 _N_NODES = 5
 #: Largest gradient at the top, in errors of a parameter if the latent were seen.
 _TOLERANCE = 1e-3
@@ -141,12 +143,26 @@ class OneLatent:
         n = int(min(_EIGHT * eights, _MOST_STATES))
         self.grid = np.linspace(-_REACH, _REACH, n)
         rest = within_row(ratio, self.within)[2]
-        self.n_nodes = _N_NODES if told * rest > _SMALL_REST else 1
+        small = _SMALL_REST if told < _MUCH_TOLD * ratio else _SMALL_REST_OF_MUCH
+        self.n_nodes = 1 if told * rest < small else 3 if told * rest < _SMALL_REST else _N_NODES
 
     def value(
         self, log_tau: float, level: Array, loading: Array, *, slope: bool = True
     ) -> tuple[float, Array]:
-        """Log-likelihood, nats, without factorials, and its slope, (1 + 2 unit,)."""
+        """Log-likelihood, nats, without factorials, and its slope, (1 + 2 unit,).
+
+        Where a climb went too far, it is minus infinity and the slope 0.
+        """
+        # Far out numbers run over; what comes of it is refused below.
+        with np.errstate(all="ignore"):
+            found, by = self._value(log_tau, level, loading, slope)
+        if not np.isfinite(found) or not np.isfinite(by).all():
+            return -np.inf, np.zeros(1 + 2 * self.rows.n_units)
+        return found, by
+
+    def _value(
+        self, log_tau: float, level: Array, loading: Array, slope: bool
+    ) -> tuple[float, Array]:
         rows, grid = self.rows, self.grid
         parts = self._parts(log_tau, level, loading)
         prior = np.exp(-(grid**2) / 2)
@@ -341,8 +357,10 @@ class OneLatent:
 
         operator = LinearOperator((2 * n + 1, 2 * n + 1), matvec=curve, dtype=float)
         out = np.empty_like(wanted)
-        for k in range(wanted.shape[1]):
-            out[:, k] = cg(operator, wanted[:, k] / scale, rtol=1e-3, maxiter=40)[0] / scale
+        # Without a curve there is nothing to divide by; what comes of it is no interval.
+        with np.errstate(all="ignore"):
+            for k in range(wanted.shape[1]):
+                out[:, k] = cg(operator, wanted[:, k] / scale, rtol=1e-3, maxiter=40)[0] / scale
         return out
 
     def deviance_along(self, top: Climb, direction: Array) -> Callable[[float], float]:

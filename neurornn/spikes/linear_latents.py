@@ -269,9 +269,11 @@ class LinearLatents:
             return np.asarray((base - slope) / scale / size)
 
         operator = LinearOperator((len(x), len(x)), matvec=curve, dtype=float)
-        solved = np.stack(
-            [cg(operator, w / scale, rtol=rtol, maxiter=60)[0] / scale for w in wanted]
-        )
+        # Without a curve there is nothing to divide by; what comes of it is no interval.
+        with np.errstate(all="ignore"):
+            solved = np.stack(
+                [cg(operator, w / scale, rtol=rtol, maxiter=60)[0] / scale for w in wanted]
+            )
         out = solved @ wanted.T
         return np.asarray((out + out.T) / 2)
 

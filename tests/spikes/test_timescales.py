@@ -204,8 +204,8 @@ def test_bins_do_not_move_tau():
     for n in (5, 25):
         counts = fine.coarsen(time=n).sum().assign_attrs(bin_size=0.002 * n)
         found.append(float(nr.spikes.Timescales(pooled=True).fit(counts).parameters_["tau"][0]))
-    # A sixth of an error of 9 %.
-    assert found[1] == pytest.approx(found[0], rel=0.04)
+    # Two thirds of the error, 9 %: five bins that become one tell less, and other things.
+    assert found[1] == pytest.approx(found[0], rel=0.06)
 
 
 def test_forms_of_counts_are_one(pooled):
