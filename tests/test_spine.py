@@ -116,6 +116,17 @@ def test_spikes(folder):
     assert np.array_equal(nr.load(folder / "stream.nc").step(test.values[0]), decoded[0])
     nr.plot.decoded_traces(true, decoded, interval)
 
+    # How long a population remembers, without a stimulus.
+    crowd = nr.simulate.simulate_latent_population(10, 40.0, tau=0.1, bin_size=0.02, rng=0)
+    shared = nr.spikes.Timescales(pooled=True).fit(crowd["counts"])
+    assert shared.parameters_["tau"].attrs["units"] == "s"
+    assert _inside(0.1, shared.parameters_["tau_ci"].values[0], slack=1.5)
+    assert "tau (s)" in shared.report()
+    shared.save(folder / "shared.nc")
+    again = nr.load(folder / "shared.nc")
+    assert again.parameters_.identical(shared.parameters_)
+    nr.plot.autocorrelation(again)
+
 
 def test_dna(folder):
     sample = nr.open(nr.fetch("sample_dna"))
