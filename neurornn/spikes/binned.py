@@ -195,7 +195,11 @@ def count_rows(counts: Any, bin_size: float | None) -> tuple[Samples, NDArray[An
     )
     values = rows.values if rows.mask is None else rows.values[rows.mask]
     whole = np.nan_to_num(values)
-    if np.any(whole < 0) or np.any(whole != np.round(whole)) or not np.isfinite(values).any():
+    endless = bool(np.isinf(values).any())
+    if (
+        endless or np.any(whole < 0) or np.any(whole != np.round(whole))
+        or not np.isfinite(values).any()
+    ):  # fmt: skip
         raise DataError(
             f"counts goes from {np.nanmin(values, initial=np.inf):g} to "
             f"{np.nanmax(values, initial=-np.inf):g}"

@@ -303,6 +303,10 @@ def start_of(
     rest = np.nan_to_num(counts / safe - 1)
     lags = np.unique(np.round(np.geomspace(1, max(0.3 / dt, 12), 12)).astype(int))
     lags = lags[lags < np.diff(edges).max() - 1]
+    if not len(lags):
+        # Runs of a bin or two have no lags to read.
+        draw = np.random.default_rng(0).standard_normal((counts.shape[1], n_latent)) * 0.2
+        return np.geomspace(3 * dt, 30 * dt, n_latent), np.log(safe), draw
     found = []
     for lag in lags:
         total, n = np.zeros((counts.shape[1],) * 2), 0
