@@ -1,4 +1,4 @@
-"""What labs hand over, and what goes wrong with it: a result, a status or an error in three parts."""
+"""What labs hand over, and what is wrong with it: a number, a status or an explained error."""
 
 import numpy as np
 import pandas as pd
