@@ -144,7 +144,13 @@ def _execute(
     else:
         from joblib import Parallel, delayed
 
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+        # Processes of one function each. Those that did something light before would pass for
+        # leaking once another loads torch: they are stopped with a warning, and where warnings
+        # are errors nobody is left to hand on the results.
+        parallel = Parallel(
+            n_jobs=n_jobs, return_as="generator_unordered", initializer=_begin,
+            initargs=(function.__module__, function.__qualname__),
+        )  # fmt: skip
         yield from parallel(
             delayed(_call_numbered)(k, function, tuple(chunk), shared) for k, chunk in work
         )
@@ -186,6 +192,10 @@ def _call(
 ) -> Chunk:
     with threadpool_limits(1):
         return function(*chunk, *shared)
+
+
+def _begin(module: str, name: str) -> None:
+    """Say what a process is for, so that it is for that alone."""
 
 
 def _call_numbered(
