@@ -26,7 +26,6 @@ from neurornn._core.status import Status
 from neurornn._core.units import format_number
 from neurornn._core.warning import warn_user
 from neurornn.io.saved import SavedContent
-from neurornn.io.shell import keep_names
 from neurornn.spikes.autoencoder_sessions import ONE, SessionAccount, are_sessions, joined_labels
 from neurornn.spikes.autoencoder_windows import Cut, hold_out
 from neurornn.spikes.population import Population
@@ -234,11 +233,8 @@ class SequentialAutoencoder(SessionAccount):
         taken = self._take_all(given)
         self.sessions_ = list(given) if are_sessions(X) else []
         first = next(iter(taken.values()))
-        self.fitted_bin_size_ = first.bin_size
+        first.name(self)
         self.session_units_ = {name: p.unit.tolist() for name, p in taken.items()}
-        self.units_ = first.unit
-        self.n_features_in_ = len(first.unit)
-        keep_names(self, first.unit if first.samples.units_named else None)
         draw = np.random.default_rng(_seed_sequence(self.rng))
         n_window = self._n_window()
         train, watch, means = [], [], []

@@ -12,6 +12,7 @@ from neurornn._core.confidence import delta_interval, draws_interval
 from neurornn.spikes.autoencoder_network import AutoencoderNetwork, Posterior
 from neurornn.spikes.autoencoder_training import FOLDS, Trials, encoded
 from neurornn.spikes.autoencoder_windows import Cut, cut_for_inference, observed
+from neurornn.spikes.population_score import bits_of, likelihood_sums
 
 Array = NDArray[np.float64]
 
@@ -148,6 +149,40 @@ def score_held_out(
     network: AutoencoderNetwork, trials: Trials, *, seed: int, confidence_level: float
 ) -> HeldOut:
     """Bits per spike of each unit: every count is masked once and told from the others."""
+    expected = told_apart(network, trials, seed)
+    counts = trials.counts.double().numpy()
+    if trials.known is not None:
+        counts = np.where(trials.known.numpy(), counts, np.nan)
+    n_units = counts.shape[2]
+    n_blocks = min(_BLOCKS, len(counts))
+    block = np.concatenate(
+        [
+            np.full(len(b), k)
+            for k, b in enumerate(np.array_split(np.arange(len(counts)), n_blocks))
+        ]
+    )
+    sums = likelihood_sums(
+        expected.reshape(-1, n_units),
+        counts.reshape(-1, n_units),
+        np.repeat(block, counts.shape[1]),
+        n_blocks,
+    )
+    fit, n, bins = np.moveaxis(sums, 1, 0)
+    value, spikes = bits_of(sums.sum(axis=0), each=True), n.sum(axis=0)
+    interval = np.full((n_units, 2), np.nan)
+    if n_blocks > 1:
+        rate = spikes / np.maximum(bins.sum(axis=0), 1)
+        # Each block against the mean rate of all, as bits per spike of all.
+        gain = (fit - xlogy(n, rate) + bins * rate) / np.maximum(spikes, 1) / np.log(2)
+        error = gain.std(axis=0, ddof=1) * np.sqrt(n_blocks)
+        for k in np.flatnonzero(np.isfinite(value)).tolist():
+            interval[k] = delta_interval(value[k], error[k], confidence_level, dof=n_blocks - 1)
+    return HeldOut(value, interval, spikes)
+
+
+@torch.no_grad()
+def told_apart(network: AutoencoderNetwork, trials: Trials, seed: int) -> Array:
+    """Expected counts, (trial, time, unit), each told from counts among which it is not."""
     draw = torch.Generator().manual_seed(seed)
     fold = torch.randint(FOLDS, trials.counts.shape, generator=draw)
     known = torch.ones_like(fold, dtype=torch.bool) if trials.known is None else trials.known
@@ -158,22 +193,7 @@ def score_held_out(
         factors, _ = network.generate(*told.drawn(None), trials.counts.shape[1])
         rate = torch.exp(network.log_rates(factors, trials.session))
         expected = torch.where(fold == k, rate, expected)
-    y, mean, use = (v.double().numpy() for v in (trials.counts, expected, known))
-    n, rows = (y * use).sum((0, 1)), use.sum((0, 1))
-    constant = n / np.maximum(rows, 1)
-    gain = xlogy(y, np.where(use > 0, mean, 1.0)) - mean - (xlogy(y, constant) - constant)
-    per_trial = (gain * use).sum(1)
-    n_blocks = min(_BLOCKS, len(per_trial))
-    blocks = np.array([b.sum(axis=0) for b in np.array_split(per_trial, n_blocks)])
-    # A unit without a spike has no bits.
-    blocks *= np.where(n > 0, n_blocks / np.maximum(n, 1) / np.log(2), np.nan)
-    value = blocks.mean(axis=0)
-    interval = np.full((len(value), 2), np.nan)
-    if n_blocks > 1:
-        error = blocks.std(axis=0, ddof=1) / np.sqrt(n_blocks)
-        for k in np.flatnonzero(np.isfinite(value)).tolist():
-            interval[k] = delta_interval(value[k], error[k], confidence_level, dof=n_blocks - 1)
-    return HeldOut(value, interval, n)
+    return np.asarray(expected.double().numpy())
 
 
 @torch.no_grad()

@@ -194,22 +194,22 @@ def count_rows(counts: Any, bin_size: float | None) -> tuple[Samples, NDArray[An
         else None
     )
     values = rows.values if rows.mask is None else rows.values[rows.mask]
-    whole = np.nan_to_num(values)
-    endless = bool(np.isinf(values).any())
-    if (
-        endless or np.any(whole < 0) or np.any(whole != np.round(whole))
-        or not np.isfinite(values).any()
-    ):  # fmt: skip
-        raise DataError(
-            f"counts goes from {np.nanmin(values, initial=np.inf):g} to "
-            f"{np.nanmax(values, initial=-np.inf):g}"
-            + (", with fractions" if np.any(whole != np.round(whole)) else ""),
-            "Counts of spikes, whole numbers of 0 or more, were needed",
-            "Pass spike times, or count them with data.bin_spikes",
-        )
     if values.shape[1] == 0:
         raise ShapeError(
             "counts has no unit", "At least one unit was needed", "Check the selection"
+        )
+    if np.isnan(values).all():
+        raise DataError(
+            "Every count is missing (NaN)", "At least one that was observed was needed",
+            "Check the reader, and the mask",
+        )  # fmt: skip
+    known = values[~np.isnan(values)]
+    if not np.isfinite(known).all() or np.any(known < 0) or np.any(known != np.round(known)):
+        raise DataError(
+            f"counts goes from {known.min():g} to {known.max():g}"
+            + (", with fractions" if np.any(known != np.round(known)) else ""),
+            "Counts of spikes, whole numbers of 0 or more, were needed",
+            "Pass spike times, or count them with data.bin_spikes",
         )
     return rows, named, float(width)
 

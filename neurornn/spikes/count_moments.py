@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import curve_fit
 from scipy.signal import lfilter
 
@@ -208,18 +209,23 @@ def locked_rate(rows: CountRows, rng: np.random.Generator) -> tuple[float, Array
     if len(whole) < _FEWEST_TRIALS or length < 3:
         return 1.0, np.ones((int(lengths.max()), rows.n_units))
     at = rows.edges[:-1][whole][:, None] + np.arange(length)
-    mean = np.maximum(rows.counts.mean(axis=0), 1e-12)
-    trials = rows.counts[at] / np.sqrt(mean)
+    observed = rows.observed
+    mean = np.maximum(rows.counts.sum(axis=0) / np.maximum(observed.sum(axis=0), 1), 1e-12)
+    trials = np.where(observed[at] > 0, rows.counts[at] - mean, 0.0) / np.sqrt(mean)
 
     def power(of: Array) -> float:
         profile = of.mean(axis=0)
         return float(np.sum((profile - profile.mean(axis=0)) ** 2))
 
+    def profile_of(which: NDArray[np.int64]) -> Array:
+        n = observed[which].sum(axis=0)
+        return np.where(n > 0, rows.counts[which].sum(axis=0) / np.maximum(n, 1), mean)
+
     seen, above = power(trials), 0
     for _ in range(_N_SHIFTS):
         turn = (np.arange(length) + rng.integers(length, size=len(trials))[:, None]) % length
         above += power(np.take_along_axis(trials, turn[:, :, None], axis=1)) >= seen
-    halves = [rows.counts[at[k::2]].mean(axis=0) for k in (0, 1)]
+    halves = [profile_of(at[k::2]) for k in (0, 1)]
     best, cost = 0.0, np.inf
     for width in (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0):
         rest = sum(
@@ -228,35 +234,35 @@ def locked_rate(rows: CountRows, rng: np.random.Generator) -> tuple[float, Array
         )
         if rest < cost:
             best, cost = width, rest
-    profile = _smoothed(rows.counts[at].mean(axis=0), best) / mean
+    profile = _smoothed(profile_of(at), best) / mean
     profile = np.maximum(profile, 0.02)
     reach = np.minimum(np.arange(int(lengths.max())), length - 1)
     return (1 + above) / (1 + _N_SHIFTS), np.asarray(profile[reach])
 
 
 def _smoothed(profile: Array, width: float) -> Array:
-    if width == 0:
-        return profile
-    at = np.arange(len(profile))
-    weight = np.exp(-((at[:, None] - at) ** 2) / (2 * width**2))
-    return np.asarray(weight @ profile / weight.sum(axis=1, keepdims=True))
+    return gaussian_filter1d(profile, width, axis=0, mode="nearest") if width else profile
 
 
-def pair_weights(loading: Array) -> Array:
+def pair_weights(loading: Array, *, shared: bool = True) -> Array:
     """Weights of pairs of units, so that ``loading loading'`` adds up to its mean.
 
-    One unit alone has a weight of 1 with itself.
+    Units that share a latent are weighted with each other alone; others, and one unit alone, with
+    themselves.
     """
     weight = np.outer(loading, loading)
-    if len(loading) > 1:
+    if not shared or len(loading) == 1:
+        weight = np.diag(np.diag(weight))
+    else:
         np.fill_diagonal(weight, 0.0)
     size = float(np.mean(loading**2)) / max(float(np.sum(weight**2)), 1e-300)
     return np.asarray(weight * size)
 
 
 def log_covariance(
-    rows: CountRows, loading: Array, lags: NDArray[np.int64], n_blocks: int = 20
-) -> tuple[Array, Array, NDArray[np.int64]]:
+    rows: CountRows, loading: Array, lags: NDArray[np.int64], n_blocks: int = 20, *,
+    shared: bool = True,
+) -> tuple[Array, Array, NDArray[np.int64]]:  # fmt: skip
     """Covariance of log rates over lags along loadings, and its error over blocks.
 
     Parameters
@@ -265,6 +271,7 @@ def log_covariance(
     loading : (unit,). Products of counts of two units are weighted by both; for one unit alone
         its own products are taken, at lags above 0.
     lags : (lag,), rows.
+    shared : else products of each unit with itself are taken, too.
 
     Returns
     -------
@@ -274,11 +281,12 @@ def log_covariance(
     used = np.sort(np.argsort(-np.abs(loading) * rows.counts.sum(axis=0))[:_MOST_SHOWN])
     scale = mean[:, used]
     rest = np.where(scale > 0, rows.counts[:, used] / np.where(scale > 0, scale, 1.0) - 1, 0.0)
-    alone = len(used) == 1
-    weight = pair_weights(loading[used])
+    alone = len(used) == 1 or not shared
+    weight = pair_weights(loading[used], shared=shared)
     out = np.full((n_blocks, len(lags)), np.nan)
     products = np.zeros((n_blocks, len(lags), len(used), len(used)))
-    shares = np.zeros((n_blocks, len(lags)))
+    shares = np.zeros_like(products)
+    seen = rows.observed[:, used]
     runs = list(zip(rows.edges[:-1], rows.edges[1:], strict=True))
     if len(runs) < n_blocks:
         longest = max(1, len(rows.counts) // n_blocks)
@@ -288,15 +296,15 @@ def log_covariance(
         for k, lag in enumerate(lags):
             if b - a > lag:
                 products[block, k] += rest[a : b - lag].T @ rest[a + lag : b]
-                shares[block, k] += b - a - lag
-    whole = products.sum(axis=0) / np.maximum(shares.sum(axis=0), 1)[:, None, None]
+                shares[block, k] += seen[a : b - lag].T @ seen[a + lag : b]
+    whole = products.sum(axis=0) / np.maximum(shares.sum(axis=0), 1)
     # Each pair is converted, and pairs are weighted as the loadings say.
     value = np.einsum("kij,ij->k", _converted(whole), weight)
     slope = weight / (1 + np.maximum(whole, _LOWEST))
     for block in range(n_blocks):
-        own = products[block] / np.maximum(shares[block], 1)[:, None, None]
-        out[block] = np.einsum("kij,kij->k", own - whole, slope)
-        out[block][shares[block] == 0] = np.nan
+        own = products[block] / np.maximum(shares[block], 1)
+        out[block] = np.einsum("kij,kij->k", np.where(shares[block], own - whole, 0.0), slope)
+        out[block][~shares[block].any(axis=(1, 2))] = np.nan
     counted = np.maximum(np.sum(np.isfinite(out), axis=0), 2)
     spread = np.nansum((out - _mean_of_known(out)) ** 2, axis=0) / (counted - 1)
     error = np.where(np.isfinite(out).sum(axis=0) > 1, np.sqrt(spread / counted), np.nan)
@@ -322,15 +330,16 @@ def naive_time_constants(rows: CountRows) -> Array:
         return found
     lag = np.arange(1, n_lags + 1)
     for k in range(rows.n_units):
-        rest = rows.counts[:, k] - rows.counts[:, k].mean()
+        seen = rows.observed[:, k]
+        rest = seen * (rows.counts[:, k] - rows.counts[:, k].sum() / max(seen.sum(), 1))
         total, n = np.zeros(n_lags), np.zeros(n_lags)
         for a, b in zip(rows.edges[:-1], rows.edges[1:], strict=True):
             size = int(2 ** np.ceil(np.log2(max(2 * (b - a), 2))))
-            power = np.fft.irfft(np.abs(np.fft.rfft(rest[a:b], size)) ** 2, size)
             reach = min(n_lags, b - a - 1)
-            total[:reach] += power[1 : reach + 1]
-            n[:reach] += (b - a) - lag[:reach]
-        variance = max(float(np.mean(rest**2)), 1e-12)
+            for out, of in ((total, rest), (n, seen)):
+                power = np.fft.irfft(np.abs(np.fft.rfft(of[a:b], size)) ** 2, size)
+                out[:reach] += power[1 : reach + 1]
+        variance = max(float(np.sum(rest**2) / max(seen.sum(), 1)), 1e-12)
         curve = total / np.maximum(n, 1) / variance
         try:
             (_, tau), _ = curve_fit(

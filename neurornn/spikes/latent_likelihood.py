@@ -32,7 +32,9 @@ _SMALL_REST_OF_MUCH, _MUCH_TOLD = 0.003, 5.0
 _N_NODES = 5
 #: Largest gradient at the top, in errors of a parameter if the latent were seen.
 _TOLERANCE = 1e-3
-#: Loadings and time constants, s or log, that a climb cannot leave.
+#: The same that a climb which ended early may leave.
+_LEFT_OVER = 0.3
+#: Loadings that a climb cannot leave.
 _MOST_LOADING = 4.0
 
 
@@ -60,6 +62,11 @@ class CountRows(NamedTuple):
     def n_units(self) -> int:
         """Number of units."""
         return self.counts.shape[1]
+
+    @property
+    def observed(self) -> Array:
+        """1 where a count was observed, (row, unit)."""
+        return self.known[self.pattern]
 
     @property
     def exposure(self) -> Array:
@@ -331,7 +338,8 @@ class OneLatent:
             at = new
             if settled or fixed:
                 break
-        done = bool(np.abs(found.jac).max() < 0.3 or bounds[0] < at[0] < bounds[1])
+        inside = (found.x > low * scale) & (found.x < high * scale)
+        done = bool(np.abs(found.jac[inside]).max(initial=0.0) < _LEFT_OVER)
         return Climb(
             float(at[0]), at[1 : 1 + n], at[1 + n :], -float(found.fun), done, self.within
         )

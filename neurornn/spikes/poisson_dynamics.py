@@ -15,8 +15,8 @@ from neurornn._core.quantities import Quantity
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.status import Status
 from neurornn._core.units import format_number
+from neurornn.data.samples import parts_in_order
 from neurornn.io.saved import SavedContent
-from neurornn.io.shell import keep_names
 from neurornn.spikes.account import bits_per_spike
 from neurornn.spikes.linear_latents import LinearLatents, LinearTop, start_of
 from neurornn.spikes.population import Population, PopulationAccount, take_population
@@ -69,10 +69,11 @@ class PoissonDynamics(PopulationAccount):
     Notes
     -----
     The latents are stationary with covariance 1, and the log rate is a constant plus their
-    weighted sum. The drift is a diagonal, one over time constants, plus a skew-symmetric part;
-    every stationary process of so many first-order modes has that form. What counts tell of the
-    latents is taken as Gaussian, the one that brings the bound closest to the likelihood, which is
-    then climbed in all parameters at once.
+    weighted sum, one for each bin: let bins be short against the fastest mode. The drift is a
+    diagonal, one over time constants, plus a skew-symmetric part; every stationary process of so
+    many first-order modes has that form. What counts tell of the latents is taken as Gaussian, the
+    one that brings the bound closest to the likelihood, which is then climbed in all parameters at
+    once.
 
     References
     ----------
@@ -163,12 +164,9 @@ class PoissonDynamics(PopulationAccount):
                 f"At least as many as latents, {n_needed}, were needed",
                 "Ask for fewer latents, or record for longer",
             )
-        self.units_ = population.unit
-        keep_names(self, self.units_ if population.named else None)
-        self.n_features_in_ = len(self.units_)
-        self.fitted_bin_size_ = float(population.bin_size)
+        population.name(self)
         self.duration_ = float(len(counts) * population.bin_size)
-        edges = np.append(population.samples.blocks[:, 0], len(counts))
+        edges = population.edges
         with one_thread():
             n = self._choose(population, active, min(most, int(active.sum())), n_needed)
             with progress_bar(steps, 0, self.progress, "climb") as tick:
@@ -211,17 +209,13 @@ class PoissonDynamics(PopulationAccount):
         bits = np.full(most, np.nan)
         dt = self.fitted_bin_size_
         for n in range(1, most + 1):
-            counts, edges = train
-            _, top = self._climb(counts[:, active], edges, n, _FEW_STEPS)
-            seen = held[0][:, active].copy()
-            seen[:, hidden] = np.nan
+            model, top = self._climb(train.counts[:, active], train.edges, n, _FEW_STEPS)
+            truth = held.counts[:, active]
+            seen = np.where(hidden, np.nan, truth)
             rates, _ = infer(
-                seen, held[1], dt, top.level, top.loading,
-                LinearLatents(seen, held[1], dt, n, rotations=bool(self.rotations)).drift(
-                    top.dynamics
-                ),
-            )  # fmt: skip
-            bits[n - 1] = bits_per_spike(rates[:, hidden] * dt, held[0][:, active][:, hidden])
+                seen, held.edges, dt, top.level, top.loading, model.drift(top.dynamics)
+            )
+            bits[n - 1] = bits_per_spike(rates[:, hidden] * dt, truth[:, hidden])
             # Two more that bring nothing, and the rest will not either.
             if n >= 3 and np.nanmax(bits[: n - 2]) >= np.nanmax(bits[n - 2 : n]):
                 break
@@ -298,12 +292,10 @@ class PoissonDynamics(PopulationAccount):
         )  # fmt: skip
 
     def _infer(self, population: Population) -> tuple[Array, Array]:
-        counts = population.counts
-        edges = np.append(population.samples.blocks[:, 0], len(counts))
         dt = self.fitted_bin_size_
         level = np.log(self.loadings_["rate"].values * dt)
         return infer(
-            counts, edges, dt, level, self.loadings_["loading"].values,
+            population.counts, population.edges, dt, level, self.loadings_["loading"].values,
             self.dynamics_["drift"].values,
         )  # fmt: skip
 
@@ -352,13 +344,14 @@ def modes_of(drift: Array) -> tuple[Array, Array]:
     return 1 / value.real, np.abs(value.imag) / (2 * np.pi)
 
 
-def _split(population: Population) -> tuple[tuple[Array, Any], tuple[Array, Any]]:
-    """Counts and edges of what is fitted, and of what is held out: the last trials, or time."""
-    counts, blocks = population.counts, population.samples.blocks
-    cut = len(counts) - max(int(_HELD_OUT * len(counts)), 1)
-    if len(blocks) >= 5:
-        cut = int(blocks[len(blocks) - max(int(_HELD_OUT * len(blocks)), 1), 0])
-    starts = blocks[:, 0]
-    first = np.append(starts[starts < cut], cut)
-    rest = np.concatenate([[cut], starts[starts > cut], [len(counts)]]) - cut
-    return (counts[:cut], first), (counts[cut:], rest)
+def _split(population: Population) -> list[Population]:
+    """What is fitted, and what is held out: the last trials, or the last stretch of time."""
+    blocks, n_rows = population.samples.blocks, population.samples.n_rows
+    shares = (1 - _HELD_OUT, _HELD_OUT)
+    if len(blocks) >= 1 / _HELD_OUT:
+        which = parts_in_order(len(blocks), shares, what="trials")
+        trial = np.repeat(np.arange(len(blocks)), np.diff(blocks, axis=1)[:, 0])
+        kept = [np.isin(trial, part) for part in which]
+    else:
+        kept = [np.isin(np.arange(n_rows), p) for p in parts_in_order(n_rows, shares)]
+    return [population._replace(samples=population.samples.pick(k)) for k in kept]

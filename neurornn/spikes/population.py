@@ -16,7 +16,7 @@ from neurornn.data.foreign import is_trains
 from neurornn.data.labelled import as_labelled
 from neurornn.data.rows import is_list_of_trials
 from neurornn.data.samples import Samples
-from neurornn.io.shell import Estimator
+from neurornn.io.shell import Estimator, keep_names
 from neurornn.spikes.binned import count_rows
 
 Array = NDArray[np.float64]
@@ -47,6 +47,18 @@ class Population(NamedTuple):
         if rows.mask is None:
             return rows.values
         return np.where(rows.mask[:, None], rows.values, np.nan)
+
+    @property
+    def edges(self) -> NDArray[np.int64]:
+        """First row of each gapless run, and the number of rows, (run + 1,)."""
+        return np.append(self.samples.blocks[:, 0], self.samples.n_rows)
+
+    def name(self, estimator: Any) -> None:
+        """Leave with an estimator what it was fitted on: units, bins, features."""
+        estimator.units_ = self.unit
+        estimator.n_features_in_ = len(self.unit)
+        estimator.fitted_bin_size_ = float(self.bin_size)
+        keep_names(estimator, self.unit if self.named else None)
 
     @property
     def trials(self) -> list[slice]:
@@ -120,7 +132,9 @@ def take_population(X: Any, bin_size: float | None = None) -> Population:
         X = [as_labelled(trial, bins=True) for trial in X]
     elif not isinstance(X, xr.DataArray | np.ndarray):
         X = as_labelled(X, bins=True)
-    rows, named, width = count_rows(X, width)
+    rows, named, found = count_rows(X, width)
+    # What counts say of their bins is looked at as a setting is.
+    width = check_bin_size(found) if width is None else width
     unit = rows.unit if named is None else np.asarray(named)
     return Population(rows, unit, width, named is not None, X)
 

@@ -88,11 +88,9 @@ class Found(NamedTuple):
     loading : (unit,).
     chance : of as much without dynamics.
     naive_tau : s, of the usual way.
-    covariance : (2, 2), of tau (s) and amplitude.
+    variance : of tau, s2; NaN where units have latents of their own.
     status : code.
-    within : the latent moves within a bin; else the counts are of one rate in each bin.
     value : log-likelihood above that of constant rates, nats.
-    row : s, of the rows that were fitted.
     shared : units share the latent; else each has its own, of one time constant.
     rows : counts of the units that were fitted, with what is known of their rates beforehand.
     kept : (unit,), which those are.
@@ -105,19 +103,15 @@ class Found(NamedTuple):
     loading: Array
     chance: float
     naive_tau: float
-    covariance: Array
+    variance: float
     status: str
-    within: bool = True
     value: float = float("nan")
-    row: float = float("nan")
     shared: bool = True
     rows: CountRows | None = None
     kept: NDArray[np.bool_] | None = None
 
 
-def fit_one(
-    rows: CountRows, *, level: float, rng: np.random.Generator, naive: bool = True
-) -> Found:
+def fit_one(rows: CountRows, *, level: float, rng: np.random.Generator) -> Found:
     """Find the time constant that units share, or that of one unit.
 
     Parameters
@@ -125,14 +119,14 @@ def fit_one(
     rows : counts; runs that begin alike are trials.
     level : confidence level.
     rng : for the tests against counts without dynamics.
-    naive : also what the usual way says.
     """
     active = rows.counts.sum(axis=0) >= FEWEST
     if not active.any():
         some = rows.counts.sum() > 0
         return _none(rows, str(Status.TOO_FEW_EVENTS if some else Status.NO_DATA))
     kept = _of_units(rows, active)
-    usual = float(np.nanmedian(naive_time_constants(kept))) if naive else float("nan")
+    each = naive_time_constants(kept)
+    usual = float(np.median(each[np.isfinite(each)])) if np.isfinite(each).any() else float("nan")
     locked, kept = _with_locked_rate(kept, rng)
     tried = try_time_constants(kept, rng)
     alone = kept.n_units == 1
@@ -159,7 +153,7 @@ def _none(rows: CountRows, status: str, usual: float = float("nan")) -> Found:
     nothing = float("nan")
     return Found(
         nothing, (nothing, nothing), nothing, (nothing, nothing), np.zeros(rows.n_units), nothing,
-        usual, np.full((2, 2), np.nan), status,
+        usual, nothing, status,
     )  # fmt: skip
 
 
@@ -172,11 +166,15 @@ def _of_units(rows: CountRows, keep: NDArray[np.bool_]) -> CountRows:
 def _with_locked_rate(rows: CountRows, rng: np.random.Generator) -> tuple[bool, CountRows]:
     """Take the rate as known beforehand where it follows the time in the trial."""
     chance, profile = locked_rate(rows, rng)
-    if chance > _LEVEL_LOCKED or len(rows.known) > 1:
+    if chance > _LEVEL_LOCKED:
         return False, rows
     within = np.concatenate([np.arange(n) for n in np.diff(rows.edges)])
+    # A pattern for each time in the trial and each set of units that was observed at it.
+    both, pattern = np.unique(
+        np.stack([rows.pattern, within], axis=1), axis=0, return_inverse=True
+    )
     return True, rows._replace(
-        pattern=within, known=np.repeat(rows.known, len(profile), axis=0), offset=np.log(profile)
+        pattern=pattern.ravel(), known=rows.known[both[:, 0]], offset=np.log(profile)[both[:, 1]]
     )
 
 
@@ -268,10 +266,12 @@ def _fit_shared(rows: CountRows, tried: Tried, level: float) -> Found:
                 float(np.minimum(found.tau_ci[0], other.tau_ci[0])),
                 float(np.maximum(found.tau_ci[1], other.tau_ci[1])),
             ),
+            # What one of the two does not bound is not bounded.
+            status=other.status if found.status == Status.OK else found.status,
         )
     model.set_grid(best.log_tau, 0 * best.loading)
     nothing = model.value(best.log_tau, _levels(fine), 0 * best.loading, slope=False)[0]
-    return found._replace(value=best.value - nothing, row=fine.dt)
+    return found._replace(value=best.value - nothing)
 
 
 def _read(model: OneLatent, top: Climb, level: float, limits: tuple[float, float]) -> Found:
@@ -302,13 +302,12 @@ def _read(model: OneLatent, top: Climb, level: float, limits: tuple[float, float
             amplitude, amplitude * np.sqrt(covariance[1, 1]), level, log=True
         )
         amplitude_ci = (float(low), float(high))
-    scale = np.array([tau, amplitude])
     status = _status(top, tau_ci, limits, good)
     if status == Status.OK and tau_ci[1] > model.rows.duration:
         status = TOO_SLOW
     return Found(
         tau, tau_ci, amplitude, amplitude_ci, top.loading, nan, nan,
-        covariance * np.outer(scale, scale), status, top.within,
+        tau**2 * float(covariance[0, 0]) if good else nan, status,
     )  # fmt: skip
 
 
@@ -371,5 +370,5 @@ def _fit_private(rows: CountRows, tried: Tried, level: float, start: float | Non
     )
     return Found(
         tau, ci, float(np.sqrt(np.mean(own**2))), (nan, nan), own, nan, nan,
-        np.full((2, 2), np.nan), status, True, -deviance(float(best)) / 2 - none, coarse.dt, False,
+        nan, status, -deviance(float(best)) / 2 - none, False,
     )  # fmt: skip

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import welch
 
 from neurornn._core.confidence import delta_interval
 from neurornn._core.status import Status
-from neurornn.spikes.count_moments import log_covariance, pair_weights
+from neurornn.spikes.count_moments import expected_counts, log_covariance, pair_weights
 from neurornn.spikes.latent_likelihood import CountRows
 from neurornn.spikes.linear_latents import LinearLatents, LinearTop, start_of
 from neurornn.spikes.timescale_fit import (
@@ -102,13 +103,12 @@ def _of_one(one: Found, n_most: int, n_units: int) -> dict[str, Any]:
         "tau": room(), "tau_ci": room(2), "amplitude": room(), "amplitude_ci": room(2),
         "frequency": room(), "frequency_ci": room(2),
         "loading": np.full((n_units, n_most), np.nan),
-        "covariance": np.full((2 * n_most, 2 * n_most), np.nan),
+        "covariance": np.full((n_most, n_most), np.nan),
     }  # fmt: skip
     out["tau"][0], out["tau_ci"][0] = one.tau, one.tau_ci
     out["amplitude"][0], out["amplitude_ci"][0] = one.amplitude, one.amplitude_ci
     out["loading"][:, 0] = one.loading
-    at = np.array([0, n_most])
-    out["covariance"][np.ix_(at, at)] = one.covariance
+    out["covariance"][0, 0] = one.variance
     return out | {"naive_tau": one.naive_tau, "chance": one.chance, "status": one.status}
 
 
@@ -129,7 +129,7 @@ def _of_several(
             counts, rows.edges, rows.dt, n, rotations=pairs, offset=rows.offset[rows.pattern]
         )
         tau, level0, loading = start_of(counts, rows.edges, rows.dt, n)
-        dynamics = np.concatenate([-np.log(tau), [2 * np.pi * _first_frequency(counts, rows)]
+        dynamics = np.concatenate([-np.log(tau), [2 * np.pi * _first_frequency(rows)]
                                    if oscillation else []])  # fmt: skip
         top = model.climb(dynamics, level0, loading, slowest=slowest)
         size = model.n_dynamics + model.n_units * (1 + n)
@@ -140,15 +140,14 @@ def _of_several(
     return _read(*best, level, n_most, kept, slowest)
 
 
-def _first_frequency(counts: Array, rows: CountRows) -> float:
-    """Frequency, Hz, at which the counts of all units have most power above 1/20 of the rows."""
-    length = int(min(np.diff(rows.edges).max(), 1024))
-    power = np.zeros(length // 2 + 1)
-    for a, b in zip(rows.edges[:-1], rows.edges[1:], strict=True):
-        for c in range(a, b - length + 1, length):
-            part = np.nan_to_num(counts[c : c + length])
-            power += (np.abs(np.fft.rfft(part - part.mean(axis=0), axis=0)) ** 2).sum(axis=1)
-    frequency = np.fft.rfftfreq(length, rows.dt)
+def _first_frequency(rows: CountRows) -> float:
+    """Frequency, Hz, at which power times frequency of the counts of all units is largest."""
+    longest = int(np.argmax(np.diff(rows.edges)))
+    part = slice(*rows.edges[longest : longest + 2].tolist())
+    # What was not observed differs in nothing from what is expected.
+    rest = (rows.counts - expected_counts(rows))[part]
+    frequency, power = welch(rest, 1 / rows.dt, nperseg=min(len(rest), 1024), axis=0)
+    power = power.sum(axis=1)
     # A slow latent has its power at 0: times the frequency, what turns stands out.
     return float(frequency[np.argmax(power * frequency)])
 
@@ -205,11 +204,9 @@ def _read(
         )[order]
     out["loading"] = np.zeros((len(kept), n_most))
     out["loading"][np.ix_(kept, np.arange(n))] = top.loading[:, order]
-    scale = np.concatenate([tau[order], amplitude[order]])
-    at = np.concatenate([np.arange(n), n_most + np.arange(n)])
-    both = np.concatenate([order, n + order])
-    out["covariance"] = np.full((2 * n_most, 2 * n_most), np.nan)
-    out["covariance"][np.ix_(at, at)] = logs[np.ix_(both, both)] * np.outer(scale, scale)
+    out["covariance"] = np.full((n_most, n_most), np.nan)
+    own = logs[np.ix_(order, order)] * np.outer(tau[order], tau[order])
+    out["covariance"][:n, :n] = own if good else np.nan
     status = str(Status.OK if top.done and good else NO_TOP)
     vague = out["tau_ci"][:, 1] > VAGUE * out["tau_ci"][:, 0]
     if vague.any():
@@ -248,9 +245,11 @@ def _curves(
         if not np.any(first):
             first = np.ones(len(along))
         here = lags < int(np.diff(one.rows.edges).max()) - 1
-        value[here], error[here], used = log_covariance(one.rows, first, lags[here])
+        value[here], error[here], used = log_covariance(
+            one.rows, first, lags[here], shared=one.shared
+        )
         if found.any():
-            weight = pair_weights(first[used])
+            weight = pair_weights(first[used], shared=one.shared)
             fitted = np.zeros(_N_LAGS)
             for k in np.flatnonzero(found):
                 own = np.outer(along[used, k], along[used, k])

@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 
 from neurornn._core.checks import check_choice, check_confidence_level, check_count
 from neurornn._core.confidence import to_dataset
-from neurornn._core.errors import DataError
 from neurornn._core.jobs import one_thread, run_chunks
 from neurornn._core.quantities import Quantity
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.units import format_number
 from neurornn.io.saved import SavedContent
-from neurornn.io.shell import Estimator, keep_names
-from neurornn.spikes.population import Population, take_population
+from neurornn.io.shell import Estimator
+from neurornn.spikes.population import take_population
 from neurornn.spikes.timescale_fit import REMEDIES
 from neurornn.spikes.timescale_records import fit_counts, fit_units
 
@@ -73,7 +72,8 @@ class Timescales(Estimator):
     more it is a Gaussian variational bound. Both undo what makes time constants from the
     autocorrelation of counts too short: the link, the noise of spiking, and the mean that short
     trials take away. Counts are those of bins in which the latent moves; counts that were
-    simulated with one rate for each bin are recognised where that matters.
+    simulated with one rate for each bin are recognised where that matters. With more than one time
+    constant, or an oscillation, each bin has one rate: let bins be short against the fastest.
 
     With trials, a rate that follows the time in the trial is told from one of the network's own:
     it is taken as known, and what is left must vary beyond it.
@@ -183,15 +183,11 @@ class Timescales(Estimator):
             numbers = [check_count(self.n_timescales, "n_timescales")]
         given = X if self.pooled else _UnitChunks(X, self.bin_size)
         first = take_population(X, self.bin_size) if self.pooled else given.first
-        _check_time(first)
-        self.units_ = first.unit if self.pooled else given.unit
-        keep_names(self, self.units_ if first.named else None)
-        self.n_features_in_ = self.n_units_ = len(self.units_)
-        self.fitted_bin_size_ = float(first.bin_size)
+        (first if self.pooled else first._replace(unit=given.unit)).name(self)
+        self.n_units_ = len(self.units_)
         self.duration_ = float(first.samples.n_rows * first.bin_size)
         seed = int(generator(self.rng).integers(2**31))
-        edges = np.append(first.samples.blocks[:, 0], first.samples.n_rows)
-        shared = (edges, first.bin_size, numbers, bool(self.oscillation), level, seed)
+        shared = (first.edges, first.bin_size, numbers, bool(self.oscillation), level, seed)
         if self.pooled:
             with one_thread():
                 parts = [fit_counts(first.counts, *shared)]
@@ -208,7 +204,6 @@ class Timescales(Estimator):
         """Make the tables of what was found, (fit, ...)."""
         if self.pooled:
             n = max(int(np.isfinite(found["tau"][0]).sum()), 1)
-            found["covariance"] = found["covariance"][:, :n, :n]
             found["loading"] = found["loading"][:, :, :n]
             for name in _OF_EACH:
                 found[name] = found[name][:, :n]
@@ -321,17 +316,6 @@ class Timescales(Estimator):
         self.n_features_in_ = len(self.units_)
 
 
-def _check_time(population: Population) -> None:
-    """Refuse bins that are no seconds."""
-    width = population.bin_size
-    if width > 5.0:
-        raise DataError(
-            f"The bins are {width:g} s long",
-            "Bins of less than 5 s were needed",
-            f"If they are {width:g} ms, pass bin_size={width / 1000:g}",
-        )
-
-
 class _UnitChunks(Sequence[Any]):
     """Counts of a few units at a time, made when they are asked for."""
 
@@ -344,7 +328,9 @@ class _UnitChunks(Sequence[Any]):
             self._given: Any = X
             n = int(X.shape[-1])
             named = isinstance(X, xr.DataArray) and "unit" in X.coords
-            self.first = take_population(X[..., :_UNITS_AT_ONCE], bin_size)
+            # Units that were not observed at all are no counts by themselves.
+            part = X[..., :_UNITS_AT_ONCE]
+            self.first = take_population(X if _all_missing(part) else part, bin_size)
             self.unit = X["unit"].values if named else np.arange(n)
         else:
             self.first = self._given = take_population(X, bin_size)
@@ -358,9 +344,16 @@ class _UnitChunks(Sequence[Any]):
     def __getitem__(self, k: Any) -> Any:
         a = self._starts[k]
         if self._sliced:
-            counts = take_population(
-                self._given[..., a : a + _UNITS_AT_ONCE], self._bin_size
-            ).counts
+            part = self._given[..., a : a + _UNITS_AT_ONCE]
+            counts = np.full((self.first.samples.n_rows, part.shape[-1]), np.nan)
+            if not _all_missing(part):
+                counts = take_population(part, self._bin_size).counts
         else:
             counts = self._given.counts[:, a : a + _UNITS_AT_ONCE]
         return np.ascontiguousarray(counts), a
+
+
+def _all_missing(values: Any) -> bool:
+    """Whether numbers are all NaN."""
+    numbers = np.asarray(values)
+    return numbers.dtype.kind == "f" and numbers.size > 0 and bool(np.isnan(numbers).all())

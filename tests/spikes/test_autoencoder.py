@@ -345,7 +345,7 @@ def test_the_divergence_of_inputs_is_that_of_their_whole_law():
         (lambda c: c.assign_attrs(bin_size=None).drop_attrs(), "bin"),
         (lambda c: c[:1], "1 trials"),
         (lambda c: c[:, :1], "2 bins"),
-        (lambda c: c.astype(float) * np.nan, "Counts of spikes"),
+        (lambda c: c.astype(float) * np.nan, "Every count is missing"),
     ],
 )
 def test_bad_counts_are_explained(few, change, said):

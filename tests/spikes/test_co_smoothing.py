@@ -551,5 +551,5 @@ def test_settings_that_cannot_be_are_refused(fitted):
     with pytest.raises(DataError, match="without a spike"):
         nr.spikes.SmoothedRates().fit(0 * counts)
     hidden = counts.astype(float).where(counts["unit"] > 30)
-    with pytest.raises(DataError, match="whole numbers"):
+    with pytest.raises(DataError, match="Every count is missing"):
         fitted[1].rates(hidden)

@@ -41,6 +41,7 @@ def _odd(counts):
         "one spike": lone,
         "silent": np.zeros((400, 2), dtype=int),
         "many spikes": np.random.default_rng(0).poisson(1e4, (300, 2)),
+        "busy trials of two bins": np.random.default_rng(1).poisson(2.0, (100, 2, 2)),
         "three bins": np.array([[1], [0], [2]]),
         "one byte": counts.astype("uint8"),
         "single precision": counts.astype("float32"),
@@ -121,6 +122,20 @@ def trainer():
     return kept["trainer"]
 
 
+def test_units_that_were_not_observed_do_not_stop_the_others(counts):
+    wide = np.full((len(counts), 20), np.nan)
+    wide[:, [0, 18, 19]] = counts
+    fit = nr.spikes.Timescales(bin_size=0.01).fit(wide)
+    assert fit.parameters_["status"].values[1:18].tolist() == ["no_data"] * 17
+    late = np.full((len(counts), 12), np.nan)
+    late[:, 10] = counts[:, 0]
+    own = nr.spikes.Timescales(bin_size=0.01).fit(late)
+    assert own.parameters_["status"].values[0] == "no_data"
+    assert own.parameters_["tau"].values[10] == pytest.approx(
+        fit.parameters_["tau"].values[0], rel=1e-6
+    )
+
+
 def _with_gaps(trainer):
     return next(t for t in trainer.train if t.known is not None)
 
@@ -162,3 +177,65 @@ def test_held_out_trials_are_not_trained_on(trainer):
     assert watched
     assert not watched & trained
     assert len(watched) + len(trained) == 20
+
+
+def test_what_is_held_out_is_told_from_the_others_alone(trainer):
+    from neurornn.spikes.autoencoder_inference import score_held_out, told_apart
+    from neurornn.spikes.autoencoder_training import Trials
+
+    trials = _with_gaps(trainer)
+    expected = told_apart(trainer.network, trials, 4)
+    for trial, time, unit in ((0, 3, 1), (7, 20, 4), (12, 39, 0)):
+        if not bool(trials.known[trial, time, unit]):
+            continue
+        counts = trials.counts.clone()
+        counts[trial, time, unit] += 6
+        moved = told_apart(trainer.network, Trials(counts, trials.known, trials.lengths, 0), 4)
+        assert moved[trial, time, unit] == expected[trial, time, unit]
+        # The others see it.
+        assert np.abs(moved[trial] - expected[trial]).max() > 0
+    found = score_held_out(trainer.network, trials, seed=4, confidence_level=0.95)
+    seen = np.where(trials.known.numpy(), trials.counts.numpy(), np.nan)
+    for unit in range(5):
+        one = nr.spikes.bits_per_spike(expected[..., [unit]], seen[..., [unit]])
+        assert found.bits[unit] == pytest.approx(one, rel=1e-5)
+        low, high = found.interval[unit]
+        assert low < found.bits[unit] < high
+
+
+def test_what_was_not_observed_does_not_reach_the_encoder(trainer):
+    import torch
+
+    from neurornn.spikes.autoencoder_training import Trials, encoded
+
+    trials = _with_gaps(trainer)
+    counts = torch.where(trials.known, trials.counts, torch.tensor(50.0))
+    other = Trials(counts, trials.known, trials.lengths, 0)
+    with torch.no_grad():
+        one, two = (encoded(trainer.network, t, None).mean for t in (trials, other))
+    assert torch.equal(one, two)
+
+
+# The command
+
+
+def test_command_prints_and_writes_the_table(tmp_path, capsys, monkeypatch):
+    from neurornn.cli import main
+
+    counts = nr.simulate.simulate_latent_population(8, 40.0, tau=0.2, rng=0)["counts"].values
+    times = [np.repeat(np.arange(len(c)), c) * 0.01 + 0.005 for c in counts.T]
+    record = nr.data.from_spikes(times, t_start=0.0, t_stop=40.0)
+    record.to_netcdf(tmp_path / "rec.nc", engine="h5netcdf")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["timescales", "rec.nc", "--bin_size", "0.05", "--pooled", "true",
+                 "--progress", "false"]  # fmt: skip
+    assert main([*arguments, "--out", "tau.nc", "--csv", "tau.csv", "--figures", "f"]) == 0
+    said = capsys.readouterr().out
+    fit = nr.spikes.Timescales(bin_size=0.05, pooled=True).fit(record)
+    assert fit.report() in said
+    assert nr.load(tmp_path / "tau.nc").report() == fit.report()
+    assert "tau (s)" in (tmp_path / "tau.csv").read_text().splitlines()[0]
+    assert (tmp_path / "f" / "autocorrelation.png").stat().st_size > 3000
+    (tmp_path / "own.csv").write_text("mine\n1\n")
+    assert main([*arguments, "--csv", "own.csv"]) != 0
+    assert (tmp_path / "own.csv").read_text() == "mine\n1\n"

@@ -7,8 +7,14 @@ from scipy import integrate, optimize, stats
 from scipy.signal import lfilter
 
 import neurornn as nr
-from neurornn._core.errors import DataError, ThreePartError
-from neurornn.spikes.count_moments import merged, try_time_constants
+from neurornn._core.errors import DataError, ThreePartError, UnitWarning
+from neurornn.spikes.count_moments import (
+    locked_rate,
+    log_covariance,
+    merged,
+    naive_time_constants,
+    try_time_constants,
+)
 from neurornn.spikes.latent_likelihood import OneLatent, within_row
 from neurornn.spikes.linear_latents import LinearLatents
 from neurornn.spikes.timescale_records import as_rows
@@ -154,6 +160,11 @@ def test_own_latents_of_one_time_constant_are_pooled():
     low, high = fit.parameters_["tau_ci"].values[0]
     assert low < 0.1 < high
     assert high / low < 2
+    # What is shown is of each unit with itself: units do not covary.
+    curve = fit.autocorrelation_.isel(lag=slice(1, 15))
+    ci = curve["log_covariance_ci"].values
+    assert np.mean((ci[:, 0] < curve["fitted"]) & (curve["fitted"] < ci[:, 1])) > 0.6
+    assert np.mean(ci[:, 0] > 0.1) > 0.5
 
 
 def test_two_time_constants_chosen():
@@ -243,6 +254,43 @@ def test_merged_rows_keep_every_spike():
     assert found.edges.tolist() == [0, 3, 5]
     assert found.counts.sum() == rows.counts.sum()
     assert found.dt == pytest.approx(0.04)
+
+
+def test_gaps_are_no_zeros_in_what_is_shown():
+    counts = population(9, n_units=8, duration=60.0, tau=0.2)["counts"].values.astype(float)
+    holes = counts.copy()
+    # Half of the time is missing in stretches, of other times for half of the units.
+    for k in range(0, 6000, 400):
+        holes[k : k + 200, :4] = np.nan
+        holes[k + 100 : k + 300, 4:] = np.nan
+    edges = np.array([0, 6000])
+    whole, part = (as_rows(c, edges, 0.01) for c in (counts, holes))
+    loading, lags = np.full(8, 0.8), np.arange(0, 20, 4)
+    signs = np.sign(nr.spikes.Timescales(pooled=True, bin_size=0.01).fit(counts).loadings_[
+        "loading"].values[:, 0])  # fmt: skip
+    full, error, _ = log_covariance(whole, loading * signs, lags)
+    seen, _, _ = log_covariance(part, loading * signs, lags)
+    # The same covariance, of half as much: within four errors, where zeros would halve it.
+    assert np.all(np.abs(seen - full) < 4 * error)
+    assert np.all(seen > 0.65 * full)
+    naive = naive_time_constants(part)
+    assert np.median(naive) == pytest.approx(np.median(naive_time_constants(whole)), rel=0.35)
+
+
+def test_locked_rate_is_found_where_trials_end_at_different_times():
+    rng = np.random.default_rng(6)
+    wave = 0.1 * (1 + 0.8 * np.sin(2 * np.pi * 2.0 * 0.01 * np.arange(100)))
+    counts = rng.poisson(wave[None, :, None], (100, 100, 6)).astype(float)
+    for trial in counts:
+        trial[rng.integers(60, 100) :] = np.nan
+    rows = as_rows(counts.reshape(-1, 6), np.arange(0, 10001, 100), 0.01)
+    chance, profile = locked_rate(rows, rng)
+    assert chance == 0.01
+    # The last bins have a third of the trials: 12 spikes a bin over units.
+    middle = profile[:60].mean(axis=1)
+    assert np.corrcoef(middle, wave[:60])[0, 1] > 0.95
+    fit = nr.spikes.Timescales(pooled=True, bin_size=0.01).fit(counts)
+    assert str(fit.parameters_["status"].values) == "stimulus_locked"
 
 
 # Nothing to be found
@@ -338,7 +386,7 @@ def test_confidence_level_moves_the_interval_alone(pooled):
         (np.full((100, 2), 0.5), {"bin_size": 0.01}, "whole numbers"),
         (np.ones((100, 2)), {}, "size of their bins"),
         (-np.ones((100, 2)), {"bin_size": 0.01}, "whole numbers"),
-        (np.full((100, 2), np.nan), {"bin_size": 0.01}, "whole numbers"),
+        (np.full((100, 2), np.nan), {"bin_size": 0.01}, "missing"),
         (np.ones((100, 2)), {"bin_size": 0.01, "n_timescales": "all"}, "auto"),
         (np.ones((100, 2)), {"bin_size": 0.01, "n_timescales": 0}, "n_timescales"),
     ],
@@ -348,9 +396,9 @@ def test_bad_input_is_explained(counts, settings, said):
         nr.spikes.Timescales(**settings).fit(counts)
 
 
-def test_bins_of_milliseconds_are_refused():
-    counts = population(n_units=2)["counts"].assign_attrs(bin_size=10.0)
-    with pytest.raises(DataError, match=r"bin_size=0\.01"):
+def test_bins_of_milliseconds_are_noticed():
+    counts = population(n_units=2, duration=3.0)["counts"].assign_attrs(bin_size=10.0)
+    with pytest.warns(UnitWarning, match=r"0\.01"):
         nr.spikes.Timescales().fit(counts)
 
 
