@@ -410,3 +410,21 @@ def test_another_bin_size_is_refused():
 def test_one_short_trial_has_a_status():
     fit = nr.spikes.Timescales(bin_size=0.01).fit(np.ones((3, 2), dtype=int))
     assert fit.parameters_["status"].values.tolist() == ["too_few_events"] * 2
+
+
+def test_errors_of_both_numbers_agree_with_a_second_way():
+    # A weak latent, so that errors relative to it and absolute ones lie far apart.
+    counts = population(11, log_gain_sd=0.4, duration=90.0)["counts"]
+    fit = nr.spikes.Timescales(pooled=True).fit(counts).parameters_
+    rows = rows_of(counts)
+    model = LinearLatents(rows.counts, rows.edges, 0.01, 1, rotations=False)
+    mean = np.log(rows.counts.mean(axis=0))
+    loading = np.full((20, 1), 0.4) * np.sign(np.linspace(-1, 1, 20))[:, None]
+    top = model.climb(np.array([-np.log(0.1)]), mean, loading, slowest=30.0)
+    error = np.sqrt(np.diag(model.covariance_of(top, model.wanted(top), rtol=1e-3)))
+    for name, own in zip(("tau", "amplitude"), error, strict=True):
+        low, high = fit[f"{name}_ci"].values[0]
+        # A bound instead of the likelihood, and a profile instead of the curvature: 15 %.
+        assert np.log(high / low) / 3.92 == pytest.approx(own, rel=0.15)
+    tau = float(fit["tau"][0])
+    assert np.sqrt(float(fit["covariance"][0, 0])) / tau == pytest.approx(error[0], rel=0.15)
