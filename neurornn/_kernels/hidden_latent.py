@@ -6,11 +6,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+#: Less than this of a law is nothing: numbers without all their digits take long.
+_NOTHING = 1e-100
+
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def forward_backward(
-    drive: Array, pattern: NDArray[np.int64], edges: NDArray[np.int64], kernel: Array,
-    turned: Array, prior: Array, grid: Array, left: float, right: float, nodes: Array,
+    drive: Array, which: NDArray[np.int64], edges: NDArray[np.int64], place: NDArray[np.int64],
+    kernel: Array, prior: Array, grid: Array, left: float, right: float, nodes: Array,
     backward: bool,
 ) -> tuple[float, Array, Array, Array, bool]:  # fmt: skip
     """Return the likelihood of counts behind one latent, and what the counts tell of it.
@@ -18,11 +21,11 @@ def forward_backward(
     Parameters
     ----------
     drive : (row,), counts weighted by the loadings of their units.
-    pattern : (row,), which kernel the row takes.
+    which : (row,), which kernel the row takes.
     edges : (run + 1,), first row of each run, and the number of rows.
-    kernel : (pattern, node, state, state), from the value before a row to that after it, times
+    place : (row,), where a row stands in `before` and `after`.
+    kernel : (which, node, state, state), from the value before a row to that after it, times
         what the rates of both say of the counts, without the counts, and times the node's weight.
-    turned : the same with its last two axes exchanged.
     prior : (state,), law of the latent before a run.
     grid : (state,), even; a multiple of four.
     left, right, nodes : the log rates see ``left * before + right * after + node``; nodes stand
@@ -41,6 +44,7 @@ def forward_backward(
     """
     n_rows, n_states, n_nodes = len(drive), len(grid), len(nodes)
     step = grid[1] - grid[0]
+    turned = np.ascontiguousarray(kernel.transpose(0, 1, 3, 2))
     n_kept = n_rows if backward else 0
     before = np.empty((n_kept, n_states))
     after = np.empty((n_kept, n_states))
@@ -48,7 +52,7 @@ def forward_backward(
     level = np.zeros(n_kept)
     filtered = np.empty(n_states)
     moved = np.empty(n_states)
-    total = 0.0
+    total, product = 0.0, 1.0
     for run in range(len(edges) - 1):
         first, last = edges[run], edges[run + 1]
         filtered[:] = prior
@@ -58,12 +62,12 @@ def forward_backward(
                 _tilt(filtered, u * left, grid[0], step)
             if backward:
                 for r in range(n_states):
-                    before[t, r] = filtered[r]
+                    before[place[t], r] = filtered[r]
             for r in range(n_states):
                 moved[r] = 0.0
             for q in range(n_nodes):
                 gain = np.exp(u * nodes[q])
-                _add_product(kernel[pattern[t], q], filtered, gain, moved)
+                _add_product(turned[which[t], q], filtered, gain, moved)
             if u != 0.0:
                 _tilt(moved, u * right, grid[0], step)
             scale = 0.0
@@ -71,10 +75,18 @@ def forward_backward(
                 scale += moved[r]
             if not (scale > 0.0 and scale < 1e300):
                 return -np.inf, before, after, level, False
-            total += np.log(scale)
+            # The log of many at once: it takes as long as the rest of a row.
+            if scale < 1e-100 or scale > 1e100:
+                total += np.log(scale)
+            else:
+                product *= scale
+            if product < 1e-100 or product > 1e100:
+                total += np.log(product)
+                product = 1.0
             inverse = 1.0 / scale
             for r in range(n_states):
-                filtered[r] = moved[r] * inverse
+                value = moved[r] * inverse
+                filtered[r] = value if value > _NOTHING else 0.0
             if backward:
                 scales[t] = inverse
         if backward:
@@ -83,6 +95,7 @@ def forward_backward(
             for r in range(n_states):
                 s += filtered[r] * grid[r]
             level[last - 1] = right * s
+    total += np.log(product)
     if not backward:
         return total, before, after, level, True
     for run in range(len(edges) - 1):
@@ -96,45 +109,51 @@ def forward_backward(
             for r in range(n_states):
                 filtered[r] *= scales[t]
             for r in range(n_states):
-                after[t, r] = filtered[r]
+                after[place[t], r] = filtered[r]
                 moved[r] = 0.0
             for q in range(n_nodes):
                 gain = np.exp(u * nodes[q])
-                _add_product(turned[pattern[t], q], filtered, gain, moved)
+                _add_product(kernel[which[t], q], filtered, gain, moved)
             s = 0.0
             for r in range(n_states):
-                s += before[t, r] * moved[r] * grid[r]
+                s += before[place[t], r] * moved[r] * grid[r]
             level[t] += left * s
             if t > first:
                 level[t - 1] += right * s
             if left != 0.0 and u != 0.0:
                 _tilt(moved, u * left, grid[0], step)
             for r in range(n_states):
-                filtered[r] = moved[r]
+                filtered[r] = moved[r] if moved[r] > _NOTHING else 0.0
     return total, before, after, level, True
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
 def _tilt(law: Array, slope: float, first: float, step: float) -> None:
     """Multiply by the exponential of slope times the grid, in place."""
-    weight = np.exp(slope * first)
+    # Four at a time, so that no value waits for the one before it.
+    a = np.exp(slope * first)
     ratio = np.exp(slope * step)
-    for s in range(len(law)):
-        law[s] *= weight
-        weight *= ratio
+    b = a * ratio
+    square = ratio * ratio
+    c, d = a * square, b * square
+    fourth = square * square
+    for s in range(0, len(law), 4):
+        law[s] *= a
+        law[s + 1] *= b
+        law[s + 2] *= c
+        law[s + 3] *= d
+        a *= fourth
+        b *= fourth
+        c *= fourth
+        d *= fourth
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
 def _add_product(matrix: Array, law: Array, gain: float, out: Array) -> None:
-    """Add ``gain law matrix``, four rows at a time."""
+    """Add ``gain matrix law``."""
     n = len(law)
-    for s in range(0, n, 4):
-        a, b = gain * law[s], gain * law[s + 1]
-        c, d = gain * law[s + 2], gain * law[s + 3]
-        for r in range(n):
-            out[r] += (
-                a * matrix[s, r]
-                + b * matrix[s + 1, r]
-                + c * matrix[s + 2, r]
-                + d * matrix[s + 3, r]
-            )
+    for r in range(n):
+        s = 0.0
+        for k in range(n):
+            s += matrix[r, k] * law[k]
+        out[r] += gain * s

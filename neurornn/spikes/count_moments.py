@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import curve_fit
 from scipy.signal import lfilter
@@ -23,6 +24,8 @@ _N_TRIED, _MOST_UNITS = 7, 30
 _MOST_SHOWN = 40
 #: Draws without dynamics that the largest eigenvalue is compared with.
 _N_DRAWS = 400
+#: Normal numbers that are drawn at once.
+_NUMBERS_AT_ONCE = 1_000_000
 #: Log covariances below this are noise; their log would be lost.
 _LOWEST = -0.9
 #: Lags that an exponential is fitted to.
@@ -107,11 +110,12 @@ def try_time_constants(rows: CountRows, rng: np.random.Generator) -> Tried:
 
 def _n_products(lengths: NDArray[np.int64], keep: Array) -> Array:
     """Sum over lags of (products at the lag) times both weights, (tried, tried)."""
-    out = np.zeros((len(keep), len(keep)))
+    q = np.outer(keep, keep)
+    out = np.zeros_like(q)
+    # A sum of a geometric series and of its slope.
     for length, n in zip(*np.unique(lengths, return_counts=True), strict=True):
-        lag = np.arange(1, length)
-        power = np.exp(np.log(keep)[:, None] * lag)
-        out += n * (power * (length - lag)) @ power.T
+        rest = length - 1 + q**length - length * q
+        out += n * q * rest / (1 - q) ** 2
     return np.maximum(out, 1e-300)
 
 
@@ -129,6 +133,8 @@ def _chances(
     """
     n_samples = len(rows.counts) * rows.dt / (2 * tau)
     edge = 2 * np.sqrt(n_used)
+    if n_samples > 20 and n_used == 1:
+        return stats.norm.sf(own), 1.0
     if n_samples > 20 * n_used or (n_samples > 20 and top > 5 * edge):
         drawn = rng.standard_normal((_N_DRAWS, n_used, n_used))
         drawn = np.triu(drawn, 1) + np.triu(drawn, 1).transpose(0, 2, 1)
@@ -139,21 +145,26 @@ def _chances(
     keep = np.array([np.exp(-rows.dt * n / tau)])
     terms, total = float(_n_products(lengths, keep)[0, 0]), int(lengths.sum())
     ends = np.cumsum(lengths)
-    all_own, tops = np.empty((_N_DRAWS, n_used)), np.empty(_N_DRAWS)
-    for d in range(_N_DRAWS):
-        noise = rng.standard_normal((total, n_used))
+    all_own, tops = [], []
+    # So many draws at once.
+    many = int(np.clip(_NUMBERS_AT_ONCE // (total * n_used), 1, _N_DRAWS))
+    for d in range(0, _N_DRAWS, many):
+        noise = rng.standard_normal((total, min(many, _N_DRAWS - d), n_used))
         noise -= noise.mean(axis=0)
-        moment = np.zeros((n_used, n_used))
+        moment = np.zeros((noise.shape[1], n_used, n_used))
         for a, b in zip(ends - lengths, ends, strict=True):
             past = lfilter([0.0, keep[0]], [1.0, -keep[0]], noise[a:b], axis=0)
-            moment += past.T @ noise[a:b]
-        both = (moment + moment.T + noise.T @ noise) / np.sqrt(2 * terms + total)
-        all_own[d] = np.diag(moment) / np.sqrt(terms)
-        np.fill_diagonal(both, 0.0)
-        tops[d] = np.linalg.eigvalsh(both)[-1]
-    flat = np.sort(all_own.ravel())
+            moment += np.einsum("tdi,tdj->dij", past, noise[a:b], optimize=True)
+        at_once = np.einsum("tdi,tdj->dij", noise, noise, optimize=True)
+        both = (moment + moment.transpose(0, 2, 1) + at_once) / np.sqrt(2 * terms + total)
+        all_own.append(np.diagonal(moment, axis1=1, axis2=2) / np.sqrt(terms))
+        both[:, np.arange(n_used), np.arange(n_used)] = 0.0
+        tops.append(np.linalg.eigvalsh(both)[:, -1])
+    flat = np.sort(np.concatenate(all_own).ravel())
     above = len(flat) - np.searchsorted(flat, own)
-    return (1 + above) / (1 + len(flat)), float((1 + np.sum(tops >= top)) / (1 + _N_DRAWS))
+    return (1 + above) / (1 + len(flat)), float(
+        (1 + np.sum(np.concatenate(tops) >= top)) / (1 + _N_DRAWS)
+    )
 
 
 def first_loadings(shared: Array) -> Array:
@@ -286,7 +297,8 @@ def log_covariance(
     out = np.full((n_blocks, len(lags)), np.nan)
     products = np.zeros((n_blocks, len(lags), len(used), len(used)))
     shares = np.zeros_like(products)
-    seen = rows.observed[:, used]
+    every = bool(rows.known.all())
+    seen = rows.known[:, used][rows.pattern]
     runs = list(zip(rows.edges[:-1], rows.edges[1:], strict=True))
     if len(runs) < n_blocks:
         longest = max(1, len(rows.counts) // n_blocks)
@@ -296,7 +308,9 @@ def log_covariance(
         for k, lag in enumerate(lags):
             if b - a > lag:
                 products[block, k] += rest[a : b - lag].T @ rest[a + lag : b]
-                shares[block, k] += seen[a : b - lag].T @ seen[a + lag : b]
+                shares[block, k] += (
+                    b - a - lag if every else seen[a : b - lag].T @ seen[a + lag : b]
+                )
     whole = products.sum(axis=0) / np.maximum(shares.sum(axis=0), 1)
     # Each pair is converted, and pairs are weighted as the loadings say.
     value = np.einsum("kij,ij->k", _converted(whole), weight)
@@ -334,10 +348,12 @@ def naive_time_constants(rows: CountRows) -> Array:
         rest = seen * (rows.counts[:, k] - rows.counts[:, k].sum() / max(seen.sum(), 1))
         total, n = np.zeros(n_lags), np.zeros(n_lags)
         for a, b in zip(rows.edges[:-1], rows.edges[1:], strict=True):
-            size = int(2 ** np.ceil(np.log2(max(2 * (b - a), 2))))
+            size = next_fast_len(b - a + n_lags, real=True)
             reach = min(n_lags, b - a - 1)
-            for out, of in ((total, rest), (n, seen)):
-                power = np.fft.irfft(np.abs(np.fft.rfft(of[a:b], size)) ** 2, size)
+            whole = bool(seen[a:b].all())
+            n[:reach] += (b - a - lag[:reach]) if whole else 0
+            for out, of in ((total, rest),) if whole else ((total, rest), (n, seen)):
+                power = irfft(np.abs(rfft(of[a:b], size)) ** 2, size)
                 out[:reach] += power[1 : reach + 1]
         variance = max(float(np.sum(rest**2) / max(seen.sum(), 1)), 1e-12)
         curve = total / np.maximum(n, 1) / variance

@@ -16,6 +16,7 @@ from scipy import optimize
 from scipy.sparse.linalg import LinearOperator, cg
 
 from neurornn._kernels.hidden_latent import forward_backward
+from neurornn.spikes.latent_steps import matrices_of, pairs_of, steps_of
 
 Array = NDArray[np.float64]
 
@@ -34,6 +35,8 @@ _N_NODES = 5
 _TOLERANCE = 1e-3
 #: The same that a climb which ended early may leave.
 _LEFT_OVER = 0.3
+#: A chance below this is none: numbers without all their digits take long.
+_NOTHING = 1e-200
 #: Loadings that a climb cannot leave.
 _MOST_LOADING = 4.0
 
@@ -71,8 +74,14 @@ class CountRows(NamedTuple):
     @property
     def exposure(self) -> Array:
         """Rows of each unit, each times what is known of its rate beforehand, (unit,)."""
-        often = np.bincount(self.pattern, minlength=len(self.known)).astype(float)
-        return np.asarray(often @ (self.known * np.exp(self.offset)))
+        return np.asarray(self.often @ (self.known * np.exp(self.offset)))
+
+    @property
+    def often(self) -> Array:
+        """How many rows each pattern has, (pattern,)."""
+        if len(self.known) == 1:
+            return np.array([float(len(self.counts))])
+        return np.bincount(self.pattern, minlength=len(self.known)).astype(float)
 
     @property
     def duration(self) -> float:
@@ -132,8 +141,13 @@ class OneLatent:
     def __init__(self, rows: CountRows, *, within: bool = True) -> None:
         self.rows, self.within = rows, within
         self.total = rows.counts.sum(axis=0)
+        walked = (rows.counts, rows.edges, rows.pattern, len(rows.known))
+        self.steps = self.single = steps_of(*walked)
+        if self.steps.most > 1:
+            self.single = steps_of(*walked, together=False)
         self.grid = np.linspace(-_REACH, _REACH, 24)
         self.n_nodes = 1
+        self._last: tuple[Any, float, Array, bool] | None = None
 
     def set_grid(self, log_tau: float, loading: Array) -> None:
         """Choose grid and nodes fine enough for a time constant and loadings."""
@@ -160,12 +174,17 @@ class OneLatent:
 
         Where a climb went too far, it is minus infinity and the slope 0.
         """
+        # A climb ends where it has just been, and its interval begins there.
+        at = (log_tau, level.tobytes(), loading.tobytes(), len(self.grid), self.n_nodes)
+        if self._last is not None and self._last[0] == at and (not slope or self._last[3]):
+            return self._last[1], self._last[2].copy()
         # Far out numbers run over; what comes of it is refused below.
         with np.errstate(all="ignore"):
             found, by = self._value(log_tau, level, loading, slope)
         if not np.isfinite(found) or not np.isfinite(by).all():
             return -np.inf, np.zeros(1 + 2 * self.rows.n_units)
-        return found, by
+        self._last = (at, found, by, slope)
+        return found, by.copy()
 
     def _value(
         self, log_tau: float, level: Array, loading: Array, slope: bool
@@ -173,26 +192,37 @@ class OneLatent:
         rows, grid = self.rows, self.grid
         parts = self._parts(log_tau, level, loading)
         prior = np.exp(-(grid**2) / 2)
-        drive = rows.counts @ loading
-        turned = np.ascontiguousarray(parts.kernel.swapaxes(2, 3))
+        steps = self.steps if self.n_nodes == 1 else self.single
+        counts = rows.counts if steps.most == 1 else rows.counts[steps.last]
+        drive = counts @ loading
+        # Spikes are in the matrices of steps already, or weigh what the steps meet.
+        inside = len(steps.counts) > 0
+        size = float(loading[0]) if inside else 0.0
+        matrices = matrices_of(
+            steps, parts.kernel, np.exp(size * parts.left * grid),
+            np.exp(size * parts.right * grid),
+        )  # fmt: skip
         found, before, after, mean, fine = forward_backward(
-            drive, rows.pattern, rows.edges, parts.kernel, turned, prior / prior.sum(), grid,
-            parts.left, parts.right, parts.nodes, slope,
+            0 * drive if inside else drive, steps.which, steps.edges, steps.place, matrices.all,
+            prior / prior.sum(), grid, parts.left, parts.right, parts.nodes, slope,
         )  # fmt: skip
         if not fine:
             return -np.inf, np.zeros(1 + 2 * rows.n_units)
         lift = -(loading**2) * parts.seen / 2
-        shown = np.bincount(rows.pattern, minlength=len(rows.known)).astype(float)
         known_part = sum(
             float(rows.counts[rows.pattern == p].sum(axis=0) @ rows.offset[p])
-            for p in (range(len(shown)) if rows.offset.any() else ())
+            for p in (range(len(rows.known)) if rows.offset.any() else ())
         )
         found += float(self.total @ (level + lift)) + known_part
         if not slope:
             return found, np.empty(0)
-        pairs, wander = self._pairs(drive, before, after, parts)
+        pairs, spiking, wander = pairs_of(steps, drive, before, after, matrices, parts.nodes)
+        along, aside = mean @ counts, wander @ counts
+        if inside:
+            seen_by = parts.left * grid[:, None] + parts.right * grid
+            along = np.array([float(np.sum(steps.counts @ (spiking * seen_by).sum(axis=(1, 2))))])
+            pairs[0, 0] += spiking.sum(axis=0)
         visits = self._collapsed(pairs)  # (pattern, node, value)
-        along, aside = mean @ rows.counts, wander @ rows.counts
         by_level, by_loading = self.total.copy(), along + aside - self.total * loading * parts.seen
         for p in range(len(visits)):
             for q, node in enumerate(parts.nodes):
@@ -208,27 +238,6 @@ class OneLatent:
             for a in (1, -1)
         ]
         return found, np.concatenate([[(ends[0] - ends[1]) / (2 * h)], by_level, by_loading])
-
-    def _pairs(
-        self, drive: Array, before: Array, after: Array, parts: "_Parts"
-    ) -> tuple[Array, Array]:
-        """Expected visits of pairs of values, as the kernel; expected node of each row."""
-        pattern, kernel = self.rows.pattern, parts.kernel
-        out = np.empty_like(kernel)
-        wander = np.zeros(len(drive))
-        alone = len(kernel) == 1
-        for p in range(len(kernel)):
-            at = slice(None) if alone else np.flatnonzero(pattern == p)
-            for q, node in enumerate(parts.nodes):
-                first = before[at]
-                if node != 0:
-                    first = first * np.exp(drive[at] * node)[:, None]
-                out[p, q] = (first.T @ after[at]) * kernel[p, q]
-                if node != 0:
-                    wander[at] += node * np.einsum(
-                        "ts,sr,tr->t", first, kernel[p, q], after[at], optimize=True
-                    )
-        return out, wander
 
     def _parts(self, log_tau: float, level: Array, loading: Array) -> "_Parts":
         rows, grid = self.rows, self.grid
@@ -256,7 +265,9 @@ class OneLatent:
                     for w, r in zip(weights, each, strict=True)
                 ]
             )
-        return _Parts(left, right, nodes, values, seen, rates, np.array(kernel))
+        kernels = np.array(kernel)
+        kernels[kernels < _NOTHING] = 0.0
+        return _Parts(left, right, nodes, values, seen, rates, kernels)
 
     def _expected(
         self, log_tau: float, level: Array, loading: Array, pairs: Array, visits: Array,
@@ -363,6 +374,15 @@ class OneLatent:
             slope = self.value(x[0], x[1 : 1 + n], x[1 + n :])[1]
             return np.asarray((base - slope) / scale / size)
 
+        if n == 1:
+            # As many numbers as a solver would take steps.
+            by = np.stack([curve(unit) for unit in np.eye(3)])
+            with np.errstate(all="ignore"):
+                try:
+                    found = np.linalg.solve((by + by.T) / 2, wanted / scale[:, None])
+                except np.linalg.LinAlgError:
+                    return np.full_like(wanted, np.nan)
+            return np.asarray(found / scale[:, None])
         operator = LinearOperator((2 * n + 1, 2 * n + 1), matvec=curve, dtype=float)
         out = np.empty_like(wanted)
         # Without a curve there is nothing to divide by; what comes of it is no interval.

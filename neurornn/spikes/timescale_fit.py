@@ -137,7 +137,7 @@ def fit_one(rows: CountRows, *, level: float, rng: np.random.Generator) -> Found
     if not shared and not alone:
         found = _fit_private(kept, tried, level)
     else:
-        found = _fit_shared(kept, tried, level)
+        found = _fit_shared(kept, tried, level, usual)
         # Units with latents of their own covary by chance more than units without: both accounts
         # have the same numbers to choose, and the likelihood says which it is.
         if not alone and tried.p_own.min() < _LEVEL_OWN and found.value < _DOUBTFUL * kept.n_units:
@@ -218,12 +218,15 @@ def _levels(rows: CountRows) -> Array:
     )
 
 
-def _fit_shared(rows: CountRows, tried: Tried, level: float) -> Found:
+def _fit_shared(rows: CountRows, tried: Tried, level: float, usual: float) -> Found:
     limits = _limits(rows)
     index = int(tried.best_own[0]) if rows.n_units == 1 else tried.best
     loading = first_loadings(tried.shared)
     # A first look in rows as coarse as the moments allow.
     start = float(np.log(tried.tau[index]))
+    if rows.n_units == 1 and np.isfinite(usual):
+        # Time constants are tried far apart; the usual one is nearer.
+        start = float(np.log(usual))
     rough = merged(rows, _n_merged(rows, start, loading, rest=_ROUGH_REST))
     model = OneLatent(rough)
     top = model.climb(start, _levels(rough), loading, bounds=limits)
