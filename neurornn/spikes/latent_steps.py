@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 _FEWEST, _MOST, _WORTH = 4, 32, 0.7
 #: Different counts of one unit that may have matrices of their own.
 _MOST_COUNTS = 12
+#: Steps that each matrix should be met in.
+_OFTEN = 10
 
 
 class Steps(NamedTuple):
@@ -67,7 +69,9 @@ def steps_of(
     values = np.empty(0)
     if counts.shape[1] == 1 and n_patterns == 1:
         values = np.unique(counts[busy])
-        values = values if len(values) <= _MOST_COUNTS else np.empty(0)
+        # A matrix is worth its making if it is met often enough.
+        few = busy.sum() < _OFTEN * _FEWEST * len(values)
+        values = np.empty(0) if few or len(values) > _MOST_COUNTS else values
     new = np.ones(n_rows, dtype=bool)
     new[1:] = busy[:-1] | (pattern[1:] != pattern[:-1])
     if not len(values):
@@ -78,7 +82,7 @@ def steps_of(
     most = int(np.clip(2 ** np.ceil(np.log2(2 * between)), _FEWEST, _MOST))
     at = np.arange(n_rows)
     first = np.flatnonzero((at - np.maximum.accumulate(np.where(new, at, 0))) % most == 0)
-    if len(first) > _WORTH * n_rows:
+    if len(first) > _WORTH * n_rows or len(first) < _OFTEN * most:
         return steps_of(counts, edges, pattern, n_patterns, together=False)
     length = np.diff(np.append(first, n_rows))
     last = first + length - 1
@@ -196,16 +200,13 @@ def _pairs_with_spikes(
 ) -> Array:
     """The same of rows with spikes; what silent rows before them add goes into `by_power`."""
     out = np.empty_like(matrices.spiking)
+    earlier = matrices.all[: steps.most - 1, 0].swapaxes(1, 2)
     for c, own in enumerate(matrices.spiking):
-        slope = np.zeros_like(own)
+        here = np.zeros((steps.most, *own.shape))
         for m in range(steps.most):
-            k = (1 + c) * steps.most + m
-            at = slice(*steps.ends[k : k + 2])
-            here = before[at].T @ after[at]
-            if m == 0:
-                slope += here
-            else:
-                slope += matrices.all[m - 1, 0].T @ here
-                by_power[m - 1] += here @ own.T
-        out[c] = slope * own
+            a, b = steps.ends[(1 + c) * steps.most + m : (1 + c) * steps.most + m + 2]
+            if b > a:
+                here[m] = before[a:b].T @ after[a:b]
+        by_power[:-1] += here[1:] @ own.T
+        out[c] = (here[0] + (earlier @ here[1:]).sum(axis=0)) * own
     return out

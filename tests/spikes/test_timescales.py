@@ -177,6 +177,7 @@ def test_two_time_constants_chosen():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_oscillation_has_its_frequency():
     rng = np.random.default_rng(0)
     turn = np.exp(-0.01 / 0.3) * np.exp(2j * np.pi * 4.0 * 0.01)
@@ -224,7 +225,7 @@ def test_forms_of_counts_are_one(pooled):
     counts = population()["counts"]
     as_array = nr.spikes.Timescales(pooled=True, bin_size=0.01).fit(counts.values)
     assert as_array.parameters_["tau"].values == pooled.parameters_["tau"].values
-    trials = population(duration=1.0, n_trials=40)["counts"]
+    trials = population(n_units=6, duration=1.0, n_trials=40)["counts"]
     listed = [t.values for t in trials]
     both = [
         nr.spikes.Timescales(pooled=True, bin_size=0.01).fit(given).parameters_["tau"].values[0]
