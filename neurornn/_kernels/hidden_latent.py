@@ -14,8 +14,8 @@ _NOTHING = 1e-100
 def forward_backward(
     drive: Array, which: NDArray[np.int64], edges: NDArray[np.int64], place: NDArray[np.int64],
     kernel: Array, prior: Array, grid: Array, left: float, right: float, nodes: Array,
-    backward: bool,
-) -> tuple[float, Array, Array, Array, bool]:  # fmt: skip
+    lift: Array, backward: bool,
+) -> tuple[float, Array, Array, Array, Array, Array, Array, bool]:  # fmt: skip
     """Return the likelihood of counts behind one latent, and what the counts tell of it.
 
     Parameters
@@ -30,13 +30,17 @@ def forward_backward(
     grid : (state,), even; a multiple of four.
     left, right, nodes : the log rates see ``left * before + right * after + node``; nodes stand
         for what the latent does within the row.
+    lift : (node, row, value) or empty, what the chance of a row is multiplied by besides: of the
+        value after it, or, with ``2 state - 1`` values, of the sum of those before and after it.
     backward : what the counts tell is wanted.
 
     Returns
     -------
     log-likelihood, nats; before and after (row, state), whose product, times the kernel and
     ``exp(drive node)``, is the chance of a pair of values; level (row,), expected
-    ``left * before + right * after``; whether all numbers were finite.
+    ``left * before + right * after``; law (node, row, value), pairs (which, node, state, state),
+    the chance of a pair, and wander (row,), the expected node, all three with `lift` alone;
+    whether all numbers were finite.
 
     Notes
     -----
@@ -50,6 +54,10 @@ def forward_backward(
     after = np.empty((n_kept, n_states))
     scales = np.empty(n_kept)
     level = np.zeros(n_kept)
+    lifted, wide = lift.shape[0] > 0, lift.shape[2] > n_states
+    law = np.zeros((lift.shape[0], n_kept, lift.shape[2]))
+    wander = np.zeros(n_kept if lifted and wide else 0)
+    pairs = np.zeros(kernel.shape if lifted and wide and backward else (0, 0, 0, 0))
     filtered = np.empty(n_states)
     moved = np.empty(n_states)
     total, product = 0.0, 1.0
@@ -67,14 +75,20 @@ def forward_backward(
                 moved[r] = 0.0
             for q in range(n_nodes):
                 gain = np.exp(u * nodes[q])
-                _add_product(turned[which[t], q], filtered, gain, moved)
+                if lifted and wide:
+                    _add_lifted(turned[which[t], q], filtered, gain, lift[q, t], moved)
+                else:
+                    _add_product(turned[which[t], q], filtered, gain, moved)
+            if lifted and not wide:
+                for r in range(n_states):
+                    moved[r] *= lift[0, t, r]
             if u != 0.0:
                 _tilt(moved, u * right, grid[0], step)
             scale = 0.0
             for r in range(n_states):
                 scale += moved[r]
             if not (scale > 0.0 and scale < 1e300):
-                return -np.inf, before, after, level, False
+                return -np.inf, before, after, level, law, pairs, wander, False
             # The log of many at once: it takes as long as the rest of a row.
             if scale < 1e-100 or scale > 1e100:
                 total += np.log(scale)
@@ -95,9 +109,12 @@ def forward_backward(
             for r in range(n_states):
                 s += filtered[r] * grid[r]
             level[last - 1] = right * s
+            if lifted and not wide:
+                for r in range(n_states):
+                    law[0, last - 1, r] = filtered[r]
     total += np.log(product)
     if not backward:
-        return total, before, after, level, True
+        return total, before, after, level, law, pairs, wander, True
     for run in range(len(edges) - 1):
         first, last = edges[run], edges[run + 1]
         filtered[:] = 1.0
@@ -106,6 +123,9 @@ def forward_backward(
             u = drive[t]
             if u != 0.0:
                 _tilt(filtered, u * right, grid[0], step)
+            if lifted and not wide:
+                for r in range(n_states):
+                    filtered[r] *= lift[0, t, r]
             for r in range(n_states):
                 filtered[r] *= scales[t]
             for r in range(n_states):
@@ -113,18 +133,28 @@ def forward_backward(
                 moved[r] = 0.0
             for q in range(n_nodes):
                 gain = np.exp(u * nodes[q])
-                _add_product(kernel[which[t], q], filtered, gain, moved)
+                if lifted and wide:
+                    own = _add_pairs(
+                        kernel[which[t], q], before[place[t]], filtered, gain, lift[q, t], moved,
+                        pairs[which[t], q], law[q, t],
+                    )  # fmt: skip
+                    wander[t] += nodes[q] * own
+                else:
+                    _add_product(kernel[which[t], q], filtered, gain, moved)
             s = 0.0
             for r in range(n_states):
                 s += before[place[t], r] * moved[r] * grid[r]
             level[t] += left * s
             if t > first:
                 level[t - 1] += right * s
+                if lifted and not wide:
+                    for r in range(n_states):
+                        law[0, t - 1, r] = before[place[t], r] * moved[r]
             if left != 0.0 and u != 0.0:
                 _tilt(moved, u * left, grid[0], step)
             for r in range(n_states):
                 filtered[r] = moved[r] if moved[r] > _NOTHING else 0.0
-    return total, before, after, level, True
+    return total, before, after, level, law, pairs, wander, True
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
@@ -157,3 +187,37 @@ def _add_product(matrix: Array, law: Array, gain: float, out: Array) -> None:
         for k in range(n):
             s += matrix[r, k] * law[k]
         out[r] += gain * s
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _add_lifted(matrix: Array, law: Array, gain: float, lift: Array, out: Array) -> None:
+    """Add ``gain matrix law`` with every entry times what belongs to its pair of values."""
+    n = len(law)
+    for r in range(n):
+        row, own = matrix[r], lift[r : r + n]
+        s = 0.0
+        for k in range(n):
+            s += row[k] * law[k] * own[k]
+        out[r] += gain * s
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _add_pairs(
+    matrix: Array, before: Array, after: Array, gain: float, lift: Array, out: Array,
+    pairs: Array, law: Array,
+) -> float:  # fmt: skip
+    """Do the same, and add the chance of each pair, and of each sum, of values."""
+    n = len(after)
+    total = 0.0
+    for s in range(n):
+        row, own, chance, sums = matrix[s], lift[s : s + n], pairs[s], law[s : s + n]
+        weight = before[s]
+        acc = 0.0
+        for r in range(n):
+            x = gain * row[r] * after[r] * own[r]
+            acc += x
+            chance[r] += weight * x
+            sums[r] += weight * x
+        out[s] += acc
+        total += weight * acc
+    return total

@@ -198,7 +198,10 @@ def merged(rows: CountRows, n: int) -> CountRows:
         known = rows.known[each].min(axis=1)
         offset = np.log(np.maximum(np.exp(rows.offset[each]).mean(axis=1), 1e-9))
         counts = counts * known[pattern]
-    return CountRows(counts, np.array(edges), rows.dt * n, pattern, known, offset)
+    return rows._replace(
+        counts=counts, edges=np.array(edges), dt=rows.dt * n, pattern=pattern, known=known,
+        offset=offset, lost=None if rows.lost is None else rows.lost[at].mean(axis=1),
+    )  # fmt: skip
 
 
 def locked_rate(rows: CountRows, rng: np.random.Generator) -> tuple[float, Array]:

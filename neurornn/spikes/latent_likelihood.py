@@ -52,6 +52,7 @@ class CountRows(NamedTuple):
     pattern : (row,), which of the patterns a row has.
     known : (pattern, unit), 1 where the unit was observed.
     offset : (pattern, unit), log of the rate that is known beforehand, over its mean.
+    lost : (row, unit), share of the row in which the unit could not fire; None for none.
     """
 
     counts: Array
@@ -60,6 +61,7 @@ class CountRows(NamedTuple):
     pattern: NDArray[np.int64]
     known: Array
     offset: Array
+    lost: Array | None = None
 
     @property
     def n_units(self) -> int:
@@ -142,9 +144,12 @@ class OneLatent:
         self.rows, self.within = rows, within
         self.total = rows.counts.sum(axis=0)
         walked = (rows.counts, rows.edges, rows.pattern, len(rows.known))
-        self.steps = self.single = steps_of(*walked)
+        self.steps = self.single = steps_of(*walked, own=rows.lost is None)
         if self.steps.most > 1:
             self.single = steps_of(*walked, together=False)
+        # Times what is known of its rate.
+        shown = rows.known * np.exp(rows.offset)
+        self.lost = None if rows.lost is None else rows.lost * shown[rows.pattern]
         self.grid = np.linspace(-_REACH, _REACH, 24)
         self.n_nodes = 1
         self._last: tuple[Any, float, Array, bool] | None = None
@@ -192,7 +197,8 @@ class OneLatent:
         rows, grid = self.rows, self.grid
         parts = self._parts(log_tau, level, loading)
         prior = np.exp(-(grid**2) / 2)
-        steps = self.steps if self.n_nodes == 1 else self.single
+        together = self.n_nodes == 1 and self.lost is None
+        steps = self.steps if together else self.single
         counts = rows.counts if steps.most == 1 else rows.counts[steps.last]
         drive = counts @ loading
         # Spikes are in the matrices of steps already, or weigh what the steps meet.
@@ -202,9 +208,13 @@ class OneLatent:
             steps, parts.kernel, np.exp(size * parts.left * grid),
             np.exp(size * parts.right * grid),
         )  # fmt: skip
-        found, before, after, mean, fine = forward_backward(
+        spare = np.empty((0, 0, 0))
+        if self.lost is not None:
+            rates = self._rates(level, loading, parts)
+            spare = np.exp(np.stack([self.lost @ r for r in rates]))
+        found, before, after, mean, law, pairs, wander, fine = forward_backward(
             0 * drive if inside else drive, steps.which, steps.edges, steps.place, matrices.all,
-            prior / prior.sum(), grid, parts.left, parts.right, parts.nodes, slope,
+            prior / prior.sum(), grid, parts.left, parts.right, parts.nodes, spare, slope,
         )  # fmt: skip
         if not fine:
             return -np.inf, np.zeros(1 + 2 * rows.n_units)
@@ -216,7 +226,8 @@ class OneLatent:
         found += float(self.total @ (level + lift)) + known_part
         if not slope:
             return found, np.empty(0)
-        pairs, spiking, wander = pairs_of(steps, drive, before, after, matrices, parts.nodes)
+        if not len(pairs):
+            pairs, spiking, wander = pairs_of(steps, drive, before, after, matrices, parts.nodes)
         along, aside = mean @ counts, wander @ counts
         if inside:
             seen_by = parts.left * grid[:, None] + parts.right * grid
@@ -232,9 +243,19 @@ class OneLatent:
                 by_level -= often @ rate
                 seen = (often * (parts.values + node)) @ rate
                 by_loading -= seen - (often @ rate) * loading * parts.seen
+        # Time that was lost takes off what a rate costs.
+        spared = None if self.lost is None else [self.lost.T @ one for one in law]
+        if spared is not None:
+            for one, rate, node in zip(spared, rates, parts.nodes, strict=True):
+                often = one * rate
+                by_level += often.sum(axis=1)
+                by_loading += often @ (parts.values + node)
+                by_loading -= often.sum(axis=1) * loading * parts.seen
         h = 1e-4
         ends = [
-            self._expected(log_tau + a * h, level, loading, pairs, visits, along, aside, parts)
+            self._expected(
+                log_tau + a * h, level, loading, pairs, visits, along, aside, parts, spared
+            )
             for a in (1, -1)
         ]
         return found, np.concatenate([[(ends[0] - ends[1]) / (2 * h)], by_level, by_loading])
@@ -271,7 +292,7 @@ class OneLatent:
 
     def _expected(
         self, log_tau: float, level: Array, loading: Array, pairs: Array, visits: Array,
-        along: Array, aside: Array, before: "_Parts",
+        along: Array, aside: Array, before: "_Parts", spared: list[Array] | None,
     ) -> float:  # fmt: skip
         """Expected complete log-likelihood at another time constant, up to a constant."""
         parts = self._parts(log_tau, level, loading)
@@ -285,7 +306,18 @@ class OneLatent:
         for p in range(len(visits)):
             for q in range(len(parts.nodes)):
                 out -= float(visits[p, q] @ parts.rates[p][q].sum(axis=1))
+        if spared is not None:
+            rates = self._rates(level, loading, parts)
+            out += sum(float(np.sum(one * r)) for one, r in zip(spared, rates, strict=True))
         return out
+
+    def _rates(self, level: Array, loading: Array, parts: "_Parts") -> list[Array]:
+        """Counts of a row that each value the rates see makes, of each node, (unit, value)."""
+        base = (level - loading**2 * parts.seen / 2)[:, None]
+        return [
+            np.exp(np.minimum(base + np.outer(loading, parts.values + e), 50.0))
+            for e in parts.nodes
+        ]
 
     def _values(self, left: float, right: float) -> Array:
         """What the rates can see, (value,): of a sum on an even grid, each once."""

@@ -46,7 +46,7 @@ class Steps(NamedTuple):
 
 def steps_of(
     counts: Array, edges: NDArray[np.int64], pattern: NDArray[np.int64], n_patterns: int, *,
-    together: bool = True,
+    together: bool = True, own: bool = True,
 ) -> Steps:  # fmt: skip
     """Walk through rows.
 
@@ -56,6 +56,7 @@ def steps_of(
     edges : (run + 1,), first row of each run, and the number of rows.
     pattern : (row,), of `n_patterns` patterns of units that were observed.
     together : take silent rows together.
+    own : counts of one unit may have matrices of their own.
 
     Notes
     -----
@@ -67,7 +68,7 @@ def steps_of(
         return _sorted(np.arange(n_rows), pattern, edges, n_patterns, 1, np.empty(0))
     busy = counts.any(axis=1)
     values = np.empty(0)
-    if counts.shape[1] == 1 and n_patterns == 1:
+    if own and counts.shape[1] == 1 and n_patterns == 1:
         values = np.unique(counts[busy])
         # A matrix is worth its making if it is met often enough.
         few = busy.sum() < _OFTEN * _FEWEST * len(values)

@@ -204,8 +204,16 @@ class PoissonDynamics(PopulationAccount):
                 {"n_latent": [n_needed]},
             )
             return n_needed
+        n_active = int(active.sum())
+        if n_active < 2:
+            raise DataError(
+                "n_latent is 'auto', and one unit fires",
+                "At least two were needed: hidden units are what the number is chosen by",
+                "Pass a number, such as n_latent=1",
+            )
         train, held = _split(population)
-        hidden = np.arange(int(active.sum())) % _HIDDEN == _HIDDEN - 1
+        # One of so many, or the last one of few.
+        hidden = np.arange(n_active) % _HIDDEN == min(_HIDDEN, n_active) - 1
         bits = np.full(most, np.nan)
         dt = self.fitted_bin_size_
         for n in range(1, most + 1):

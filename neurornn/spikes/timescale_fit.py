@@ -159,8 +159,9 @@ def _none(rows: CountRows, status: str, usual: float = float("nan")) -> Found:
 
 def _of_units(rows: CountRows, keep: NDArray[np.bool_]) -> CountRows:
     return rows._replace(
-        counts=rows.counts[:, keep], known=rows.known[:, keep], offset=rows.offset[:, keep]
-    )
+        counts=rows.counts[:, keep], known=rows.known[:, keep], offset=rows.offset[:, keep],
+        lost=None if rows.lost is None else rows.lost[:, keep],
+    )  # fmt: skip
 
 
 def _with_locked_rate(rows: CountRows, rng: np.random.Generator) -> tuple[bool, CountRows]:
@@ -198,6 +199,9 @@ def _limits(rows: CountRows) -> tuple[float, float]:
 
 def _n_merged(rows: CountRows, log_tau: float, loading: Array, *, rest: float) -> int:
     """How many rows may become one without a loss."""
+    if rows.n_units == 1 and rows.offset.any() and len(rows.known) > 2:
+        # Rows of many patterns, which those of several rows would multiply.
+        return 1
     ratio = rows.dt / float(np.exp(log_tau))
     told = float(loading**2 @ rows.counts.sum(axis=0)) / len(rows.counts)
     shortest = int(np.diff(rows.edges).min())

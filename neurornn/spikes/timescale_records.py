@@ -27,17 +27,21 @@ Array = NDArray[np.float64]
 _N_LAGS, _REACH = 40, 4.0
 #: Without a time constant the curve reaches so far, s.
 _PLAIN_REACH = 1.0
+#: Share of a bin that dead times leave in any case: spikes may be closer than they should.
+_LEAST_LEFT = 0.05
 #: Longest time constant, in lengths of the longest run.
 _SLOWEST = 20.0
 
 
 def fit_units(
     counts: Array, start: int, edges: NDArray[np.int64], dt: float, numbers: list[int],
-    oscillation: bool, level: float, seed: int,
+    oscillation: bool, level: float, refractory: float, seed: int,
 ) -> dict[str, Array]:  # fmt: skip
     """Fit units one by one, (row, unit), as `fit_counts` does; `start` is the first's number."""
     found = [
-        fit_counts(counts[:, [k]], edges, dt, numbers, oscillation, level, seed + start + k)
+        fit_counts(
+            counts[:, [k]], edges, dt, numbers, oscillation, level, refractory, seed + start + k
+        )
         for k in range(counts.shape[1])
     ]
     return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
@@ -45,7 +49,7 @@ def fit_units(
 
 def fit_counts(
     counts: Array, edges: NDArray[np.int64], dt: float, numbers: list[int], oscillation: bool,
-    level: float, seed: int,
+    level: float, refractory: float, seed: int,
 ) -> dict[str, Array]:  # fmt: skip
     """Fit the time constants of counts, (row, unit), NaN where none was observed.
 
@@ -57,6 +61,7 @@ def fit_counts(
     numbers : of time constants, the best of which is taken.
     oscillation : two latents more, which turn into one another.
     level : confidence level.
+    refractory : s, after each spike in which its unit cannot fire again.
     seed : of the draws.
 
     Returns
@@ -64,6 +69,8 @@ def fit_counts(
     Arrays with a leading axis of length 1, and room for the most time constants of `numbers`.
     """
     rows = as_rows(counts, edges, dt)
+    if refractory > 0:
+        rows = with_dead_time(rows, refractory)
     one = fit_one(rows, level=level, rng=np.random.default_rng(seed))
     n_most = max(numbers) + 2 * oscillation
     out = _of_one(one, n_most, rows.n_units)
@@ -95,6 +102,40 @@ def as_rows(counts: Array, edges: NDArray[np.int64], dt: float) -> CountRows:
     )  # fmt: skip
 
 
+def with_dead_time(rows: CountRows, refractory: float) -> CountRows:
+    """Say which part of each row its spikes, and those of the row before, leave to a unit.
+
+    The likelihood of a dead time is that of a Poisson process over the time in which it could fire
+    (Deger et al. 2010, doi:10.1007/s10827-010-0242-4). Where in a row its spikes were is not
+    known: n of them share what the dead times between them leave as n even draws would, and of
+    the last dead time a part reaches beyond the row.
+    """
+    counts = rows.counts
+    free = np.maximum(rows.dt - np.maximum(counts - 1, 0) * refractory, 0.0)
+    within = np.minimum(refractory, free)
+    # Mean of what is left of the row after the last spike, and no more than a dead time of it.
+    share = 1 - (1 - within / np.maximum(free, 1e-12)) ** (counts + 1)
+    last = np.where(counts > 0, free / (counts + 1) * share, 0.0)
+    lost = np.where(counts > 0, (counts - 1) * refractory + last, 0.0)
+    beyond = np.where(counts > 0, refractory - last, 0.0)
+    # What the last spike of a run blocks is not of the next run.
+    beyond[rows.edges[1:] - 1] = 0.0
+    lost[1:] += beyond[:-1]
+    lost = np.minimum(lost / rows.dt, 1 - _LEAST_LEFT)
+    if rows.n_units > 1:
+        return rows._replace(lost=lost)
+    # For one unit there are few kinds of rows.
+    both, first, pattern = np.unique(
+        np.stack([rows.pattern.astype(float), lost[:, 0].round(9)]), axis=1, return_index=True,
+        return_inverse=True,
+    )  # fmt: skip
+    old = rows.pattern[first]
+    return rows._replace(
+        pattern=pattern.ravel(), known=rows.known[old],
+        offset=rows.offset[old] + np.log1p(-both[1])[:, None],
+    )  # fmt: skip
+
+
 def _of_one(one: Found, n_most: int, n_units: int) -> dict[str, Any]:
     def room(*more: int) -> Array:
         return np.full((n_most, *more), np.nan)
@@ -120,14 +161,15 @@ def _of_several(
     assert rows is not None and kept is not None
     counts = np.where(rows.known[rows.pattern] > 0, rows.counts, np.nan)
     slowest = _SLOWEST * float(np.diff(rows.edges).max()) * rows.dt
+    offset = rows.offset[rows.pattern]
+    if rows.lost is not None:
+        offset = offset + np.log1p(-rows.lost)
     best: tuple[LinearLatents, LinearTop] | None = None
     least = np.inf
     for number in numbers:
         n = number + 2 * oscillation
         pairs = [(n - 1, n - 2)] if oscillation else []
-        model = LinearLatents(
-            counts, rows.edges, rows.dt, n, rotations=pairs, offset=rows.offset[rows.pattern]
-        )
+        model = LinearLatents(counts, rows.edges, rows.dt, n, rotations=pairs, offset=offset)
         tau, level0, loading = start_of(counts, rows.edges, rows.dt, n)
         dynamics = np.concatenate([-np.log(tau), [2 * np.pi * _first_frequency(rows)]
                                    if oscillation else []])  # fmt: skip

@@ -7,8 +7,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.checks import check_choice, check_confidence_level, check_count
+from neurornn._core.checks import (
+    check_choice,
+    check_confidence_level,
+    check_count,
+    check_number,
+)
 from neurornn._core.confidence import to_dataset
+from neurornn._core.errors import DataError
 from neurornn._core.jobs import one_thread, run_chunks
 from neurornn._core.quantities import Quantity
 from neurornn._core.report import Table, parameters_table
@@ -40,6 +46,8 @@ class Timescales(Estimator):
     pooled : units share their time constants, and what happens to one happens to all; else each
         unit is fitted alone.
     oscillation : one pair of latents more, which turn at a frequency.
+    refractory : s, dead time after each spike, in which its unit cannot fire. Bins must not be
+        shorter.
     bin_size : s, in which spike times are counted; None takes that of the counts.
 
     Other Parameters
@@ -74,6 +82,10 @@ class Timescales(Estimator):
     trials take away. Counts are those of bins in which the latent moves; counts that were
     simulated with one rate for each bin are recognised where that matters. With more than one time
     constant, or an oscillation, each bin has one rate: let bins be short against the fastest.
+
+    With a dead time, counts are Poisson over the time in which the unit could fire: of each bin,
+    what its spikes leave (and, for units alone, those of the bin before). Without it, units that
+    fire fast look steadier than they are: amplitudes come out too small, time constants too long.
 
     With trials, a rate that follows the time in the trial is told from one of the network's own:
     it is taken as known, and what is left must vary beyond it.
@@ -137,6 +149,7 @@ class Timescales(Estimator):
         *,
         pooled: bool = False,
         oscillation: bool = False,
+        refractory: float = 0.0,
         bin_size: float | None = None,
         max_timescales: int = 3,
         confidence_level: float = 0.95,
@@ -147,6 +160,7 @@ class Timescales(Estimator):
         self.n_timescales = n_timescales
         self.pooled = pooled
         self.oscillation = oscillation
+        self.refractory = refractory
         self.bin_size = bin_size
         self.max_timescales = max_timescales
         self.confidence_level = confidence_level
@@ -186,8 +200,9 @@ class Timescales(Estimator):
         (first if self.pooled else first._replace(unit=given.unit)).name(self)
         self.n_units_ = len(self.units_)
         self.duration_ = float(first.samples.n_rows * first.bin_size)
+        dead = self._dead_time(first.bin_size)
         seed = int(generator(self.rng).integers(2**31))
-        shared = (first.edges, first.bin_size, numbers, bool(self.oscillation), level, seed)
+        shared = (first.edges, first.bin_size, numbers, bool(self.oscillation), level, dead, seed)
         if self.pooled:
             with one_thread():
                 parts = [fit_counts(first.counts, *shared)]
@@ -199,6 +214,17 @@ class Timescales(Estimator):
         found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         self._tell(found, level)
         return self
+
+    def _dead_time(self, bin_size: float) -> float:
+        """Refractory time, s, no longer than a bin."""
+        dead = check_number(self.refractory, "refractory", least=0.0)
+        if dead > bin_size * (1 + 1e-9):
+            raise DataError(
+                f"refractory is {dead:g} s, and bins are of {bin_size:g} s",
+                "A dead time no longer than a bin, in s, was needed",
+                f"Count in bins of {dead:g} s or more, or give refractory in s, not ms",
+            )
+        return dead
 
     def _tell(self, found: dict[str, Array], level: float) -> None:
         """Make the tables of what was found, (fit, ...)."""
@@ -309,6 +335,7 @@ class Timescales(Estimator):
             f"Intrinsic time constants {what} {self.n_units_} units were estimated by maximum "
             f"likelihood of spike counts in bins of {self.fitted_bin_size_:g} s, "
             "Poisson given latent Ornstein-Uhlenbeck processes behind an exponential link"
+            + (f", with a dead time of {self.refractory:g} s" if self.refractory else "")
         )
 
     def _after_load(self, content: SavedContent) -> None:

@@ -43,6 +43,7 @@ from tests.benchmarks import (
     point_processes,
     population,
     real_dynamics,
+    real_populations,
     real_tau,
     realdata,
     similarity,
@@ -83,10 +84,25 @@ SECTIONS = {
         timescales.NULL_COLUMNS,
         timescales.null_rows,
     ),
+    "timescales_dead_time": (
+        "time constants of units with a dead time of 4 ms (20 units, 60 s, tau 100 ms, pooled)",
+        timescales.DEAD_COLUMNS,
+        timescales.dead_time_rows,
+    ),
     "timescales_speed": (
         "time constants of 500 units, 1 h in bins of 20 ms",
         timescales.SPEED_COLUMNS,
         timescales.speed_rows,
+    ),
+    "real_timescales": (
+        "how long real populations remember, pooled and unit by unit",
+        real_populations.TAU_COLUMNS,
+        real_populations.tau_rows,
+    ),
+    "real_co_smoothing": (
+        "co-smoothing of real populations, bits per spike on trials held out, 5 seeds",
+        real_populations.SMOOTHING_COLUMNS,
+        real_populations.smoothing_rows,
     ),
     "poisson_dynamics": (
         "linear latent dynamics, three latents in 100 units, 300 s",

@@ -25,6 +25,7 @@ COLUMNS = [
 SEVERAL_COLUMNS = ["runs", "not ok", "median", "median error", "coverage", "one exponential"]
 BIN_COLUMNS = ["5 ms", "10 ms", "20 ms", "50 ms", "spread", "usual way: spread"]
 NULL_COLUMNS = ["runs", "claimed", "status", "claimed by an exponential fit"]
+DEAD_COLUMNS = ["runs", "not ok", "bias of tau", "coverage", "bias of the amplitude"]
 SPEED_COLUMNS = ["s", "above the counts, MB", "ok", "bias", "coverage"]
 
 
@@ -227,6 +228,29 @@ ci, tau = np.atleast_2d(fit.parameters_["tau_ci"].values), fit.parameters_["tau"
 print(spent, peak - now, ok.mean(), np.nanmean(tau) / 0.2 - 1,
       np.mean((ci[:, 0] < 0.2) & (ci[:, 1] > 0.2)))
 """
+
+
+def dead_time_rows() -> Iterator[list[str]]:
+    """Units that cannot fire for 4 ms after a spike, with and without `refractory`, 20 seeds."""
+    for rate in (8.0, 40.0):
+        for dead in (0.0, 0.004):
+            tau, low, high, size, missed = [], [], [], [], 0
+            for seed in settings.SEEDS[:20]:
+                table = nr.spikes.Timescales(
+                    pooled=True, bin_size=0.01, refractory=dead
+                ).fit(settings.dead_times(seed, rate)).parameters_  # fmt: skip
+                missed += str(table["status"].values) != "ok"
+                tau.append(float(table["tau"][0]))
+                size.append(float(table["amplitude"][0]))
+                ends = table["tau_ci"].values[0]
+                low.append(ends[0])
+                high.append(ends[1])
+            inside = np.mean((np.array(low) < 0.1) & (np.array(high) > 0.1))
+            yield [
+                f"{rate:g} Hz, refractory={dead:g}", str(len(tau)), str(missed),
+                f"{100 * (np.mean(tau) / 0.1 - 1):+.1f} %", f"{inside:.3f}",
+                f"{100 * (np.mean(size) / 0.6 - 1):+.1f} %",
+            ]  # fmt: skip
 
 
 def speed_rows() -> Iterator[list[str]]:

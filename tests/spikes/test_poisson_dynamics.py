@@ -131,3 +131,11 @@ def test_bad_input_is_explained(fitted, record):
         fitted.rates(record["counts"].assign_attrs(bin_size=0.02))
     with pytest.raises(DataError, match="were not in the fit"):
         fitted.rates(record["counts"].assign_coords(unit=np.arange(30) + 5))
+
+
+def test_number_of_latents_is_chosen_from_few_units_too():
+    counts = nr.simulate.simulate_latent_population(4, 20.0, tau=0.2, rng=0)["counts"]
+    fit = nr.spikes.PoissonDynamics("auto", max_latent=2, intervals=False).fit(counts)
+    assert fit.choice_["held_out_bits"].values[0] > 0
+    with pytest.raises(DataError, match="one unit fires"):
+        nr.spikes.PoissonDynamics("auto").fit(counts[:, :1])
