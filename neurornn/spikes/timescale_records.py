@@ -29,6 +29,8 @@ _N_LAGS, _REACH = 40, 4.0
 _PLAIN_REACH = 1.0
 #: Share of a bin that dead times leave in any case: spikes may be closer than they should.
 _LEAST_LEFT = 0.05
+#: Of the curve of the usual way, at lag 0 over that at the first lag, log.
+_MOST_LOG = 20.0
 #: Longest time constant, in lengths of the longest run.
 _SLOWEST = 20.0
 
@@ -299,7 +301,8 @@ def _curves(
                 fitted += np.sum(own * weight) * np.exp(-lag / out["tau"][k]) * turn
         start = fitted[1] if found.any() else value[1]
         if np.isfinite(one.naive_tau):
-            naive = start * np.exp(-(lag - lag[1]) / one.naive_tau)
+            # Before the first lag that is fitted, a fast one would run over.
+            naive = start * np.exp(np.minimum(-(lag - lag[1]) / one.naive_tau, _MOST_LOG))
     return {
         "lag": lag, "log_covariance": value, "fitted": fitted, "naive": naive,
         "log_covariance_ci": delta_interval(value, error, level),

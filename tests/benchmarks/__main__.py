@@ -149,6 +149,11 @@ SECTIONS = {
         point_processes.DEFINITION_COLUMNS,
         point_processes.definition_rows,
     ),
+    "few_shot_co_smoothing": (
+        "three latents and eight on the spikes of a flip-flop network, bits per spike",
+        co_smoothing.FEW_COLUMNS,
+        co_smoothing.few_shot_rows,
+    ),
     "co_smoothing_definitions": (
         "scores of populations beside nlb_tools on the same arrays (SmoothedRates, 80 trials)",
         co_smoothing.COLUMNS,
