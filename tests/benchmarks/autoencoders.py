@@ -2,8 +2,8 @@
 
 Rates: settings in `timescale_settings`. Every method sees the training trials alone; the width of
 the Gaussian and the number of principal components of the smoothed counts, on which a linear
-account is built, are chosen on their last fifth; `PoissonDynamics` has five latents. The score is the mean
-over units of 1 - SS(error) / SS(true rate), over all bins of the test trials.
+account is built, are chosen on their last fifth; `PoissonDynamics` has five latents. The score is
+the mean over units of 1 - SS(error) / SS(true rate), over all bins of the test trials.
 
 An epoch: the network of the estimator's defaults beside the same written in plain torch: a
 bidirectional `nn.GRU`, a loop over time for the generator, `nn.Linear` and `nn.functional`'s
@@ -27,8 +27,8 @@ from neurornn.spikes.autoencoder_training import Plan, Trainer, Trials, encoded
 
 SEEDS = tuple(range(5))
 RATE_COLUMNS = [
-    "autoencoder", "gate", "goal", "PoissonDynamics", "components", "Gaussian", "held-out bits", "epochs", "fit, CPU s",
-    "not ok",
+    "autoencoder", "gate", "goal", "PoissonDynamics", "components", "Gaussian", "held-out bits",
+    "epochs", "fit, CPU s", "not ok",
 ]  # fmt: skip
 SPEED_COLUMNS = ["ours, ms", "plain torch, ms", "ours / torch", "gate", "goal", "same loss to"]
 #: bins, sd of the Gaussian; components of the linear account.
@@ -81,8 +81,8 @@ def rate_rows() -> Iterator[list[str]]:
 def _row(name: str, values: list[float]) -> list[str]:
     ours, dynamics, linear, plain, bits, epochs, spent, bad = values
     return [
-        name, f"{ours:.3f}", ">= 0.85", "0.92", f"{dynamics:.3f}", f"{linear:.3f}", f"{plain:.3f}", f"{bits:.3f}",
-        f"{epochs:.0f}", f"{spent:.0f}", f"{bad:g}",
+        name, f"{ours:.3f}", ">= 0.85", "0.92", f"{dynamics:.3f}", f"{linear:.3f}",
+        f"{plain:.3f}", f"{bits:.3f}", f"{epochs:.0f}", f"{spent:.0f}", f"{bad:g}",
     ]  # fmt: skip
 
 
