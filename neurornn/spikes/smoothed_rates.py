@@ -75,7 +75,8 @@ class SmoothedRates(PopulationAccount):
     trial, with half a spike at its mean rate added. A width is scored by the likelihood of each
     count under a rate that leaves that bin out. Units that are hidden are told by a Poisson
     regression on the log rates of those that are not, as in the smoothing baseline of the Neural
-    Latents Benchmark; it is fitted on the counts of the fit, which are kept, when it is asked for.
+    Latents Benchmark; it is fitted on the counts of the fit, which are kept, when it is asked for,
+    and says no rate above the highest that it says of them.
     Many units together bear a narrower Gaussian than one alone: ``hidden_width`` is the best on
     every other trial for units told from others. Latents are the log rates of the units that were
     observed.
@@ -212,7 +213,7 @@ class SmoothedRates(PopulationAccount):
         run = self.training_["run"].values
         self._trials = [slice(a, b) for a, b in blocks_of(run).tolist()]
         self._mean = mean_counts(self._counts)
-        self._told: dict[bytes, Array] = {}
+        self._told: dict[bytes, tuple[Array, Array]] = {}
 
     def _sd(self, name: str) -> float:
         """A width in bins."""
@@ -230,11 +231,14 @@ class SmoothedRates(PopulationAccount):
             key = seen.tobytes()
             if key not in self._told:
                 of_fit = smoothed_counts(self._counts[:, seen], self._trials, sd, self._mean[seen])
-                self._told[key] = poisson_weights(
-                    np.log(of_fit), self._counts[:, ~seen], float(self.penalty)
-                )
+                told = np.log(of_fit)
+                weights = poisson_weights(told, self._counts[:, ~seen], float(self.penalty))
+                # An exponential told beyond what was seen runs away: no rate above those of the
+                # fit.
+                self._told[key] = weights, expected_counts(told, weights).max(axis=0)
+            weights, highest = self._told[key]
             level = np.log(smoothed_counts(counts[:, seen], trials, sd, self._mean[seen]))
-            rates[:, ~seen] = expected_counts(level, self._told[key])
+            rates[:, ~seen] = np.minimum(expected_counts(level, weights), highest)
         return rates / self.fitted_bin_size_, level
 
     def _methods_sentence(self) -> str:

@@ -1,15 +1,15 @@
 """Real populations: how long they remember, and what each account of them tells of hidden units.
 
-Four recordings, cut into trials: pillow_rgc (4 ganglion cells, the first 600 s in blocks of 2 s,
+Four recordings, cut into trials: pillow_rgc (4 ganglion cells, the first 400 s in blocks of 2 s,
 bins of 10 ms), the linear track (31 units, 970 s on the track in blocks of 4 s, bins of 50 ms),
-ps4_motor_planning (97 units, the first 50 trials of each of eight targets, 600 ms from the start
-of the plan, bins of 20 ms) and contdata95 (95 units, the first 400 reaches, bins of 100 ms as the
+ps4_motor_planning (97 units, the first 30 trials of each of eight targets, 600 ms from the start
+of the plan, bins of 20 ms) and contdata95 (95 units, the first 250 reaches, bins of 100 ms as the
 file has them).
 
 Time constants: `Timescales`, pooled and of each unit, on all trials. Co-smoothing, bits per
 spike: a fifth of the trials and a quarter of the units are drawn for each of five seeds; models
 are fitted on the other trials, and see the other units of the trials that were held out.
-Smoothing chooses its widths, the linear account its number of latents (up to four) and the
+Smoothing chooses its widths, the linear account its number of latents (up to three) and the
 autoencoder, as it comes, when to end, all on the trials of the fit.
 """
 
@@ -49,9 +49,9 @@ def _trial(counts: np.ndarray, width: float) -> xr.DataArray:
 
 
 def ganglion_cells() -> list[xr.DataArray]:
-    """300 blocks of 2 s."""
+    """200 blocks of 2 s."""
     counts = nr.data.bin_spikes(retina()[0], 0.01).values
-    return _blocks(counts[:60_000], 200, 0.01)
+    return _blocks(counts[:40_000], 200, 0.01)
 
 
 def track() -> list[xr.DataArray]:
@@ -63,21 +63,21 @@ def track() -> list[xr.DataArray]:
 
 
 def planning() -> list[xr.DataArray]:
-    """400 trials of 600 ms."""
+    """240 trials of 600 ms."""
     from scipy.io import loadmat
 
     place = nr.fetch("ps4_motor_planning")
     trials = loadmat(place if place.is_file() else place / "ps4_realdata.mat")["train_trial"]
     return [
         _trial(one["spikes"][:, :600].reshape(97, 30, 20).sum(axis=2).T, 0.02)
-        for row in trials[:50] for one in row
+        for row in trials[:30] for one in row
     ]  # fmt: skip
 
 
 def reaches() -> list[xr.DataArray]:
-    """The first 400 reaches, each of its own length."""
+    """The first 250 reaches, each of its own length."""
     counts, _, trial, _ = contdata()
-    return [_trial(counts[trial == k], 0.1) for k in range(400)]
+    return [_trial(counts[trial == k], 0.1) for k in range(250)]
 
 
 SETS = {
@@ -126,7 +126,7 @@ def smoothing_rows() -> Iterator[list[str]]:
             n_units = trials[0].sizes["unit"]
             held_out = np.sort(draw.permutation(n_units)[: max(1, n_units // 4)])
             linear = nr.spikes.PoissonDynamics(
-                "auto", max_latent=min(4, n_units - 1), rotations=False, intervals=False
+                "auto", max_latent=min(3, n_units - 1), rotations=False, intervals=False
             )
             models: dict[str, Any] = {
                 "smoothing": nr.spikes.SmoothedRates(), "linear": linear,

@@ -553,3 +553,19 @@ def test_settings_that_cannot_be_are_refused(fitted):
     hidden = counts.astype(float).where(counts["unit"] > 30)
     with pytest.raises(DataError, match="Every count is missing"):
         fitted[1].rates(hidden)
+
+
+def test_a_rate_told_beyond_what_was_seen_does_not_run_away():
+    draw = np.random.default_rng(0)
+    drive = np.repeat(draw.standard_normal((60, 1)), 50, axis=1)
+    counts = draw.poisson(0.3 * np.exp(0.5 * drive[:, :, None] + np.zeros(4)))
+    model = nr.spikes.SmoothedRates(bin_size=0.01).fit(counts)
+    shown = counts[:5].astype(float)
+    # A burst far above what the fit has seen, in the units that are told from.
+    shown[..., :3] = 30
+    shown[..., 3] = np.nan
+    told = model.rates(shown).values[..., 3]
+    seen = counts.astype(float)
+    seen[..., 3] = np.nan
+    assert told.max() <= model.rates(seen).values[..., 3].max() * (1 + 1e-9)
+    assert told.max() > model.rates(seen[:5]).values[..., 3].mean()
