@@ -90,7 +90,7 @@ SECTIONS = {
         timescales.dead_time_rows,
     ),
     "timescales_speed": (
-        "time constants of 500 units, 1 h in bins of 20 ms",
+        "time constants of units recorded for an hour, bins of 20 ms",
         timescales.SPEED_COLUMNS,
         timescales.speed_rows,
     ),
