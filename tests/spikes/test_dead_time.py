@@ -50,6 +50,7 @@ def test_time_constant_and_amplitude_of_units_with_a_dead_time(pooled):
     assert "dead time" not in fits[0.0].methods_text()
 
 
+@pytest.mark.slow
 def test_several_time_constants_of_units_with_a_dead_time():
     rng = np.random.default_rng(2)
     rate = latent_rate(rng, duration=60.0)

@@ -97,6 +97,7 @@ def test_modes_of_a_drift():
     np.testing.assert_allclose(frequency, [5 / (2 * np.pi), 5 / (2 * np.pi), 0.0])
 
 
+@pytest.mark.slow
 def test_number_of_latents_is_chosen():
     record = nr.simulate.simulate_latent_population(25, 1.0, n_trials=60, tau=[0.1, 0.3], rng=3)
     fit = nr.spikes.PoissonDynamics(

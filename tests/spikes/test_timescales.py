@@ -167,6 +167,7 @@ def test_own_latents_of_one_time_constant_are_pooled():
     assert np.mean(ci[:, 0] > 0.1) > 0.5
 
 
+@pytest.mark.slow
 def test_two_time_constants_chosen():
     counts = population(3, duration=120.0, tau=[0.04, 0.5])["counts"]
     fit = nr.spikes.Timescales("auto", pooled=True, max_timescales=2).fit(counts)
@@ -332,6 +333,7 @@ def test_rate_locked_to_trials_is_told_from_intrinsic():
     assert low < 0.05 < high
 
 
+@pytest.mark.slow
 def test_drift_slower_than_the_recording():
     t = np.arange(3000) * 0.01
     rate = 0.15 * np.exp(0.8 * (t / 30 - 0.5) * 2)
