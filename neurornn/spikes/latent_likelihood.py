@@ -53,6 +53,7 @@ class CountRows(NamedTuple):
     known : (pattern, unit), 1 where the unit was observed.
     offset : (pattern, unit), log of the rate that is known beforehand, over its mean.
     lost : (row, unit), share of the row in which the unit could not fire; None for none.
+    apart : rows are not added up: their patterns would multiply.
     """
 
     counts: Array
@@ -62,6 +63,7 @@ class CountRows(NamedTuple):
     known: Array
     offset: Array
     lost: Array | None = None
+    apart: bool = False
 
     @property
     def n_units(self) -> int:

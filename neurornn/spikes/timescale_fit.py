@@ -199,8 +199,7 @@ def _limits(rows: CountRows) -> tuple[float, float]:
 
 def _n_merged(rows: CountRows, log_tau: float, loading: Array, *, rest: float) -> int:
     """How many rows may become one without a loss."""
-    if rows.n_units == 1 and rows.offset.any() and len(rows.known) > 2:
-        # Rows of many patterns, which those of several rows would multiply.
+    if rows.apart:
         return 1
     ratio = rows.dt / float(np.exp(log_tau))
     told = float(loading**2 @ rows.counts.sum(axis=0)) / len(rows.counts)

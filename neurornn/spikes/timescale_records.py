@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.signal import welch
 
 from neurornn._core.confidence import delta_interval
+from neurornn._core.errors import DataError
 from neurornn._core.status import Status
 from neurornn.spikes.count_moments import expected_counts, log_covariance, pair_weights
 from neurornn.spikes.latent_likelihood import CountRows
@@ -29,6 +30,8 @@ _N_LAGS, _REACH = 40, 4.0
 _PLAIN_REACH = 1.0
 #: Share of a bin that dead times leave in any case: spikes may be closer than they should.
 _LEAST_LEFT = 0.05
+#: Share of bins with spikes that may hold more than a dead time allows: sorting is not perfect.
+_MOST_CROWDED = 0.05
 #: Of the curve of the usual way, at lag 0 over that at the first lag, log.
 _MOST_LOG = 20.0
 #: Longest time constant, in lengths of the longest run.
@@ -108,11 +111,20 @@ def with_dead_time(rows: CountRows, refractory: float) -> CountRows:
     """Say which part of each row its spikes, and those of the row before, leave to a unit.
 
     The likelihood of a dead time is that of a Poisson process over the time in which it could fire
-    (Deger et al. 2010, doi:10.1007/s10827-010-0242-4). Where in a row its spikes were is not
+    (Truccolo et al. 2005, doi:10.1152/jn.00697.2004). Where in a row its spikes were is not
     known: n of them share what the dead times between them leave as n even draws would, and of
     the last dead time a part reaches beyond the row.
     """
     counts = rows.counts
+    crowded = (counts > 1) & ((counts - 1) * refractory >= rows.dt)
+    share = crowded.sum(axis=0) / np.maximum((counts > 0).sum(axis=0), 1)
+    if share.max() > _MOST_CROWDED:
+        raise DataError(
+            f"{100 * share.max():.0f} % of the bins in which a unit fired hold more spikes than "
+            f"a dead time of {refractory:g} s allows in {rows.dt:g} s",
+            f"At most {100 * _MOST_CROWDED:.0f} % were needed",
+            "Pass a shorter refractory: intervals between spikes show how long it is",
+        )
     free = np.maximum(rows.dt - np.maximum(counts - 1, 0) * refractory, 0.0)
     within = np.minimum(refractory, free)
     # Mean of what is left of the row after the last spike, and no more than a dead time of it.
@@ -134,7 +146,7 @@ def with_dead_time(rows: CountRows, refractory: float) -> CountRows:
     old = rows.pattern[first]
     return rows._replace(
         pattern=pattern.ravel(), known=rows.known[old],
-        offset=rows.offset[old] + np.log1p(-both[1])[:, None],
+        offset=rows.offset[old] + np.log1p(-both[1])[:, None], apart=True,
     )  # fmt: skip
 
 

@@ -84,8 +84,8 @@ class Timescales(Estimator):
     constant, or an oscillation, each bin has one rate: let bins be short against the fastest.
 
     With a dead time, counts are Poisson over the time in which the unit could fire: of each bin,
-    what its spikes leave (and, for units alone, those of the bin before). Without it, units that
-    fire fast look steadier than they are: amplitudes come out too small, time constants too long.
+    what its spikes and those of the bin before leave. Without it, units that fire fast look
+    steadier than they are: amplitudes come out too small, time constants too long.
 
     With trials, a rate that follows the time in the trial is told from one of the network's own:
     it is taken as known, and what is left must vary beyond it.
@@ -186,7 +186,8 @@ class Timescales(Estimator):
         Raises
         ------
         KindError, ShapeError, DataError, UnitError
-            What is no counts, or has no bin size, or two.
+            What is no counts, or has no bin size, or two; a dead time longer than a bin, or than
+            the spikes allow.
         """
         level = check_confidence_level(self.confidence_level)
         most = check_count(self.max_timescales, "max_timescales")

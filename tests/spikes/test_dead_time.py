@@ -7,7 +7,9 @@ from scipy.signal import lfilter
 
 import neurornn as nr
 from neurornn._core.errors import DataError
+from neurornn.cli import main
 from neurornn.spikes.latent_likelihood import OneLatent
+from neurornn.spikes.timescale_fit import _n_merged
 from neurornn.spikes.timescale_records import as_rows, with_dead_time
 
 STEP, DEAD = 0.0002, 0.004
@@ -147,3 +149,40 @@ def test_a_dead_time_in_ms_is_refused():
         nr.spikes.Timescales(bin_size=0.01, refractory=4.0).fit(counts)
     with pytest.raises(DataError, match="refractory"):
         nr.spikes.Timescales(bin_size=0.01, refractory=-0.001).fit(counts)
+
+
+def test_a_dead_time_that_the_spikes_contradict_is_refused():
+    counts = np.random.default_rng(0).poisson(1.0, (500, 2))
+    with pytest.raises(DataError, match="more spikes than a dead time"):
+        nr.spikes.Timescales(bin_size=0.01, refractory=0.01, pooled=True).fit(counts)
+
+
+def test_rows_of_one_unit_with_a_dead_time_stay_apart():
+    counts = np.random.default_rng(0).poisson(0.3, (400, 1)).astype(float)
+    rows = as_rows(counts, np.array([0, 400]), 0.01)
+    at = {"log_tau": np.log(5.0), "loading": np.array([0.3]), "rest": 0.3}
+    assert _n_merged(rows, **at) > 1
+    assert _n_merged(with_dead_time(rows, 0.002), **at) == 1
+    # A rate that is known beforehand does not keep rows apart.
+    locked = rows._replace(
+        pattern=np.arange(400) % 4, known=np.ones((4, 1)), offset=np.log([[1], [2], [1], [0.5]])
+    )
+    assert _n_merged(locked, **at) > 1
+
+
+def test_the_command_takes_a_dead_time(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    rate = latent_rate(rng, duration=20.0)
+    trains = [STEP * np.flatnonzero(rng.random(len(rate)) < 0.3 * rate * STEP) for _ in range(3)]
+    path = tmp_path / "session.nc"
+    nr.data.from_spikes(trains, t_start=0.0, t_stop=20.0).to_netcdf(path)
+    told = {}
+    for dead in ("0", "0.004"):
+        out = tmp_path / f"tau{dead}.nc"
+        options = ["--bin_size", "0.01", "--pooled", "true", "--refractory", dead]
+        assert main(["timescales", str(path), "--out", str(out), *options]) == 0
+        told[dead] = nr.load(out)
+        assert told[dead].refractory == float(dead)
+        assert told[dead].report() in capsys.readouterr().out
+    amplitude = [float(t.parameters_["amplitude"][0]) for t in told.values()]
+    assert amplitude[0] != amplitude[1]
