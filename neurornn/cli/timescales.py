@@ -20,7 +20,7 @@ def add_arguments(parser: Any) -> None:
     add_option(parser, "n_timescales", int, "time constants of each unit or population", 1)
     add_option(parser, "pooled", bool, "one fit for all units together", False)
     add_option(parser, "oscillation", bool, "two latents more, which turn at a frequency", False)
-    add_option(parser, "refractory", float, "s, dead time after each spike", 0.0)
+    add_option(parser, "refractory_period", float, "s, dead time after each spike", 0.0)
     add_option(parser, "n_jobs", int, "processes; -1 for one per core", 1)
     add_option(parser, "progress", bool, "show a bar over units", True)
 
@@ -32,7 +32,7 @@ def run(a: Any) -> Said:
     check_outputs(a, "Timescales", FIGURES, not_a_table)
     fit = nr.spikes.Timescales(
         a.n_timescales, pooled=bool(a.pooled), oscillation=bool(a.oscillation),
-        refractory=a.refractory,
+        refractory_period=a.refractory_period,
         bin_size=a.bin_size, n_jobs=a.n_jobs, progress=bool(a.progress),
     ).fit(opened(a))  # fmt: skip
     said = [fit.report()]

@@ -40,12 +40,19 @@ _SLOWEST = 20.0
 
 def fit_units(
     counts: Array, start: int, edges: NDArray[np.int64], dt: float, numbers: list[int],
-    oscillation: bool, level: float, refractory: float, seed: int,
+    oscillation: bool, level: float, refractory_period: float, seed: int,
 ) -> dict[str, Array]:  # fmt: skip
     """Fit units one by one, (row, unit), as `fit_counts` does; `start` is the first's number."""
     found = [
         fit_counts(
-            counts[:, [k]], edges, dt, numbers, oscillation, level, refractory, seed + start + k
+            counts[:, [k]],
+            edges,
+            dt,
+            numbers,
+            oscillation,
+            level,
+            refractory_period,
+            seed + start + k,
         )
         for k in range(counts.shape[1])
     ]
@@ -54,7 +61,7 @@ def fit_units(
 
 def fit_counts(
     counts: Array, edges: NDArray[np.int64], dt: float, numbers: list[int], oscillation: bool,
-    level: float, refractory: float, seed: int,
+    level: float, refractory_period: float, seed: int,
 ) -> dict[str, Array]:  # fmt: skip
     """Fit the time constants of counts, (row, unit), NaN where none was observed.
 
@@ -66,7 +73,7 @@ def fit_counts(
     numbers : of time constants, the best of which is taken.
     oscillation : two latents more, which turn into one another.
     level : confidence level.
-    refractory : s, after each spike in which its unit cannot fire again.
+    refractory_period : s, after each spike in which its unit cannot fire again.
     seed : of the draws.
 
     Returns
@@ -74,8 +81,8 @@ def fit_counts(
     Arrays with a leading axis of length 1, and room for the most time constants of `numbers`.
     """
     rows = as_rows(counts, edges, dt)
-    if refractory > 0:
-        rows = with_dead_time(rows, refractory)
+    if refractory_period > 0:
+        rows = with_dead_time(rows, refractory_period)
     one = fit_one(rows, level=level, rng=np.random.default_rng(seed))
     n_most = max(numbers) + 2 * oscillation
     out = _of_one(one, n_most, rows.n_units)
@@ -107,7 +114,7 @@ def as_rows(counts: Array, edges: NDArray[np.int64], dt: float) -> CountRows:
     )  # fmt: skip
 
 
-def with_dead_time(rows: CountRows, refractory: float) -> CountRows:
+def with_dead_time(rows: CountRows, refractory_period: float) -> CountRows:
     """Say which part of each row its spikes, and those of the row before, leave to a unit.
 
     The likelihood of a dead time is that of a Poisson process over the time in which it could fire
@@ -116,22 +123,22 @@ def with_dead_time(rows: CountRows, refractory: float) -> CountRows:
     the last dead time a part reaches beyond the row.
     """
     counts = rows.counts
-    crowded = (counts > 1) & ((counts - 1) * refractory >= rows.dt)
+    crowded = (counts > 1) & ((counts - 1) * refractory_period >= rows.dt)
     share = crowded.sum(axis=0) / np.maximum((counts > 0).sum(axis=0), 1)
     if share.max() > _MOST_CROWDED:
         raise DataError(
             f"{100 * share.max():.0f} % of the bins in which a unit fired hold more spikes than "
-            f"a dead time of {refractory:g} s allows in {rows.dt:g} s",
+            f"a dead time of {refractory_period:g} s allows in {rows.dt:g} s",
             f"At most {100 * _MOST_CROWDED:.0f} % were needed",
-            "Pass a shorter refractory: intervals between spikes show how long it is",
+            "Pass a shorter refractory_period: intervals between spikes show how long it is",
         )
-    free = np.maximum(rows.dt - np.maximum(counts - 1, 0) * refractory, 0.0)
-    within = np.minimum(refractory, free)
+    free = np.maximum(rows.dt - np.maximum(counts - 1, 0) * refractory_period, 0.0)
+    within = np.minimum(refractory_period, free)
     # Mean of what is left of the row after the last spike, and no more than a dead time of it.
     share = 1 - (1 - within / np.maximum(free, 1e-12)) ** (counts + 1)
     last = np.where(counts > 0, free / (counts + 1) * share, 0.0)
-    lost = np.where(counts > 0, (counts - 1) * refractory + last, 0.0)
-    beyond = np.where(counts > 0, refractory - last, 0.0)
+    lost = np.where(counts > 0, (counts - 1) * refractory_period + last, 0.0)
+    beyond = np.where(counts > 0, refractory_period - last, 0.0)
     # What the last spike of a run blocks is not of the next run.
     beyond[rows.edges[1:] - 1] = 0.0
     lost[1:] += beyond[:-1]

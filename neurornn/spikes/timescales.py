@@ -46,8 +46,8 @@ class Timescales(Estimator):
     pooled : units share their time constants, and what happens to one happens to all; else each
         unit is fitted alone.
     oscillation : one pair of latents more, which turn at a frequency.
-    refractory : s, dead time after each spike, in which its unit cannot fire. Bins must not be
-        shorter.
+    refractory_period : s, dead time after each spike, in which its unit cannot fire, as
+        `PointProcess` estimates it. Bins must not be shorter.
     bin_size : s, in which spike times are counted; None takes that of the counts.
 
     Other Parameters
@@ -149,7 +149,7 @@ class Timescales(Estimator):
         *,
         pooled: bool = False,
         oscillation: bool = False,
-        refractory: float = 0.0,
+        refractory_period: float = 0.0,
         bin_size: float | None = None,
         max_timescales: int = 3,
         confidence_level: float = 0.95,
@@ -160,7 +160,7 @@ class Timescales(Estimator):
         self.n_timescales = n_timescales
         self.pooled = pooled
         self.oscillation = oscillation
-        self.refractory = refractory
+        self.refractory_period = refractory_period
         self.bin_size = bin_size
         self.max_timescales = max_timescales
         self.confidence_level = confidence_level
@@ -218,12 +218,12 @@ class Timescales(Estimator):
 
     def _dead_time(self, bin_size: float) -> float:
         """Refractory time, s, no longer than a bin."""
-        dead = check_number(self.refractory, "refractory", least=0.0)
+        dead = check_number(self.refractory_period, "refractory_period", least=0.0)
         if dead > bin_size * (1 + 1e-9):
             raise DataError(
-                f"refractory is {dead:g} s, and bins are of {bin_size:g} s",
+                f"refractory_period is {dead:g} s, and bins are of {bin_size:g} s",
                 "A dead time no longer than a bin, in s, was needed",
-                f"Count in bins of {dead:g} s or more, or give refractory in s, not ms",
+                f"Count in bins of {dead:g} s or more, or give refractory_period in s, not ms",
             )
         return dead
 
@@ -336,7 +336,7 @@ class Timescales(Estimator):
             f"Intrinsic time constants {what} {self.n_units_} units were estimated by maximum "
             f"likelihood of spike counts in bins of {self.fitted_bin_size_:g} s, "
             "Poisson given latent Ornstein-Uhlenbeck processes behind an exponential link"
-            + (f", with a dead time of {self.refractory:g} s" if self.refractory else "")
+            + (f", with a dead time of {dead:g} s" if (dead := self.refractory_period) else "")
         )
 
     def _after_load(self, content: SavedContent) -> None:

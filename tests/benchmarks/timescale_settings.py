@@ -22,8 +22,8 @@ fifth for testing, streams [seed, 26], five seeds. R2 of the rates over test tri
 smoothing by a Gaussian whose width is chosen on training trials, and the linear account.
 
 Dead times: 20 units of 8 and of 40 Hz, sd of the log rate .6, tau 100 ms, 60 s in bins of 10 ms,
-each with 4 ms after a spike in which it cannot fire, 20 seeds, streams [seed, 30]; time in steps
-of .2 ms.
+each with 4 ms after a spike in which it cannot fire, 20 seeds, streams [seed, 30]; the latent in
+steps of 1 ms, spikes in exact time.
 
 A refusal, a missing interval or a status other than ok is a miss in every row that has a truth.
 """
@@ -31,7 +31,6 @@ A refusal, a missing interval or a status other than ok is a miss in every row t
 from typing import Any
 
 import numpy as np
-from scipy.signal import lfilter
 
 import neurornn as nr
 
@@ -107,19 +106,11 @@ def exact_spikes(seed: int) -> dict[float, Any]:
     return found
 
 
-def dead_times(seed: int, rate: float, *, dead: float = 0.004, tau: float = 0.1) -> np.ndarray:
-    """Counts (time, unit) of 20 units that share a latent and cannot fire after a spike."""
+def dead_times(seed: int, rate: float, *, dead: float = 0.004, sd: float = 0.6) -> Any:
+    """20 units that share a latent, tau 100 ms, and cannot fire after a spike, 60 s."""
     draw = np.random.default_rng([seed, 30])
-    step, n, sd = 0.0002, 300_000, 0.6
-    keep = np.exp(-step / tau)
-    noise = draw.standard_normal(n) * np.sqrt(1 - keep**2)
-    noise[0] = draw.standard_normal()
-    rates = rate * np.exp(sd * lfilter([1.0], [1.0, -keep], noise) - sd**2 / 2)
-    counts = np.zeros((n // 50, 20))
-    for unit in range(20):
-        last = -np.inf
-        for at in np.flatnonzero(draw.random(n) < rates * step):
-            if (at - last) * step >= dead:
-                counts[at // 50, unit] += 1
-                last = at
-    return counts
+    z = nr.simulate.simulate_latent_population(1, 60.0, tau=0.1, bin_size=0.001, rng=draw)
+    return nr.simulate.simulate_spike_trains(
+        20, 60.0, rate=rate, dead_time=dead, recovery=0.0, adaptation=0.0,
+        stimulus=sd * z["latents"].values[:, 0] - sd**2 / 2, stimulus_filter=[1.0], rng=draw,
+    )  # fmt: skip

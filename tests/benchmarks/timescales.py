@@ -231,13 +231,13 @@ print(spent, peak - now, ok.mean(), np.nanmean(tau) / 0.2 - 1,
 
 
 def dead_time_rows() -> Iterator[list[str]]:
-    """Units that cannot fire for 4 ms after a spike, with and without `refractory`, 20 seeds."""
+    """Units with a dead time of 4 ms, which the fit is told of or not, 20 seeds."""
     for rate in (8.0, 40.0):
         for dead in (0.0, 0.004):
             tau, low, high, size, missed = [], [], [], [], 0
             for seed in settings.SEEDS[:20]:
                 table = nr.spikes.Timescales(
-                    pooled=True, bin_size=0.01, refractory=dead
+                    pooled=True, bin_size=0.01, refractory_period=dead
                 ).fit(settings.dead_times(seed, rate)).parameters_  # fmt: skip
                 missed += str(table["status"].values) != "ok"
                 tau.append(float(table["tau"][0]))
@@ -247,7 +247,7 @@ def dead_time_rows() -> Iterator[list[str]]:
                 high.append(ends[1])
             inside = np.mean((np.array(low) < 0.1) & (np.array(high) > 0.1))
             yield [
-                f"{rate:g} Hz, refractory={dead:g}", str(len(tau)), str(missed),
+                f"{rate:g} Hz, refractory_period={dead:g}", str(len(tau)), str(missed),
                 f"{100 * (np.mean(tau) / 0.1 - 1):+.1f} %", f"{inside:.3f}",
                 f"{100 * (np.mean(size) / 0.6 - 1):+.1f} %",
             ]  # fmt: skip

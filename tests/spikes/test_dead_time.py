@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy import optimize
-from scipy.signal import lfilter
 
 import neurornn as nr
 from neurornn._core.errors import DataError
@@ -12,33 +11,25 @@ from neurornn.spikes.latent_likelihood import OneLatent
 from neurornn.spikes.timescale_fit import _n_merged
 from neurornn.spikes.timescale_records import as_rows, with_dead_time
 
-STEP, DEAD = 0.0002, 0.004
+DEAD = 0.004
 
 
-def fired(rate, rng):
-    """Counts in bins of 10 ms of a unit with a dead time; `rate` in steps of `STEP`, Hz."""
-    found, last = [], -np.inf
-    for k in np.flatnonzero(rng.random(len(rate)) < rate * STEP):
-        if (k - last) * STEP >= DEAD:
-            found.append(k)
-            last = k
-    return np.bincount(np.array(found) // 50, minlength=len(rate) // 50)
-
-
-def latent_rate(rng, *, duration, rate=40.0, tau=0.1, sd=0.6):
-    keep, n = np.exp(-STEP / tau), round(duration / STEP)
-    noise = rng.standard_normal(n) * np.sqrt(1 - keep**2)
-    noise[0] = rng.standard_normal()
-    return rate * np.exp(sd * lfilter([1.0], [1.0, -keep], noise) - sd**2 / 2)
+def recording(seed, n_units=1, *, duration, rate=40.0, tau=0.1, sd=0.6):
+    """Spikes in exact time of units that share a latent and have a dead time."""
+    z = nr.simulate.simulate_latent_population(1, duration, tau=tau, bin_size=0.001, rng=seed)
+    return nr.simulate.simulate_spike_trains(
+        n_units, duration, rate=rate, dead_time=DEAD, recovery=0.0, adaptation=0.0,
+        stimulus=sd * z["latents"].values[:, 0] - sd**2 / 2, stimulus_filter=[1.0], rng=seed,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("pooled", [True, False])
 def test_time_constant_and_amplitude_of_units_with_a_dead_time(pooled):
-    rng = np.random.default_rng(1)
-    rate = latent_rate(rng, duration=60.0 if pooled else 300.0)
-    counts = np.stack([fired(rate, rng) for _ in range(10 if pooled else 1)], axis=1)
+    spikes = recording(1, 10 if pooled else 1, duration=60.0 if pooled else 300.0)
     fits = {
-        dead: nr.spikes.Timescales(bin_size=0.01, pooled=pooled, refractory=dead).fit(counts)
+        dead: nr.spikes.Timescales(bin_size=0.01, pooled=pooled, refractory_period=dead).fit(
+            spikes
+        )
         for dead in (0.0, DEAD)
     }
     low, high = fits[DEAD].parameters_["tau_ci"].values[0]
@@ -54,14 +45,12 @@ def test_time_constant_and_amplitude_of_units_with_a_dead_time(pooled):
 
 @pytest.mark.slow
 def test_several_time_constants_of_units_with_a_dead_time():
-    rng = np.random.default_rng(2)
-    rate = latent_rate(rng, duration=60.0)
-    counts = np.stack([fired(rate, rng) for _ in range(8)], axis=1)
+    spikes = recording(2, 8, duration=60.0)
     sizes = []
     for dead in (0.0, DEAD):
         fit = nr.spikes.Timescales(
-            "auto", max_timescales=2, bin_size=0.01, pooled=True, refractory=dead
-        ).fit(counts)  # fmt: skip
+            "auto", max_timescales=2, bin_size=0.01, pooled=True, refractory_period=dead
+        ).fit(spikes)  # fmt: skip
         assert fit.parameters_.sizes["timescale"] == 1
         sizes.append(float(fit.parameters_["amplitude"][0]))
     # One latent fitted as several are takes the dead time as well.
@@ -69,19 +58,15 @@ def test_several_time_constants_of_units_with_a_dead_time():
 
 
 def test_share_of_a_bin_that_spikes_take():
-    rng = np.random.default_rng(0)
-    n_bins, n_fine = 200_000, 50
-    counts = fired(np.full(n_bins * n_fine, 60.0), rng)
-    # The same once more, with the times kept: which steps of a bin were blocked.
-    rng = np.random.default_rng(0)
-    at = np.flatnonzero(rng.random(n_bins * n_fine) < 60.0 * STEP)
-    blocked, last = np.zeros(n_bins * n_fine, dtype=bool), -np.inf
-    n_dead = round(DEAD / STEP)
-    for k in at:
-        if k - last >= n_dead:
-            blocked[k + 1 : k + n_dead] = True
-            last = k
-    truth = blocked.reshape(n_bins, n_fine).mean(axis=1)
+    times = nr.simulate.simulate_spike_trains(
+        1, 2000.0, rate=60.0, dead_time=DEAD, recovery=0.0, adaptation=0.0, rng=0
+    )["spike_times"].values  # fmt: skip
+    n_bins = 200_000
+    counts = np.histogram(times, 0.01 * np.arange(n_bins + 1))[0]
+    # What each dead time blocks of the bin of its spike, and of the next.
+    at = np.minimum((times / 0.01).astype(int), n_bins - 2)
+    beyond = np.maximum(times + DEAD - 0.01 * (at + 1), 0.0)
+    truth = np.bincount(at, DEAD - beyond, n_bins) + np.bincount(at + 1, beyond, n_bins)
     rows = with_dead_time(
         as_rows(np.stack([counts, counts], axis=1).astype(float), np.array([0, n_bins]), 0.01),
         DEAD,
@@ -90,8 +75,8 @@ def test_share_of_a_bin_that_spikes_take():
     before = np.concatenate([[0], counts[:-1]])
     for own, earlier in ((0, 0), (0, 1), (1, 0), (2, 0), (1, 1)):
         alike = (counts == own) & (before == earlier)
-        # Steps of 2 % of a bin; a spike after a spike lies later than an even draw says: 4 %.
-        assert rows.lost[alike, 0].mean() == pytest.approx(truth[alike].mean(), abs=0.06)
+        # A spike after a spike lies later than an even draw says: 4 % of a bin.
+        assert rows.lost[alike, 0].mean() == pytest.approx(truth[alike].mean() / 0.01, abs=0.05)
     # One unit has a pattern for each kind of row, with the same shares.
     alone = with_dead_time(
         as_rows(counts[:, None].astype(float), np.array([0, n_bins]), 0.01), DEAD
@@ -146,15 +131,15 @@ def test_nothing_lost_is_the_likelihood_without():
 def test_a_dead_time_in_ms_is_refused():
     counts = np.ones((50, 2), dtype=int)
     with pytest.raises(DataError, match="in s, not ms"):
-        nr.spikes.Timescales(bin_size=0.01, refractory=4.0).fit(counts)
-    with pytest.raises(DataError, match="refractory"):
-        nr.spikes.Timescales(bin_size=0.01, refractory=-0.001).fit(counts)
+        nr.spikes.Timescales(bin_size=0.01, refractory_period=4.0).fit(counts)
+    with pytest.raises(DataError, match="refractory_period"):
+        nr.spikes.Timescales(bin_size=0.01, refractory_period=-0.001).fit(counts)
 
 
 def test_a_dead_time_that_the_spikes_contradict_is_refused():
     counts = np.random.default_rng(0).poisson(1.0, (500, 2))
     with pytest.raises(DataError, match="more spikes than a dead time"):
-        nr.spikes.Timescales(bin_size=0.01, refractory=0.01, pooled=True).fit(counts)
+        nr.spikes.Timescales(bin_size=0.01, refractory_period=0.01, pooled=True).fit(counts)
 
 
 def test_rows_of_one_unit_with_a_dead_time_stay_apart():
@@ -171,18 +156,15 @@ def test_rows_of_one_unit_with_a_dead_time_stay_apart():
 
 
 def test_the_command_takes_a_dead_time(tmp_path, capsys):
-    rng = np.random.default_rng(1)
-    rate = latent_rate(rng, duration=20.0)
-    trains = [STEP * np.flatnonzero(rng.random(len(rate)) < 0.3 * rate * STEP) for _ in range(3)]
     path = tmp_path / "session.nc"
-    nr.data.from_spikes(trains, t_start=0.0, t_stop=20.0).to_netcdf(path)
+    recording(1, 3, duration=20.0, rate=15.0).to_netcdf(path)
     told = {}
     for dead in ("0", "0.004"):
         out = tmp_path / f"tau{dead}.nc"
-        options = ["--bin_size", "0.01", "--pooled", "true", "--refractory", dead]
+        options = ["--bin_size", "0.01", "--pooled", "true", "--refractory_period", dead]
         assert main(["timescales", str(path), "--out", str(out), *options]) == 0
         told[dead] = nr.load(out)
-        assert told[dead].refractory == float(dead)
+        assert told[dead].refractory_period == float(dead)
         assert told[dead].report() in capsys.readouterr().out
     amplitude = [float(t.parameters_["amplitude"][0]) for t in told.values()]
     assert amplitude[0] != amplitude[1]
