@@ -17,7 +17,8 @@ from neurornn.spikes.count_moments import (
 )
 from neurornn.spikes.latent_likelihood import OneLatent, within_row
 from neurornn.spikes.linear_latents import LinearLatents
-from neurornn.spikes.timescale_records import as_rows
+from neurornn.spikes.timescale_fit import fit_one
+from neurornn.spikes.timescale_records import _curves, as_rows
 
 
 def population(seed=0, **changes):
@@ -431,3 +432,41 @@ def test_errors_of_both_numbers_agree_with_a_second_way():
         assert np.log(high / low) / 3.92 == pytest.approx(own, rel=0.15)
     tau = float(fit["tau"][0])
     assert np.sqrt(float(fit["covariance"][0, 0])) / tau == pytest.approx(error[0], rel=0.15)
+
+
+def test_products_over_lags_are_means_over_what_there_is():
+    counts = np.random.default_rng(0).poisson(2.0, (400, 2)).astype(float)
+    rows = as_rows(counts, np.arange(0, 401, 10), 0.01)
+    lags = np.array([1, 7])
+    value, _, _ = log_covariance(rows, np.array([1.0, 1.0]), lags)
+    rest = (counts / counts.mean(axis=0) - 1).reshape(40, 10, 2)
+    for lag, found in zip(lags, value, strict=True):
+        pairs = [(rest[:, : 10 - lag, i] * rest[:, lag:, 1 - i]).mean() for i in (0, 1)]
+        assert found == pytest.approx(np.mean(np.log1p(pairs)), rel=1e-9)
+
+
+def test_the_usual_way_reads_every_lag_of_short_trials():
+    counts = np.random.default_rng(0).poisson(2.0, (300, 1)).astype(float)
+    counts[::6] += 6
+    counts[5::6] += 6
+    # Trials of six bins, of which the first and the last are alike: the longest lag tells.
+    rows = as_rows(counts, np.arange(0, 301, 6), 0.01)
+    rest = (counts[:, 0] - counts.mean()).reshape(50, 6)
+    curve = [(rest[:, : 6 - k] * rest[:, k:]).mean() / (rest**2).mean() for k in range(1, 6)]
+    truth = optimize.curve_fit(
+        lambda t, a, tau: a * np.exp(-t / tau), np.arange(1, 6), curve,
+        p0=(max(curve[0], 1e-3), 10.0), bounds=([0.0, 0.1], [2.0, 500.0]), maxfev=2000,
+    )[0][1]  # fmt: skip
+    # Sums by transforms, and a climb that ends within some digits.
+    assert naive_time_constants(rows)[0] == pytest.approx(0.01 * truth, rel=1e-3)
+
+
+def test_a_usual_time_constant_far_below_the_lags_draws_a_finite_curve():
+    # Warnings are errors here: a curve that runs over at lag 0 would be one.
+    one = fit_one(rows_of(population(duration=20.0)["counts"]), level=0.95,
+                  rng=np.random.default_rng(0))._replace(naive_tau=1e-6)  # fmt: skip
+    out = {"tau": np.array([one.tau]), "amplitude": np.array([one.amplitude]),
+           "frequency": np.array([np.nan]), "loading": one.loading[:, None]}  # fmt: skip
+    curves = _curves(one, out, dt=0.01, level=0.95, alone=False)
+    assert np.isfinite(curves["naive"]).all()
+    assert curves["naive"][0] > curves["naive"][1] > curves["naive"][2]
