@@ -91,6 +91,7 @@ NEEDS = {
     "MemorylessMLP": {"n_hidden": 3},
     "CausalCNN": {"n_hidden": 3, "context": 0.2},
     "CausalTransformer": {"n_hidden": 4, "n_heads": 2, "context": 0.2},
+    "ReverseComplementTied": {"n_hidden": 3, "cell": "GRU", "time_unit": "s"},
 }
 
 

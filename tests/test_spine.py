@@ -148,8 +148,22 @@ def test_dna(folder):
     assert float(r2.sel(model="LeakyRNN")) > 0.9 > 0.3 > float(r2.sel(model="memoryless"))
 
     result.save(folder / "fit")
-    assert nr.load(folder / "fit").parameters.identical(result.parameters)
-    nr.plot.timescales(result)
+    again = nr.load(folder / "fit")
+    assert again.parameters.identical(result.parameters)
+    nr.plot.timescales(again)
+
+    # Along the contigs of a file, piece by piece, and once more with weights that need no torch.
+    text = "".join(f">s{k}\n{letters[k]}\n" for k in range(len(letters)))
+    (folder / "contigs.fa").write_text(text)
+    contigs = nr.open(folder / "contigs.fa")
+    streamed = nr.sequences.stream(again, contigs, chunk_size=77, out=folder / "outputs.nc")
+    predicted = result.predict(inputs)
+    for k in (0, len(letters) - 1):
+        # Signals are some units large, in single precision.
+        np.testing.assert_allclose(streamed[f"s{k}"], predicted[k], rtol=1e-5, atol=1e-5)
+    nr.sequences.StreamWeights.of(again).save(folder / "weights")
+    alone = nr.sequences.stream(nr.load(folder / "weights"), contigs)
+    assert alone["s1"].identical(streamed["s1"])
 
 
 def test_memory(folder):

@@ -28,6 +28,7 @@ OPENING = {
     "gap_tolerance": (float, "s; longer pauses between records are gaps (vendor formats)"),
     "noise": (bool, "read what the system or the sorter calls noise too (vendor formats, phy)"),
     "alphabet": (str, "of the sequences (FASTA)"),
+    "annotation": (str, "GFF3, GTF or BED file with the genes (FASTA, 2bit)"),
     "name": (str, "what the traces are called"),
     "indicator": (str, "for example jGCaMP8s"),
     "max_size": (float, "bytes that the recording may take in memory"),

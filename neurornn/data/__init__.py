@@ -14,10 +14,13 @@ __getattr__, __dir__, __all__ = room(
         "cross_scoring": ["cross_score"],
         "describing": ["describe"],
         "events": ["event_windows"],
+        "features": ["extract", "features_from_records", "pick_features"],
+        "genetic_codes": ["GeneticCode", "genetic_code", "translate"],
         "inferred_clock": ["infer_clock"],
         "intervals": ["intersect", "restrict", "support"],
         "leakage": ["leakage_report"],
         "neo_objects": ["from_neo"],
+        "one_hot_reading": ["from_one_hot"],
         "pynapple_objects": ["from_pynapple", "to_pynapple"],
         "recording": [
             "add_spikes",

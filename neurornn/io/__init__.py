@@ -5,9 +5,14 @@ from neurornn._core.rooms import room
 __getattr__, __dir__, __all__ = room(
     __name__,
     {
+        "annotation": ["annotated"],
+        "bed": ["read_bed"],
         "caiman": ["read_caiman"],
         "delimited": ["read_delimited", "write_csv"],
         "fasta": ["read_fasta"],
+        "genbank": ["read_genbank"],
+        "gff": ["read_gff"],
+        "gff_writer": ["write_gff3"],
         "hdf5": ["read_hdf5"],
         "matlab": ["read_matlab"],
         "minian": ["read_minian"],
@@ -21,6 +26,8 @@ __getattr__, __dir__, __all__ = room(
         "saved": ["Saved", "SavedContent", "load", "read_saved", "write_saved"],
         "suite2p": ["read_suite2p"],
         "trodes": ["read_trodes"],
+        "two_bit": ["read_two_bit"],
+        "vcf": ["read_vcf"],
         "vendor": ["read_vendor"],
     },
 )

@@ -3,11 +3,15 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from neurornn._core.checks import check_choice
 from neurornn._core.errors import DataError, FileFormatError, MissingDependencyError
 from neurornn._core.warning import warn_user
+from neurornn.data.alphabets import ALPHABETS
+from neurornn.io.annotation import annotated
+from neurornn.io.fasta_index import is_large, read_indexed
 from neurornn.io.sources import check_source, explained
 from neurornn.io.text_files import text_lines
 
@@ -21,15 +25,30 @@ if TYPE_CHECKING:
     from neurornn.data.sequence_sets import SequenceSet
 
 
-def read_fasta(path: str | os.PathLike[str], *, alphabet: str | None = None) -> "SequenceSet":
+def read_fasta(
+    path: str | os.PathLike[str],
+    *,
+    alphabet: str | None = None,
+    annotation: Any = None,
+    contig_names: Mapping[str, str] | str | None = None,
+    circular: bool | Sequence[str] | None = None,
+    lazy: bool | None = None,
+) -> "SequenceSet":
     """Read the sequences of a FASTA file.
 
     Parameters
     ----------
-    path : .fa, .fasta, or gzipped.
+    path : .fa, .fasta, or compressed by gzip or bgzip.
     alphabet : ``"dna"``, ``"rna"`` or ``"protein"``; by default told from the letters: U without
         T is RNA, a letter outside the IUPAC nucleotide code is protein; where only a few letters
         decide, it has to be stated.
+    annotation : file (GFF3, GTF, BED, GenBank) or Dataset over ``feature`` of these sequences.
+    contig_names : name in the annotation -> name in the FASTA file; ``"match"`` finds other
+        spellings (chr1 and 1).
+    circular : bool for all, or the names of those that are.
+    lazy : bool
+        Leave the letters on disk until they are asked for, by an index as samtools makes it; by
+        default from 256 MiB on (64 MiB with bgzip). A file compressed by plain gzip has no index.
 
     Returns
     -------
@@ -41,9 +60,10 @@ def read_fasta(path: str | os.PathLike[str], *, alphabet: str | None = None) -> 
     FileFormatError
         No records, none with letters, text before the first, or a damaged file.
     DataError
-        A character that is no letter of the alphabet, with its record and position.
+        A character that is no letter of the alphabet, with its record and position. Letters that
+        stay on disk are looked at when they are coded.
     MissingDependencyError
-        biopython is not installed.
+        biopython or pyfaidx is not installed.
 
     Warns
     -----
@@ -52,48 +72,81 @@ def read_fasta(path: str | os.PathLike[str], *, alphabet: str | None = None) -> 
         or peptides.
     """
     source = check_source(path)
+    check_choice(alphabet or "dna", "alphabet", ALPHABETS)
+    sequences = None
+    if lazy or (lazy is None and is_large(source)):
+        sequences = read_indexed(source, alphabet, told_alphabet, fall_back=lazy is None)
+    if sequences is None:
+        with explained(source, "FASTA"), text_lines(source) as lines:
+            sequences = sequences_of(lines, source.name, alphabet)
+    if annotation is None and circular is None:
+        return sequences
+    return annotated(sequences, annotation, contig_names=contig_names, circular=circular)
+
+
+def sequences_of(
+    lines: Iterator[tuple[int, str]], source: str, alphabet: str | None = None
+) -> "SequenceSet":
+    """Return the sequences of the lines of a FASTA file.
+
+    Parameters
+    ----------
+    lines : number and text of each.
+    source : name of the file, for messages.
+    alphabet : name; told from the letters by default.
+    """
     try:
         from Bio.SeqIO.FastaIO import SimpleFastaParser
     except ImportError as error:
         raise MissingDependencyError(
-            f"{source.name} is a FASTA file and biopython is not installed",
+            f"{source} is a FASTA file and biopython is not installed",
             "The extra `sequences` was needed",
             'Install it: pip install "neurornn[sequences]"',
         ) from error
     from neurornn.data.sequence_sets import SequenceSet
 
-    with explained(source, "FASTA"), text_lines(source) as lines:
-        records = list(SimpleFastaParser(_from_first_record(lines, source.name)))
+    records = list(SimpleFastaParser(_from_first_record(lines, source)))
     names = [(title.split() or [f"sequence {k}"])[0] for k, (title, _) in enumerate(records)]
     sequences = [letters for _, letters in records]
     if not any(sequences):
         which = f"the record {names[0]!r} without letters" if records else "no record"
         raise FileFormatError(
-            f"{source.name} holds {which}",
+            f"{source} holds {which}",
             "Lines that start with > and sequences below them were needed",
             "Is it a FASTA file, and whole?",
         )
-    _say_what_is_odd(names, sequences, source.name)
+    _say_what_is_odd(names, sequences, source)
     for name, letters in zip(names, sequences, strict=True):
         stray = _STRAY.search(letters)
         if stray:
             raise DataError(
-                f"{name} of {source.name} holds {stray[0]!r} at position {stray.start()}",
+                f"{name} of {source} holds {stray[0]!r} at position {stray.start()}",
                 "Letters, and - . * for gaps and stops, were needed",
                 "Remove it; digits are often line numbers, and a > in a line a lost line end",
             )
-    if alphabet is None:
-        alphabet = guess_alphabet(sequences)
-        _refuse_doubt(names, sequences, alphabet, source.name)
-        longest = max(map(len, sequences))
-        if alphabet != "protein" and longest < SHORT:
-            warn_user(
-                f"The longest sequence of {source.name} has {longest} letters, all of them "
-                f"nucleotides: it is taken for {alphabet}. Are these peptides? Then pass "
-                'alphabet="protein".',
-                UserWarning,
-            )
-    return SequenceSet.from_sequences(names, sequences, alphabet=alphabet)
+    kind = told_alphabet(names, sequences, source) if alphabet is None else alphabet
+    return SequenceSet.from_sequences(names, sequences, alphabet=kind)
+
+
+def told_alphabet(names: Sequence[str], sequences: Sequence[str], source: str) -> str:
+    """Tell the alphabet by the letters; raise where few of them decide.
+
+    Parameters
+    ----------
+    names, sequences : as many of each.
+    source : name of the file, for messages.
+    """
+    alphabet = guess_alphabet(sequences)
+    _refuse_doubt(names, sequences, alphabet, source)
+    longest = max(map(len, sequences))
+    if alphabet != "protein" and longest < SHORT:
+        warn_user(
+            f"The longest sequence of {source} has {longest} letters, all of them "
+            f"nucleotides: it is taken for {alphabet}. Are these peptides? Then pass "
+            'alphabet="protein".',
+            UserWarning,
+        )
+    return alphabet
 
 
 def _say_what_is_odd(names: Sequence[str], sequences: Sequence[str], source: str) -> None:

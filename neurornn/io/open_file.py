@@ -11,6 +11,7 @@ from typing import Any
 
 from neurornn._core.errors import FileFormatError, KindError, NameUnknownError, nearest
 from neurornn.data.foreign import described, kind_of
+from neurornn.io.gff_rows import looks_like_rows
 from neurornn.io.limits import hard_items, reading_limits
 from neurornn.io.sortings import is_phy, refuse_sorting, refuse_zarr
 from neurornn.io.sources import SUPPORTED, check_source, explained
@@ -35,10 +36,16 @@ _READERS: dict[str, tuple[str, ...]] = {
     "phy": ("phy", "read_phy"),
     "trodes": ("trodes", "read_trodes"),
     "fasta": ("fasta", "read_fasta"),
+    "genbank": ("genbank", "read_genbank"),
+    "two_bit": ("two_bit", "read_two_bit", "\x43\x27\x41\x1a", "\x1a\x41\x27\x43", ".2bit"),
+    "gff": ("gff", "read_gff"),
+    "bed": ("bed", "read_bed"),
+    "vcf": ("vcf", "read_vcf"),
     "vendor": ("vendor", "read_vendor"),
 }
 
 _FASTA = (".fa", ".fasta", ".fna", ".faa", ".ffn")
+_GENBANK = (".gb", ".gbk", ".gbff", ".genbank")
 
 #: First bytes of formats that are met under a wrong name, so that the message can say what came.
 _STRANGERS = (
@@ -83,14 +90,16 @@ def open(
         ``header``, ``unit_column``, ``rows`` and ``only_cells`` (CSV), ``unit_variable``
         (MATLAB, npz, HDF5),
         ``segment``, ``block``, ``stream``, ``gap_tolerance``, ``noise`` and ``reader_options``
-        (vendor formats; ``noise`` for phy too), ``alphabet`` (FASTA), ``name`` and
-        ``indicator`` of the traces.
+        (vendor formats; ``noise`` for phy too), ``alphabet`` and ``lazy`` (FASTA),
+        ``annotation``, ``contig_names`` and ``circular`` (FASTA, 2bit, GenBank), ``join`` (GFF3),
+        ``reference`` (VCF), ``name`` and ``indicator`` of the traces.
 
     Returns
     -------
     xarray.Dataset
-        The recording, times in s; the attrs hold the name of the file and its format. FASTA
-        gives a `neurornn.data.SequenceSet`.
+        The recording, times in s; the attrs hold the name of the file and its format. FASTA,
+        2bit and GenBank give a `neurornn.data.SequenceSet`, GFF3, GTF and BED a table of features
+        as `neurornn.data.features_from_records` makes it, VCF a table of variants.
 
     Raises
     ------
@@ -191,7 +200,8 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     -------
     format : str
         One of ``nwb``, ``suite2p``, ``caiman``, ``minian``, ``matlab``, ``netcdf``, ``zarr``,
-        ``hdf5``, ``npy``, ``npz``, ``delimited``, ``phy``, ``trodes``, ``fasta`` and ``vendor``.
+        ``hdf5``, ``npy``, ``npz``, ``delimited``, ``phy``, ``trodes``, ``fasta``, ``genbank``,
+        ``two_bit``, ``gff``, ``bed``, ``vcf`` and ``vendor``.
 
     Raises
     ------
@@ -300,11 +310,16 @@ def _detect_text(source: Path, head: bytes) -> str:
         return "trodes"
     if (is_text and first.startswith(">")) or inner in _FASTA:
         return "fasta"
-    if is_text and first.startswith("LOCUS "):
+    if (is_text and first.startswith("LOCUS ")) or inner in _GENBANK:
+        return "genbank"
+    told = _detect_annotation(first, inner) if is_text else None
+    if told is not None:
+        return told
+    if first.startswith("BCF"):
         raise FileFormatError(
-            f"{source.name} is a GenBank file, which is not read yet",
+            f"{source.name} is a BCF file",
             f"One of these was needed: {SUPPORTED}",
-            "Export its sequences as FASTA",
+            f"Write it as VCF: bcftools view {source.name} -o variants.vcf.gz -O z",
         )
     # Under these names damage is told with its line.
     named = inner in (".csv", ".tsv", ".txt")
@@ -322,6 +337,17 @@ def _detect_text(source: Path, head: bytes) -> str:
         f"One of these was needed: {SUPPORTED}",
         "Is it damaged or renamed? Otherwise export it to NWB or CSV",
     )
+
+
+def _detect_annotation(first: str, suffix: str) -> str | None:
+    """Format of a text file of features or variants, by its first lines or its name."""
+    if first.startswith("##fileformat=VCF") or suffix == ".vcf":
+        return "vcf"
+    if looks_like_rows(first) or suffix in (".gff", ".gff3", ".gtf"):
+        return "gff"
+    if re.match(r"track (name|type|desc)|browser (pos|hide|pack)", first) or suffix == ".bed":
+        return "bed"
+    return None
 
 
 def _detect_folder(folder: Path) -> str:

@@ -21,7 +21,8 @@ from neurornn.io.hdf5_heaps import check_heaps
 #: What `open` reads, for messages.
 SUPPORTED = (
     "NWB, Suite2p, CaImAn, Minian, MATLAB (v5, v7.3), netCDF, Zarr, npy, npz, HDF5, CSV or TSV, "
-    "Trodes position, FASTA, a folder of phy or Kilosort, or a vendor format known to neo"
+    "Trodes position, FASTA, 2bit, GenBank, GFF3, GTF, BED, VCF, a folder of phy or Kilosort, or "
+    "a vendor format known to neo"
 )
 
 

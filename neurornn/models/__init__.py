@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = room(
         "leaky": ["LeakyRNN"],
         "observation": ["CalciumRNN"],
         "ridge": ["LinearHistory"],
+        "strands": ["ReverseComplementTied"],
         "torch_layers": ["from_torch", "to_torch"],
         "vanilla": ["VanillaRNN"],
     },

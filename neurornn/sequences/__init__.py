@@ -2,4 +2,12 @@
 
 from neurornn._core.rooms import room
 
-__getattr__, __dir__, __all__ = room(__name__, planned=["BacterialGenes"])
+__getattr__, __dir__, __all__ = room(
+    __name__,
+    {
+        "bacterial_genes": ["BacterialGenes"],
+        "genes": ["Genes"],
+        "stream_weights": ["StreamWeights"],
+        "streaming": ["stream"],
+    },
+)

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = room(
         "memory_tasks": ["delayed_match", "parametric_memory", "ring_memory"],
         "environments": ["from_environment"],
         "dna": ["simulate_dna_memory"],
+        "genomes": ["simulate_genome"],
         "latents": ["simulate_latent_population", "simulate_lorenz_population"],
         "populations": [
             "simulate_flip_flop_spikes",

@@ -614,6 +614,16 @@ def lyapunov(level=LEVEL, slow=1.0):
     return nr.dynamics.lyapunov_spectrum(model, n_steps=256, rng=0, confidence_level=level)
 
 
+def gene_finder():
+    genomes = [nr.simulate.simulate_genome(9000, rng=k) for k in (1, 2)]
+    return nr.sequences.BacterialGenes(n_hidden=4, max_epochs=1).fit(genomes)
+
+
+def genes():
+    genome = nr.simulate.simulate_genome(9000, n_contigs=2, rng=1)
+    return nr.sequences.BacterialGenes().predict(genome)
+
+
 #: Results that report themselves: name -> what makes one.
 REPORTED = {
     "Kinetics": kinetics,
@@ -661,6 +671,8 @@ REPORTED = {
     "PopulationScore of co-smoothing": co_smoothed,
     "PopulationScore of few shots": few_shots,
     "PopulationScore of PSTHs": matched_psths,
+    "BacterialGenes": gene_finder,
+    "Genes": genes,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

@@ -796,6 +796,11 @@ def autoencoder_stated(result):
 
 
 STATED = {
+    "BacterialGenes": lambda result: [f"{result.n_hidden} leaky units", *result.genomes_],
+    "Genes": lambda result: [
+        f"({len(result)}, genetic code {result.settings['genetic_code']})",
+        f"probability {result.settings['min_probability']:g}",
+    ],
     "SequentialAutoencoder": autoencoder_stated,
     "Timescales": timescales_stated,
     "PoissonDynamics": dynamics_stated,

@@ -1,0 +1,126 @@
+"""Genes of a bacterial genome, as GFF3, proteins and a table."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from neurornn.cli._door import add_opening, add_option, opened
+from neurornn.cli._said import Said, as_plain
+
+HELP = "genes of a bacterial genome, each with its probability; the genetic code is told"
+#: Pictures of genes.
+FIGURES = ("genes.png", "start_codons.png")
+
+
+def add_arguments(parser: Any) -> None:
+    """Add the file, where the results go, and the settings of `BacterialGenes`."""
+    add_opening(parser)
+    for name, said in (
+        ("out", "GFF3 file"), ("proteins", "FASTA file of the proteins"),
+        ("csv", "table as CSV"), ("figures", "folder"),
+    ):  # fmt: skip
+        add_option(parser, name, str, said)
+    add_option(
+        parser, "genetic_code", str, "number of NCBI, or auto: told from the genome", "auto"
+    )
+    add_option(parser, "min_probability", float, "of the genes that are listed", 0.2)
+    add_option(parser, "weights", str, "folder of a saved BacterialGenes; by default the shipped")
+    add_option(parser, "progress", bool, "show a bar", True)
+
+
+def run(a: Any) -> Said:
+    """Find genes, and write what was asked for."""
+    import neurornn as nr
+    from neurornn._core.errors import KindError
+
+    _check_places(a)
+    genome = opened(a)
+    if not isinstance(genome, nr.data.SequenceSet):
+        raise KindError(
+            f"{Path(a.file).name} holds a recording",
+            "A genome was needed: FASTA, GenBank or 2bit",
+            "For recordings there are neurornn kinetics, spikes and decode",
+        )
+    code = a.genetic_code if a.genetic_code == "auto" else _number(a.genetic_code)
+    if a.weights is None:
+        model = nr.sequences.BacterialGenes()
+    else:
+        model = nr.load(a.weights)
+        if not isinstance(model, nr.sequences.BacterialGenes):
+            raise KindError(
+                f"{a.weights} holds a {type(model).__name__}",
+                "A saved BacterialGenes was needed",
+                "Leave --weights out for those that come with the package",
+            )
+    model.set_params(
+        genetic_code=code, min_probability=a.min_probability, progress=bool(a.progress)
+    )
+    genes = model.predict(genome)
+    said = [genes.report()]
+    result = as_plain(genes.parameters)
+    if genome.features is not None and "CDS" in genome.features["type"].values:
+        score = genes.score_against(genome)
+        for name in ("sensitivity", "precision", "exact_starts"):
+            low, high = score[f"{name}_ci"].values
+            said.append(
+                f"{name.replace('_', ' ')} against the annotation: {float(score[name]):.4f} "
+                f"[{low:.4f}, {high:.4f}]"
+            )
+    if a.out:
+        genes.to_gff3(a.out)
+        said.append(f"\ngenes: {a.out}")
+    if a.proteins:
+        genes.proteins(a.proteins)
+        said.append(f"proteins: {a.proteins}")
+    if a.csv:
+        genes.to_csv(a.csv, overwrite=True)
+        said.append(f"table: {a.csv}")
+    if a.figures and len(genes):
+        for ax, name in (
+            (nr.plot.genes(genes), FIGURES[0]), (nr.plot.start_codons(genes), FIGURES[1]),
+        ):  # fmt: skip
+            path = nr.plot.write_figure(ax.figure, Path(a.figures) / name)
+            said.append(f"figure: {path}")
+    return Said("\n".join(said), result)
+
+
+def _number(text: str) -> int:
+    from neurornn._core.errors import NameUnknownError
+
+    try:
+        return int(text)
+    except ValueError:
+        raise NameUnknownError(
+            f"The genetic code is {text!r}",
+            "A number of NCBI, or auto, was needed",
+            "Pass --genetic_code 11 for most bacteria, 4 for Mycoplasma",
+        ) from None
+
+
+def _check_places(a: Any) -> None:
+    """Refuse places that hold something else, before anything is done."""
+    from neurornn._core.targets import check_apart, check_container, check_target
+    from neurornn.plot.files import not_a_figure
+    from neurornn.sequences.genes import not_our_gff3, not_our_proteins
+
+    places = []
+    ours_are = (not_our_gff3, not_our_proteins, not_a_table)
+    for path, ours in zip((a.out, a.proteins, a.csv), ours_are, strict=True):
+        if path is not None:
+            check_target(path, ours=ours, inputs=[a.file])
+            places.append(path)
+    if a.figures is not None:
+        check_container(a.figures)
+        for name in FIGURES:
+            path = os.path.join(a.figures, name)
+            check_target(path, ours=not_a_figure, inputs=[a.file])
+            places.append(path)
+    check_apart(places)
+
+
+def not_a_table(path: Path) -> str | None:
+    """Say why a CSV file may not be replaced; None where it is a table of genes."""
+    with path.open("rb") as file:
+        head = file.readline()
+    ours = b"probability" in head and b"start_codon" in head
+    return None if ours else "is not a table of genes"

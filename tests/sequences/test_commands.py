@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+import neurornn as nr
+from neurornn.cli import main
+from neurornn.simulate import simulate_genome
+
+
+@pytest.fixture(scope="module")
+def fasta(tmp_path_factory):
+    genome = simulate_genome(24_000, n_contigs=2, rng=3)
+    path = tmp_path_factory.mktemp("genome") / "draft.fa"
+    path.write_text("".join(f">{n}\n{s}\n" for n, s in zip(genome.names, genome, strict=True)))
+    return path
+
+
+def test_genes_proteins_table_and_pictures(fasta, tmp_path, capsys):
+    arguments = [
+        "genes", str(fasta), "--out", str(tmp_path / "g.gff3"), "--proteins",
+        str(tmp_path / "p.faa"), "--csv", str(tmp_path / "t.csv"), "--figures",
+        str(tmp_path / "figures"), "--progress", "false",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    genes = nr.sequences.BacterialGenes().predict(nr.open(fasta))
+    assert f"{len(genes)} genes on 2 contigs of 24000 bp" in said
+    assert "told from the sequence" in said
+    back = nr.data.pick_features(nr.open(tmp_path / "g.gff3"), "CDS")
+    assert np.array_equal(back["start"].values, genes.table["start"].values)
+    assert np.array_equal(back["contig"].values, genes.table["contig"].values)
+    assert list(nr.open(tmp_path / "p.faa")) == list(genes.proteins())
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert len(lines) == len(genes) + 1
+    for name in ("genes.png", "start_codons.png"):
+        assert (tmp_path / "figures" / name).stat().st_size > 5000
+    # Its own results are replaced.
+    assert main(arguments) == 0
+
+
+def test_what_was_annotated_is_compared(tmp_path, capsys):
+    genome = simulate_genome(24_000, rng=3)
+    fasta, gff = tmp_path / "g.fa", tmp_path / "g.gff3"
+    fasta.write_text(f">{genome.names[0]}\n{genome[0]}\n")
+    from neurornn.io import write_gff3
+
+    write_gff3(genome, gff)
+    assert main(["genes", str(fasta), "--annotation", str(gff), "--progress", "false"]) == 0
+    said = capsys.readouterr().out
+    score = nr.sequences.BacterialGenes().predict(genome).score_against(genome)
+    assert f"sensitivity against the annotation: {float(score['sensitivity']):.4f}" in said
+
+
+def test_settings_reach_the_model(fasta, capsys):
+    assert main(["genes", str(fasta), "--genetic_code", "4", "--progress", "false"]) == 0
+    assert "4 (as given)" in capsys.readouterr().out
+    assert main(["genes", str(fasta), "--min-probability", "0.95", "--progress", "false"]) == 0
+    strict = nr.sequences.BacterialGenes(min_probability=0.95).predict(nr.open(fasta))
+    assert f"{len(strict)} genes on 2 contigs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--genetic_code", "standard"], "number of NCBI"),
+        (["--genetic_code", "7"], "genetic code 7"),
+        (["--min_probability", "3"], "min_probability"),
+    ],
+)
+def test_wrong_settings_are_explained(fasta, wrong, said, capsys):
+    assert main(["genes", str(fasta), *wrong, "--progress", "false"]) != 0
+    captured = capsys.readouterr()
+    assert said in captured.err + captured.out
+
+
+def test_what_is_no_genome_and_what_stands_elsewhere(fasta, tmp_path, capsys):
+    recording = nr.fetch("sample_calcium")
+    assert main(["genes", str(recording)]) != 0
+    assert "A genome was needed" in capsys.readouterr().err
+    mine = tmp_path / "mine.gff3"
+    mine.write_text("##gff-version 3\nc\tRefSeq\tgene\t1\t9\t.\t+\t.\tID=a\n")
+    before = mine.read_text()
+    assert main(["genes", str(fasta), "--out", str(mine), "--progress", "false"]) != 0
+    assert mine.read_text() == before
+    protein = tmp_path / "p.faa"
+    protein.write_text(">p\nMKLVWWDEHIKL\n")
+    assert main(["genes", str(protein), "--progress", "false"]) != 0
+    assert "protein" in capsys.readouterr().err
