@@ -56,7 +56,7 @@ def frame_readings(codons, residue, tables, bound, last, n_steps, out, kinds):
 @njit(cache=True, nogil=True, error_model="numpy")
 def run_network(
     codons, residue, tables, bound, frames, steps, residue_input, reading_input, across, alpha,
-    read, residue_read, reading_read, columns, out,
+    read, residue_read, reading_read, columns, out, each,
 ):  # fmt: skip
     """Sum of what the network reads from the last codon up to every candidate.
 
@@ -71,6 +71,8 @@ def run_network(
     read : (hidden,), residue_read : (21,), reading_read : (8,), weights of the output.
     columns : of a tile of `add_row_product`.
     out : (candidate,) float64, replaced.
+    each : (position,), what is read at each codon, at its first letter; of no length for none.
+        Frames that overlap do not share first letters.
     """
     n = len(alpha)
     width = across.shape[1]
@@ -97,6 +99,8 @@ def run_network(
                 hidden[0, q] += alpha[q] * (bent[q] - hidden[0, q])
                 value += read[q] * hidden[0, q]
             total += value
+            if len(each):
+                each[i] = value
             while j < frames[k, 3] and steps[j] == t:
                 out[j] = total
                 j += 1

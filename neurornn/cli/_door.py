@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 #: Options of `nr.open`: name -> type, what it is. Those that hold a mapping are Python's alone
-#: (``chunks``, ``reader_options``), but for ``rows``.
+#: (``chunks``, ``reader_options``, ``contig_names``), but for ``rows``.
 OPENING = {
     "sampling_rate": (float, "Hz, where the file states none"),
     "variable": (str, "name of the traces in the file (MATLAB, npz, HDF5, CaImAn)"),
@@ -28,14 +28,19 @@ OPENING = {
     "gap_tolerance": (float, "s; longer pauses between records are gaps (vendor formats)"),
     "noise": (bool, "read what the system or the sorter calls noise too (vendor formats, phy)"),
     "alphabet": (str, "of the sequences (FASTA)"),
-    "annotation": (str, "GFF3, GTF or BED file with the genes (FASTA, 2bit)"),
+    "annotation": (str, "GFF3, GTF or BED file with the genes (FASTA, 2bit, GenBank)"),
+    "circular": (bool, "all contigs are circular, or none is (FASTA, 2bit, GenBank)"),
+    "lazy": (bool, "leave the letters on disk (FASTA, 2bit)"),
+    "join": (str, "which rows of GFF3 are one feature: id or parent"),
+    "types": (str, "of the features that are kept, with commas (GFF3, GTF)"),
+    "type": (str, "what the rows of a BED file are, for example CDS"),
     "name": (str, "what the traces are called"),
     "indicator": (str, "for example jGCaMP8s"),
     "max_size": (float, "bytes that the recording may take in memory"),
     "follow_links": (bool, "follow links out of the file"),
 }
 #: Of these several may be named, with commas between.
-_LISTS = ("axes", "series", "stream")
+_LISTS = ("axes", "series", "stream", "types")
 
 
 def add_option(parser: Any, name: str, kind: Any, said: str, default: Any = None) -> None:

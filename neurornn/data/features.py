@@ -58,12 +58,13 @@ def features_from_records(records: Iterable[Mapping[str, Any]]) -> xr.Dataset:
     >>> table["start"].values.tolist(), table["end"].values.tolist()
     ([10], [90])
     """
-    rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    rows: list[dict[str, Any]] = []
     parts: dict[str, list[int]] = {name: [] for name in PARTS}
     counts: list[int] = []
     known = (*COLUMNS, "parts")
+    names = frozenset(known)
     for k, record in enumerate(records):
-        if not set(known).issuperset(record):
+        if not names.issuperset(record):
             odd = next(key for key in record if key not in known)
             raise NameUnknownError(
                 f"Feature {k} came with {odd!r}",
@@ -71,8 +72,7 @@ def features_from_records(records: Iterable[Mapping[str, Any]]) -> xr.Dataset:
                 nearest(str(odd), known),
             )
         placed = _placed(k, record)
-        for name, (_, usual) in COLUMNS.items():
-            rows[name].append(placed.get(name, usual))
+        rows.append(placed)
         own = placed["parts"]
         counts.append(len(own))
         for part in own:
@@ -81,7 +81,10 @@ def features_from_records(records: Iterable[Mapping[str, Any]]) -> xr.Dataset:
             parts["part_strand"].append(
                 (part[2] if len(part) > 2 else placed.get("strand", 1)) or 1
             )
-    table = {n: np.asarray(rows[n], dtype=kind) for n, (kind, _) in COLUMNS.items()}
+    table = {
+        name: np.asarray([row.get(name, usual) for row in rows], dtype=kind)
+        for name, (kind, usual) in COLUMNS.items()
+    }
     ragged = {n: np.asarray(parts[n], dtype=kind) for n, kind in PARTS.items()}
     return _as_dataset(table, np.asarray(counts, dtype=np.int64), ragged)
 

@@ -42,9 +42,16 @@ def read_across(parts: Sequence[Part], length: int) -> list[Part]:
     plain = max(part[1] for part in parts) - min(part[0] for part in parts)
     if end - start > plain or end > start + length:
         return list(parts)
-    if moved[cut - 1][1] == length == moved[cut][0]:
-        moved[cut - 1 : cut + 1] = [(moved[cut - 1][0], moved[cut][1], moved[cut][2])]
+    moved = _met(moved, length)
     return moved[::-1] if backward else moved
+
+
+def _met(along: list[Part], length: int) -> list[Part]:
+    """Parts in the order of their places, two that meet at the origin made one."""
+    for k in range(1, len(along)):
+        if along[k - 1][1] == length == along[k][0]:
+            return [*along[: k - 1], (along[k - 1][0], *along[k][1:]), *along[k + 1 :]]
+    return along
 
 
 def sorted_parts(parts: Sequence[Part], length: int | None) -> list[Part]:
@@ -57,8 +64,9 @@ def sorted_parts(parts: Sequence[Part], length: int | None) -> list[Part]:
 
     Notes
     -----
-    Parts that touch both ends of a circular sequence are read across the origin, and begin behind
-    the widest gap between them. Parts of several strands stay in the order they came in.
+    Parts that touch both ends of a circular sequence, or go beyond its length, are read across
+    the origin, and begin behind the widest gap between them. Parts of several strands stay in the
+    order they came in.
 
     Examples
     --------
@@ -71,9 +79,13 @@ def sorted_parts(parts: Sequence[Part], length: int | None) -> list[Part]:
     if len(strands) != 1:
         return list(parts)
     along = sorted(parts)
-    if length and len(along) > 1 and along[0][0] == 0 and max(p[1] for p in along) == length:
-        gaps = [along[k + 1][0] - along[k][1] for k in range(len(along) - 1)]
-        cut = gaps.index(max(gaps)) + 1
-        along = along[cut:] + along[:cut]
-    in_order = along[::-1] if strands == {-1} else along
-    return read_across(in_order, length) if length else in_order
+    beyond = length is not None and max(part[1] for part in along) > length
+    if length and (beyond or (along[0][0] == 0 and max(p[1] for p in along) == length)):
+        along = sorted((s % length, s % length + e - s, strand) for s, e, strand in parts)
+        n = len(along)
+        following = [along[(k + 1) % n][0] + (length if k + 1 == n else 0) for k in range(n)]
+        gaps = [after - part[1] for after, part in zip(following, along, strict=True)]
+        cut = (gaps.index(max(gaps)) + 1) % n
+        turned = [(s + length, e + length, strand) for s, e, strand in along[:cut]]
+        along = _met(along[cut:] + turned, length)
+    return along[::-1] if strands == {-1} else along

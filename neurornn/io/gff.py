@@ -1,7 +1,7 @@
 """GFF3 and GTF files into a table of features, with the sequences where the file holds them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,12 @@ _EXCEPTIONS = ("transl_except", "ribosomal_slippage", "exception", "artificial_l
 _TRANS_SPLICED = "trans-splicing"
 
 
-def read_gff(path: str | os.PathLike[str], *, join: str = "id") -> "xr.Dataset | SequenceSet":
+def read_gff(
+    path: str | os.PathLike[str],
+    *,
+    join: str = "id",
+    types: str | Sequence[str] | None = None,
+) -> "xr.Dataset | SequenceSet":
     """Read the features of a GFF3 or GTF file.
 
     Parameters
@@ -35,6 +40,7 @@ def read_gff(path: str | os.PathLike[str], *, join: str = "id") -> "xr.Dataset |
         Which rows of a coding sequence are one feature. By the standard of GFF3 those of one ID,
         or of one Parent where they have no ID; ``"parent"`` for programs that give each row an ID
         of its own. Rows of GTF go by transcript_id.
+    types : ``"CDS"``, or several, that are kept; all by default. Less of a large file is held.
 
     Returns
     -------
@@ -63,29 +69,38 @@ def read_gff(path: str | os.PathLike[str], *, join: str = "id") -> "xr.Dataset |
     check_choice(join, "join", ("id", "parent"))
     rows: list[Row] = []
     circular: dict[str, int] = {}
+    genes: dict[str, tuple[str, str]] = {}
+    wanted = {types} if isinstance(types, str) else set(types or ())
+    passed = wanted | ({"stop_codon"} if "CDS" in wanted else set())
+    is_gff3 = is_gtf = False
     sequences = None
     with explained(source, "GFF3 or GTF"), text_lines(source) as lines:
         for row in read_rows(lines, source.name):
             if isinstance(row, Row):
-                rows.append(row)
-                if row.attributes.get("Is_circular", "").lower() == "true":
+                said = row.attributes
+                is_gff3 |= "ID" in said or "Parent" in said
+                is_gtf |= "gene_id" in said
+                if said.get("Is_circular", "").lower() == "true":
                     circular[row.contig] = row.end
+                if "ID" in said:
+                    genes[said["ID"]] = _own_gene(row), said.get("Parent", "").split(",")[0]
+                if not wanted or row.type in passed:
+                    rows.append(row)
             elif row[1].startswith((">", "##FASTA")):
                 ahead = [row] if row[1].startswith(">") else []
                 sequences = _section(chain(ahead, lines), source.name)
-    if not rows and sequences is None:
+    if not (rows or genes or is_gtf) and sequences is None:
         raise FileFormatError(
             f"{source.name} holds no row",
             "Rows of nine columns, separated by tabs, were needed",
             "Is it a GFF3 or GTF file, and whole?",
         )
-    is_gtf = any("gene_id" in row.attributes for row in rows) and not any(
-        "ID" in row.attributes or "Parent" in row.attributes for row in rows
-    )
+    is_gtf &= not is_gff3
     groups = _gtf_groups(rows) if is_gtf else _gff3_groups(rows, join, source.name)
-    genes = _gene_names(rows)
     records, scores = [], []
     for group in groups:
+        if wanted and group[0].type not in wanted:
+            continue
         records.append(_record(group, circular.get(group[0].contig), genes, source.name))
         scores.append(group[0].score)
     features = features_from_records(records)
@@ -182,30 +197,25 @@ def _placed(row: Row, start: int, end: int) -> Row:
     return replace(row, start=start, end=end)
 
 
-def _gene_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Name of the gene of each ID, its own or that of what it lies below."""
-    by_id = {row.attributes["ID"]: row for row in rows if "ID" in row.attributes}
-    found: dict[str, str] = {}
-    for name, row in by_id.items():
-        seen: set[str] = set()
-        at: Row | None = row
-        while at is not None:
-            own = (
-                at.attributes.get("gene")
-                or at.attributes.get("gene_name")
-                or (at.attributes.get("Name", "") if at.type.endswith("gene") else "")
-            )
-            if own:
-                found[name] = own
-                break
-            parent = at.attributes.get("Parent", "").split(",")[0]
-            at = None if parent in seen else by_id.get(parent)
-            seen.add(parent)
-    return found
+def _own_gene(row: Row) -> str:
+    said = row.attributes
+    named = said.get("Name", "") if row.type.endswith("gene") else ""
+    return said.get("gene") or said.get("gene_name") or named
+
+
+def _gene_of(name: str, genes: Mapping[str, tuple[str, str]]) -> str:
+    """Name of the gene of an ID, its own or that of what it lies below."""
+    seen: set[str] = set()
+    while name in genes and name not in seen:
+        seen.add(name)
+        own, name = genes[name]
+        if own:
+            return own
+    return ""
 
 
 def _record(
-    group: list[Row], length: int | None, genes: dict[str, str], source: str
+    group: list[Row], length: int | None, genes: Mapping[str, tuple[str, str]], source: str
 ) -> dict[str, Any]:
     row = group[0]
     said = row.attributes
@@ -232,11 +242,8 @@ def _record(
             "A number was needed in transl_table",
             "Correct or remove it",
         ) from None
-    gene = (
-        said.get("gene")
-        or said.get("gene_name")
-        or genes.get(said.get("ID") or said.get("Parent", "").split(",")[0], "")
-    )
+    above = said.get("ID") or said.get("Parent", "").split(",")[0]
+    gene = said.get("gene") or said.get("gene_name") or _gene_of(above, genes)
     tags = said.get("tag", "").split(",")
     biotype = said.get("gene_biotype") or said.get("gene_type") or ""
     return {

@@ -3,11 +3,22 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from sys import intern
 from urllib.parse import unquote
 
 from neurornn._core.errors import FileFormatError
 
-_GTF_PAIR = re.compile(r'\s*([^\s;"]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*(?:;|$)')
+_PAIR = r'\s*([^\s;"]+)\s+(?:"([^"]*)"|([^\s;"]+))\s*(?:;|$)'
+_GTF_PAIR, _GTF_PAIRS = re.compile(_PAIR), re.compile(rf"(?:{_PAIR})*[\s;]*")
+#: Attributes that are used; of large files no others are kept.
+_KEPT = frozenset(
+    (
+        *("ID", "Parent", "Name", "Is_circular", "locus_tag", "gene", "product", "tag", "part"),
+        *("gene_name", "gene_id", "transcript_id", "exon_id", "gene_biotype", "gene_type"),
+        *("partial", "start_range", "end_range", "pseudo", "pseudogene", "transl_table"),
+        *("transl_except", "exception", "ribosomal_slippage", "artificial_location"),
+    )
+)
 #: A row as GFF3 and GTF write it: places, score, strand, phase.
 _ROW = re.compile(r"[^\t]+\t[^\t]*\t[^\t]+\t\d+\t\d+\t[^\t]*\t[+.?-]\t[.012]\t")
 
@@ -24,7 +35,7 @@ class Row:
     score : text of the column.
     strand : 1, -1, or 0 where not stated.
     phase : bp.
-    attributes : name -> value; of several with one name, joined by commas.
+    attributes : name -> value, of those that are used; several of one name joined by commas.
     """
 
     line: int
@@ -107,24 +118,27 @@ def _row(number: int, line: str, source: str) -> Row:
         )
     return Row(
         number,
-        unquote(contig),
-        unquote(kind),
+        intern(_decoded(contig)),
+        intern(_decoded(kind)),
         start,
         end,
         score,
         {"+": 1, "-": -1}.get(sign, 0),
         0 if phase == "." else int(phase),
-        attributes_of(rest[0] if rest else "", number, source),
+        attributes_of(rest[0] if rest else "", number, source, _KEPT),
     )
 
 
-def attributes_of(text: str, number: int = 0, source: str = "") -> dict[str, str]:
+def attributes_of(
+    text: str, number: int = 0, source: str = "", kept: frozenset[str] | None = None
+) -> dict[str, str]:
     """Return the attributes of a row.
 
     Parameters
     ----------
     text : ``ID=a;Name=b`` of GFF3, percent-encoded, or ``gene_id "a"; gene_name "b";`` of GTF.
     number, source : line and file, for messages.
+    kept : names of those that are returned; all by default.
 
     Examples
     --------
@@ -134,11 +148,7 @@ def attributes_of(text: str, number: int = 0, source: str = "") -> dict[str, str
     text = text.strip()
     if not text or text == ".":
         return {}
-    found: dict[str, str] = {}
-
-    def add(name: str, value: str) -> None:
-        found[name] = f"{found[name]},{value}" if name in found else value
-
+    pairs: list[tuple[str, str]] = []
     if re.match(r"[^\s;=\"]+=", text):
         for pair in text.split(";"):
             name, equals, value = pair.partition("=")
@@ -150,18 +160,21 @@ def attributes_of(text: str, number: int = 0, source: str = "") -> dict[str, str
                     "Attributes as name=value, separated by semicolons, were needed",
                     "A semicolon in a value is written %3B",
                 )
-            add(unquote(name.strip()), unquote(value.strip()))
-        return found
-    end = 0
-    for found_pair in _GTF_PAIR.finditer(text):
-        if found_pair.start() != end:
-            break
-        add(found_pair[1], found_pair[3] if found_pair[2] is None else found_pair[2])
-        end = found_pair.end()
-    if text[end:].strip(" ;"):
+            pairs.append((_decoded(name.strip()), _decoded(value.strip())))
+    elif _GTF_PAIRS.fullmatch(text):
+        pairs = [(name, quoted or bare) for name, quoted, bare in _GTF_PAIR.findall(text)]
+    else:
         raise FileFormatError(
-            f"Line {number} of {source} has attributes that cannot be read: {text[end:][:60]!r}",
+            f"Line {number} of {source} has attributes that cannot be read: {text[:60]!r}",
             'name=value; of GFF3, or name "value"; of GTF, was needed',
             "Look at column 9",
         )
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if kept is None or name in kept:
+            found[name] = f"{found[name]},{value}" if name in found else intern(value)
     return found
+
+
+def _decoded(text: str) -> str:
+    return unquote(text) if "%" in text else text

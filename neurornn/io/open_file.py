@@ -91,8 +91,8 @@ def open(
         (MATLAB, npz, HDF5),
         ``segment``, ``block``, ``stream``, ``gap_tolerance``, ``noise`` and ``reader_options``
         (vendor formats; ``noise`` for phy too), ``alphabet`` and ``lazy`` (FASTA),
-        ``annotation``, ``contig_names`` and ``circular`` (FASTA, 2bit, GenBank), ``join`` (GFF3),
-        ``reference`` (VCF), ``name`` and ``indicator`` of the traces.
+        ``annotation``, ``contig_names`` and ``circular`` (FASTA, 2bit, GenBank), ``join`` and
+        ``types`` (GFF3, GTF), ``reference`` (VCF), ``name`` and ``indicator`` of the traces.
 
     Returns
     -------

@@ -19,7 +19,14 @@ __getattr__, __dir__, __all__ = room(
         ],
         "estimates": ["league_scores", "timescales"],
         "files": ["write_figure"],
-        "gene_tracks": ["calibration", "genes", "start_codons", "start_logo", "start_profile"],
+        "gene_tracks": [
+            "calibration",
+            "coding_potential",
+            "genes",
+            "start_codons",
+            "start_logo",
+            "start_profile",
+        ],
         "linear_modes": [
             "conserved",
             "eigenfunction",

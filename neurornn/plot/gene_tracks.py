@@ -120,6 +120,66 @@ def _draw(
     return n
 
 
+def coding_potential(
+    table: xr.Dataset, *, start: int = 0, end: int | None = None, genes: Any = None, ax: Any = None
+) -> Any:
+    """Draw what a network reads in the six frames, the reverse strand below.
+
+    Parameters
+    ----------
+    table : of `sequences.BacterialGenes.coding_potential`.
+    start, end : bp, what is shown; by default the first 20,000.
+    genes : `sequences.Genes`, or their table, drawn as bars in the colour of their strand.
+    ax : matplotlib axes; by default new ones.
+
+    Returns
+    -------
+    the axes
+    """
+    if not isinstance(table, xr.Dataset) or "potential" not in table:
+        holds = ", ".join(map(str, getattr(table, "data_vars", {}))) or "no variables"
+        raise ShapeError(
+            f"The table has {holds}",
+            "potential over frame and position was needed",
+            "Pass sequences.BacterialGenes().coding_potential(genome)",
+        )
+    end = min(start + _WIDTH, table.sizes["position"]) if end is None else end
+    if not 0 <= start < end:
+        raise DataError(
+            f"{start} to {end} bp came", "start below end was needed", "Swap them, or check"
+        )
+    shown = table.isel(position=slice(start, end))
+    ax = new_axes(ax, (9.0, 3.6))
+    top = float(np.nanmax(np.abs(shown["potential"].values), initial=0.1))
+    for number in shown["frame"].values:
+        values = shown["potential"].sel(frame=number).values
+        known = np.flatnonzero(np.isfinite(values))
+        # A break where a frame ends: codons are three letters apart.
+        broken = np.where(np.diff(known, prepend=known[:1]) > 3, np.nan, values[known])
+        lift = (2.2 * top) * (1 if number > 0 else -1)
+        colour = FIT if number > 0 else EVENT
+        line = (start + known) / 1e3, broken + lift
+        ax.plot(*line, color=colour, lw=0.8, alpha=0.4 + 0.2 * abs(int(number)))
+    if genes is not None:
+        found = _table(genes)
+        for k in np.flatnonzero(found["contig"].values == table.attrs.get("contig")):
+            sign = int(found["strand"].values[k])
+            ax.plot(
+                [float(found["start"].values[k]) / 1e3, float(found["end"].values[k]) / 1e3],
+                [0.35 * top * sign] * 2, lw=5, solid_capstyle="butt",
+                color=FIT if sign > 0 else EVENT,
+            )  # fmt: skip
+    ticks = [-2.2 * top, 2.2 * top]
+    for level in (0, *ticks):
+        ax.axhline(level, color="#cccccc", lw=0.6, zorder=0)
+    ax.set_xlim(start / 1e3, end / 1e3)
+    ax.set_yticks(ticks, ["- strand", "+ strand"])
+    ax.set_ylim(-3.4 * top, 3.4 * top)
+    ax.set_xlabel(f"position on {table.attrs.get('contig', 'the contig')} (kb)")
+    ax.set_title(f"coding potential, {top:.1f} nats per codon from line to edge")
+    return ax
+
+
 def start_codons(genes: Any, *, ax: Any = None) -> Any:
     """Draw how many genes begin with each codon.
 

@@ -17,6 +17,7 @@ from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._kernels.open_frames import NO_START
+from neurornn.data.contigs import contig_row
 from neurornn.data.features import pick_features
 from neurornn.data.genetic_codes import genetic_code
 from neurornn.data.sequence_sets import SequenceSet
@@ -228,6 +229,55 @@ class BacterialGenes(Estimator):
         genes._genome = X
         return genes
 
+    def coding_potential(
+        self, X: SequenceSet, *, contig: str | None = None, n_codons: int = 31
+    ) -> xr.Dataset:
+        """What the network reads along the six frames of a contig.
+
+        Parameters
+        ----------
+        X : DNA of one contig or many; what is particular to the genome is learned from all.
+        contig : which one; by default the first.
+        n_codons : over which a mean is taken.
+
+        Returns
+        -------
+        Dataset
+            ``potential (frame, position)``, nats per codon, mean over `n_codons` around each
+            codon; NaN outside open frames. Frames are -3 to 3 without 0, the sign that of the
+            strand; a codon stands at its first letter in the direction of reading. Letters
+            between the codons of a frame are NaN.
+        """
+        self._check()
+        n_codons = check_count(n_codons, "n_codons")
+        name = str(X.names[0]) if contig is None and len(X) else str(contig)
+        row = contig_row(np.asarray(X.names), name)
+        layout = lay_out(X)
+        network = self._the_network()
+        code, _ = self._code_of(layout, network)
+        frames = frames_of(layout, code)
+        read = network.readings(frames, adapt(frames, network.typical))
+        first, size = int(layout.first[row]), int(layout.length[row])
+        here = slice(first, first + size)
+        forward = read[0][here]
+        # As it lies on the forward strand of the layout.
+        reverse = read[1][::-1][here]
+        if layout.turned[row]:
+            forward, reverse = reverse[::-1], forward[::-1]
+        out = np.full((6, size), np.nan)
+        for k in range(3):
+            out[3 + k, k::3] = _running_mean(forward[k::3], n_codons)
+            out[2 - k, ::-1][k::3] = _running_mean(reverse[::-1][k::3], n_codons)
+        about = {"units": "1", "long_name": "log odds of coding, nats per codon"}
+        where = {"units": "bp", "long_name": "first letter of the codon, 0-based"}
+        return xr.Dataset(
+            {"potential": (("frame", "position"), out, about)},
+            coords={
+                "frame": [-3, -2, -1, 1, 2, 3], "position": ("position", np.arange(size), where)
+            },
+            attrs={"contig": name},
+        )  # fmt: skip
+
     def score(self, X: SequenceSet, y: None = None) -> float:
         """Share of the annotated genes of a genome whose stop is found.
 
@@ -303,6 +353,17 @@ class BacterialGenes(Estimator):
             {k: np.asarray(v) for k, v in (content.weights or {}).items()},
             {"genomes": self.genomes_},
         )
+
+
+def _running_mean(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Mean over `n` values around each, of those that are there."""
+    known = np.isfinite(values)
+    weight = np.ones(min(n, max(len(values), 1)))
+    if not len(values):
+        return values
+    total = np.convolve(np.where(known, values, 0.0), weight, "same")
+    count = np.convolve(known.astype(float), weight, "same")
+    return np.where(known, total / np.maximum(count, 1), np.nan)
 
 
 def _listed(frames: OpenFrames, sure: Sure, least: float) -> NDArray[np.int64]:

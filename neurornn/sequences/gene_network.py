@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -66,21 +67,46 @@ class GeneNetwork:
         ----------
         frames : the candidates. adapted : what was learned from their genome.
         """
+        out = adapted.features @ self.start_read.astype(np.float64) + self.level
+        for strand, total, _ in self._run(frames, adapted, each=False):
+            _, part = frames.of_strand(strand)
+            out[part] += total
+        return np.asarray(out)
+
+    def readings(
+        self, frames: OpenFrames, adapted: Adapted
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What is read at each codon, by its first letter on its strand; NaN outside open frames.
+
+        Parameters
+        ----------
+        frames, adapted : as for `scores`.
+
+        Returns
+        -------
+        forward, reverse : (position,), nats. Codons of one frame are three letters apart.
+        """
+        one, other = (each for *_, each in self._run(frames, adapted, each=True))
+        return one, other
+
+    def _run(
+        self, frames: OpenFrames, adapted: Adapted, *, each: bool
+    ) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+        """Strand, sums up to its candidates, and what is read at each codon."""
         _, _, residue = code_tables(frames.code)
         alpha = (-np.expm1(-CODON / self.tau.astype(np.float64))).astype(np.float32)
-        out = adapted.features @ self.start_read.astype(np.float64) + self.level
         tables = adapted.tables.astype(np.float32)
         for strand in (0, 1):
             rows, part = frames.of_strand(strand)
-            total = np.zeros(part.stop - part.start if part.stop else len(out) - part.start)
+            total = np.zeros(len(frames.step[part]))
+            read = np.full(frames.layout.size if each else 0, np.nan)
             run_network(
                 frames.layout.codons[strand], residue, tables, np.float32(BOUND), rows,
                 frames.step[part], widened(self.residue_input), widened(self.reading_input),
                 widened(self.across), alpha, self.read, self.residue_read, self.reading_read,
-                LANES * GROUPS_OF[32], total,
+                LANES * GROUPS_OF[32], total, read,
             )  # fmt: skip
-            out[part] += total
-        return np.asarray(out)
+            yield strand, total, read
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all arrays by name, as they are saved."""

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 #: Lanes by default: from here on the products are bound by arithmetic and no more is gained.
 _LANES = 8
 #: Bytes of outputs and states that wait in memory to be written.
-_WAITING = 32 * 2**20
+_WAITING = 2 * 2**20
 
 
 def stream(
@@ -52,7 +52,7 @@ def stream(
         read as upper case.
     chunk_size : bp
         That go through at a time; the result does not depend on it. Fewer do where outputs and
-        states would take more than 32 MiB.
+        states would take more than 2 MiB.
     bidirectional : run a second time, from the far end to the beginning of the same strand
         Outputs of both stand side by side, as ``forward ...`` and ``backward ...``.
     lanes : contigs that go through together and share each weight that is loaded

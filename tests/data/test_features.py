@@ -144,6 +144,13 @@ def test_parts_in_any_order_are_sorted_as_they_are_read():
     assert sorted_parts(three, None) == three
     back = [(p[0], p[1], -1) for p in three]
     assert sorted_parts(back, 100) == [(140, 150, -1), (90, 120, -1)]
+    # One that goes beyond the end, and what lies before and behind it.
+    assert sorted_parts([(30, 40, 1), (80, 85, 1), (90, 120, 1)], 100) == [
+        (80, 85, 1), (90, 120, 1), (130, 140, 1),
+    ]  # fmt: skip
+    assert sorted_parts([(130, 140, -1), (90, 120, -1)], 100) == [(130, 140, -1), (90, 120, -1)]
+    assert sorted_parts([(0, 100, 1)], 100) == [(0, 100, 1)]
+    assert sorted_parts([(10, 20, 1), (40, 60, 1)], 100) == [(10, 20, 1), (40, 60, 1)]
 
 
 def test_letters_of_features_by_hand():

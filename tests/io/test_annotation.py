@@ -93,6 +93,25 @@ def test_what_is_no_annotation(files):
 
 
 def test_another_annotation_of_a_genbank_file(files):
+    (files / "a.gb").write_text(
+        "LOCUS       X                         12 bp    DNA     linear   BCT 01-JAN-2020\n"
+        "VERSION     NC_9.1\nFEATURES             Location/Qualifiers\n     gene            1..3\n"
+        "ORIGIN\n        1 aaccggttac gt\n//\n"
+    )
+    (files / "b.gff3").write_text(gff("NC_9 . CDS 2 4 . - 0 ID=x"))
+    own = open_file(files / "a.gb")
+    assert own.features["type"].values.tolist() == ["gene"] and not own.circular[0]
+    other = open_file(
+        files / "a.gb", annotation=files / "b.gff3", contig_names="match", circular=True
+    )
+    assert extract(other)["x"] == "GGT" and other.circular[0]
+    # The other way round: features of GenBank beside letters of a FASTA file.
+    (files / "x.fa").write_text(">X\nAACCGGTTACGT\n")
+    beside = open_file(files / "x.fa", annotation=files / "a.gb", contig_names={"NC_9.1": "X"})
+    assert extract(beside)[0] == "AAC"
+
+
+def test_a_table_as_annotation(files):
     genome = open_file(files / "a.fa", annotation=features_from_records(
         [{"contig": "1", "start": 0, "end": 3, "type": "gene"}]))  # fmt: skip
     assert pick_features(genome, "gene").sizes["feature"] == 1

@@ -244,9 +244,34 @@ def test_content_tells_the_format_whatever_the_name(tmp_path):
 def test_attributes():
     assert attributes_of(".") == attributes_of(" ") == {}
     assert attributes_of("ID=a=b; Parent=x,y;;") == {"ID": "a=b", "Parent": "x,y"}
-    assert attributes_of('gene_id "a; b"; tag "x"; tag "y"; n 3') == {
-        "gene_id": "a; b", "tag": "x,y", "n": "3",
-    }  # fmt: skip
+    wanted = {"gene_id": "a; b", "tag": "x,y", "n": "3"}
+    assert attributes_of('gene_id "a; b"; tag "x"; tag "y"; n 3') == wanted
+    # Without spaces, and with an empty value.
+    assert attributes_of('gene_id "a"; tag "x"; tag "y"; n 3;') == {**wanted, "gene_id": "a"}
+    assert attributes_of('gene_id "a";tag "x";n "";') == {"gene_id": "a", "tag": "x", "n": ""}
+    assert attributes_of('gene_id ""; n 1.5') == {"gene_id": "", "n": "1.5"}
+    assert attributes_of('a "x;y"; b "z"', kept=frozenset("b")) == {"b": "z"}
+    assert attributes_of("a=x;b=z", kept=frozenset("b")) == {"b": "z"}
+    for bad in ('gene_id "a', 'gene_id a" b"', "gene_id", 'a "x" "y"; b "z"'):
+        with pytest.raises(FileFormatError, match="cannot be read"):
+            attributes_of(bad, 3, "a.gtf")
+
+
+def test_some_types_alone(tmp_path):
+    text = HEAD + rows(
+        "c|.|gene|1|50|.|+|.|ID=g;Name=abc",
+        "c|.|mRNA|1|50|.|+|.|ID=m;Parent=g",
+        "c|.|CDS|1|4|.|+|0|ID=a;Parent=m",
+        "c|.|exon|1|9|.|+|.|Parent=m",
+    )
+    f = opened(tmp_path, text, types="CDS")
+    # The gene is named by what lies above, although that is not kept.
+    assert f["type"].values.tolist() == ["CDS"] and f["gene"].values.tolist() == ["abc"]
+    assert opened(tmp_path, text, types=["exon", "gene"]).sizes["feature"] == 2
+    gtf = rows(*[line.format(s="+", cds1="3|20", cds2="30|35", stop="36|38") for line in GTF])
+    cds = opened(tmp_path, gtf, "a.gtf", types="CDS")
+    assert cds.sizes["feature"] == 1 and int(cds["end"][0]) == 38
+    assert opened(tmp_path, text, types="tRNA").sizes["feature"] == 0
 
 
 # ------------------------------------------------------------------ the way back

@@ -415,3 +415,50 @@ def test_a_genome_that_was_never_seen(realdata):
     score = model.predict(genomes[2]).score_against(genomes[2])
     # The gate of the benchmark: no mollicute among the genomes of the training.
     assert score["sensitivity"] > 0.95 and score["precision"] > 0.90
+
+
+def test_genomes_are_scored_by_a_network_that_never_saw_them():
+    one, two = simulate_genome(20_000, rng=21), simulate_genome(20_000, rng=22)
+    quick = BacterialGenes(n_hidden=6, max_epochs=2)
+    table = nr.sequences.score_held_out_genomes({"one": one, "two": two}, quick)
+    assert not hasattr(quick, "parameters_")
+    by_hand = clone(quick).fit([two]).predict(one).score_against(one)
+    for name in ("sensitivity", "precision", "exact_starts"):
+        assert table[name].sel(genome="one") == by_hand[name]
+        assert np.array_equal(table[f"{name}_ci"].sel(genome="one"), by_hand[f"{name}_ci"])
+    n = [whole_genes(g.features).sizes["feature"] for g in (one, two)]
+    assert table["n_annotated"].values.tolist() == n
+    assert table["n_related"].values.tolist() == [0, 0]
+    # Counts come first.
+    assert list(table.data_vars)[:2] == ["n_annotated", "n_related"]
+    copied = nr.sequences.score_held_out_genomes(
+        {"one": one, "again": one.reverse_complement()}, quick
+    )
+    assert copied["n_related"].values.tolist() == [n[0], n[0]]
+    with pytest.raises(DataError, match="two were needed"):
+        nr.sequences.score_held_out_genomes({"one": one})
+
+
+def test_coding_potential_lies_in_the_frames_of_the_genes(simulated, genes):
+    table = BacterialGenes().coding_potential(simulated)
+    assert table["potential"].dims == ("frame", "position")
+    size, t = int(simulated.lengths[0]), genes.table
+    whole = np.flatnonzero(~t["is_partial"].values)
+    for k in whole[:20]:
+        start, end, strand = (int(t[v].values[k]) for v in ("start", "end", "strand"))
+        frame = start % 3 + 1 if strand > 0 else -((size - end) % 3 + 1)
+        own = table["potential"].sel(frame=frame).values[start:end]
+        # Every codon but the stop, and nothing between them.
+        assert np.isfinite(own).sum() == (end - start) // 3 - 1
+        others = [
+            table["potential"].sel(frame=f).values[start:end]
+            for f in (-3, -2, -1, 1, 2, 3)
+            if f != frame
+        ]
+        assert np.nanmean(own) > np.nanmean(np.concatenate(others))
+    turned = BacterialGenes().coding_potential(simulated.reverse_complement())
+    mirrored = turned["potential"].values[::-1, ::-1]
+    # A mean over codons, summed from the other end.
+    np.testing.assert_allclose(mirrored, table["potential"].values, atol=1e-9)
+    ax = nr.plot.coding_potential(table, genes=genes, end=9000)
+    assert len(ax.lines) >= 6 + 3

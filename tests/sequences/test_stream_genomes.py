@@ -59,10 +59,13 @@ def test_every_whole_genome_is_mirrored(name, cell, realdata):
 
 
 ALONE = """
-import hashlib, json, resource, sys
+import hashlib, json, sys
 import h5netcdf, numpy as np, xarray
 import neurornn as nr, neurornn.sequences.streaming, neurornn.data.sequence_sets
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak():
+    # Of this process alone: ru_maxrss begins at the size of the one that started it.
+    said = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(said["VmHWM"].split()[0]) / 1024
 weights, letters, n, chunk, both, out = sys.argv[1:]
 genome = nr.data.SequenceSet(letters, [0], [int(n)], ["chromosome"])
 weights, before = nr.load(weights), peak()
@@ -76,6 +79,7 @@ print(json.dumps([after - before, told.hexdigest(), "torch" in sys.modules]))
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 @pytest.mark.parametrize(("cell", "both"), [("LSTM", True), ("GRU", False), ("LeakyRNN", False)])
 def test_a_whole_genome_in_chunks_has_the_same_bits_in_little_memory(
     cell, both, realdata, tmp_path
@@ -96,8 +100,8 @@ def test_a_whole_genome_in_chunks_has_the_same_bits_in_little_memory(
         out.unlink()
         peak, told, torch_came = json.loads(done.stdout)
         assert not torch_came
-        # MB; outputs alone are 37 and 74.
-        assert peak < 200, (chunk, peak)
+        # MB; outputs alone are 37 and 74. The letters that were read are among them.
+        assert 10 < peak < 200, (chunk, peak)
         bits.add(told)
     assert len(bits) == 1
     # Cut into contigs that go through side by side, the first of them is as it was.
