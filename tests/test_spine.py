@@ -285,3 +285,23 @@ def test_spike_trains(folder):
     assert float(again.bits_per_spike(test)[0]) == float(glm.bits_per_spike(test)[0]) > 0
     nr.plot.time_rescaling(check)
     nr.plot.spike_filter(again)
+
+
+def test_genome(folder):
+    """A file of DNA, its genes with probabilities, saved, loaded, written, read again and drawn."""
+    genome = nr.simulate.simulate_genome(20_000, rng=0)
+    (folder / "genome.fa").write_text(f">{genome.names[0]}\n{genome[0]}\n")
+    opened = nr.open(folder / "genome.fa")
+    genes = nr.sequences.BacterialGenes().predict(opened)
+    score = genes.score_against(genome)
+    # Some twenty genes, of which one may be missed.
+    assert score["sensitivity"] > 0.9
+    genes.save(folder / "genes.nc")
+    again = nr.load(folder / "genes.nc")
+    assert again.table.identical(genes.table)
+    again.to_gff3(folder / "genes.gff3")
+    annotated = nr.open(folder / "genome.fa", annotation=folder / "genes.gff3")
+    exact = again.score_against(annotated)
+    assert exact["sensitivity"] == exact["exact_starts"] == 1
+    ax = nr.plot.genes(again, annotation=annotated.features)
+    assert len(ax.patches) == 2 * len(genes)

@@ -25,7 +25,7 @@ import neurornn as nr
 
 #: Cell, hidden units, lanes, letters of a lane; how often faster than torch, gate and goal.
 SHAPES = (
-    ("LSTM", 64, 1, 20_000, "1", "2"),
+    ("LSTM", 64, 1, 50_000, "1", "2"),
     ("GRU", 64, 1, 20_000, "6", "10"),
     ("LSTM", 64, 8, 5_000, "", ""),
     ("GRU", 64, 8, 5_000, "", ""),

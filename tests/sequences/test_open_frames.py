@@ -118,6 +118,10 @@ def test_places_lead_back_to_the_letters():
         if frames.has_stop[k]:
             assert text[-3:] in STOPS[11]
     assert frames.layout.first.tolist() == [GAP, 2 * GAP + 600]
+    # The last codon is the one before the stop, where there is one, and the first so many upstream.
+    last, end = frames.frames[frames.frame, 0], frames.frames[frames.frame, 1]
+    assert np.array_equal(end - last, np.where(frames.has_stop, 6, 3))
+    assert np.array_equal(frames.start + 3 * frames.step, last)
 
 
 def test_sums_over_pairs_of_codons_by_hand():
@@ -234,6 +238,8 @@ def test_pairing_with_the_ribosome_by_hand():
     whole = "CCCC" + "TAAGGAGG" + "CCCCC"
     kind = _pairing(whole)
     assert (kind - 1) // N_SPACINGS + 3 == 8
+    # GG ends five letters before: the next letter of the motif would stand at the first of them.
+    assert (kind - 1) % N_SPACINGS + 1 == 5
     nearer = _pairing("CCCC" + "TAAGGAGG" + "CCC")
     assert (kind - nearer) == 2
     assert _pairing("CCCCCCCCCCCCCCCCC") == 0
