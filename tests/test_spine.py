@@ -288,7 +288,7 @@ def test_spike_trains(folder):
 
 
 def test_genome(folder):
-    """A file of DNA, its genes with probabilities, saved, loaded, written, read again and drawn."""
+    """A file of DNA, its genes with probabilities, saved, loaded, written, read and drawn."""
     genome = nr.simulate.simulate_genome(20_000, rng=0)
     (folder / "genome.fa").write_text(f">{genome.names[0]}\n{genome[0]}\n")
     opened = nr.open(folder / "genome.fa")

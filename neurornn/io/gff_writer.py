@@ -68,10 +68,9 @@ def write_gff3(
     if sequences is not None:
         check_places(table, sequences.names, sequences.lengths, sequences.circular)
     lines = [_FIRST, *_regions(table, sequences, program), *_rows(table, sequences, program)]
-    target = Path(path)
-    with atomic_path(target, overwrite=overwrite) as temporary:
+    with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    return target
+    return Path(path)
 
 
 def _escaped(text: str, pattern: re.Pattern[str] = _IN_ATTRIBUTES) -> str:

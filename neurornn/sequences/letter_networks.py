@@ -15,7 +15,7 @@ from neurornn._kernels.base_stream import (
 from neurornn._kernels.recurrent_functions import FUNCTIONS
 from neurornn._kernels.recurrent_product import padded, widened
 from neurornn.data.alphabets import Alphabet
-from neurornn.sequences.stream_weights import GATES, NetworkRun
+from neurornn.sequences.network_runs import GATES, NetworkRun
 
 Array = NDArray[Any]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from neurornn._core.errors import DataError
 from neurornn.models import GRU, LSTM, LeakyRNN, ReverseComplementTied, VanillaRNN
 from neurornn.models.gates import GatedRNN
-from neurornn.sequences.stream_weights import Arrays, NetworkRun
+from neurornn.sequences.network_runs import Arrays, NetworkRun
 
 
 def has_runs(model: Any) -> bool:

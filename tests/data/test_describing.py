@@ -3,6 +3,7 @@
 import numpy as np
 
 import neurornn as nr
+from neurornn.data import SequenceSet, features_from_records
 from neurornn.data.describing import describe
 
 
@@ -26,3 +27,29 @@ def test_whole_numbers_and_what_is_missing_throughout_have_no_range():
     assert describe(counts).rows[0][2:] == ["int64", "1", "5.00 Hz, 0.400 s"]
     empty = nr.data.from_traces(np.full((10, 1), np.nan), sampling_rate=10.0)
     assert describe(empty).rows[0][4] == "10.0 Hz, 1.00 s, 100.0 % missing"
+
+
+def test_sequences_are_laid_out_with_lengths_letters_and_features():
+    features = features_from_records(
+        [
+            {"contig": "ring", "start": 0, "end": 6},
+            {"contig": "ring", "start": 1, "end": 3, "type": "gene"},
+        ]
+    )
+    genome = SequenceSet.from_sequences(
+        ["line", "ring"], ["ACGTN", "GGCCAA"], features=features, circular=[False, True]
+    )
+    table = describe(genome, "mine.gbk")
+    assert table.rows[0] == ["line", "5", "bp", "0", "50.0 % G and C, 1 unknown"]
+    assert table.rows[1] == ["ring", "6", "bp", "2", "circular, 66.7 % G and C"]
+    assert table.head[0] == "2 dna sequences of 11 bp in all"
+    assert table.head[1] == "features: CDS 1, gene 1"
+    letters = ["A" * (k + 1) for k in range(30)]
+    many = SequenceSet.from_sequences([f"c{k}" for k in range(30)], letters)
+    told = describe(many)
+    assert len(told.rows) == 20 and told.rows[0][0] == "c10"
+    assert told.notes == ["10 shorter ones are not shown"]
+    assert describe(SequenceSet.from_sequences(["p"], ["MKV"], "protein")).rows[0][1:3] == [
+        "3",
+        "aa",
+    ]

@@ -212,6 +212,29 @@ def _kinetics_command(option: str) -> Callable[[Any], None]:
     return lambda t: _command(["kinetics", "session.nc", option, t, "--no_progress"])
 
 
+@cache
+def _genome() -> Any:
+    return nr.simulate.simulate_genome(6_000, rng=0)
+
+
+@cache
+def _genes() -> Any:
+    return nr.sequences.BacterialGenes().predict(_genome())
+
+
+def _genes_command(option: str) -> Callable[[Any], None]:
+    def write(target: Any) -> None:
+        genome = _genome()
+        with tempfile.NamedTemporaryFile("w", suffix=".fa", dir=".", delete=False) as file:
+            file.write(f">{genome.names[0]}\n{genome[0]}\n")
+        try:
+            _command(["genes", file.name, option, target, "--progress", "false"])
+        finally:
+            os.unlink(file.name)
+
+    return write
+
+
 def doors() -> dict[str, Callable[[Any], Any]]:
     """Every door that writes: name -> what is done with a target."""
     recording = _recording()
@@ -228,6 +251,14 @@ def doors() -> dict[str, Callable[[Any], Any]]:
         ),
         "write_html": lambda t: _kinetics().write_html(t, recording["dff"]),
         "plot.write_figure": _figure,
+        "io.write_gff3": lambda t: nr.io.write_gff3(_genome(), t),
+        "Genes.to_gff3": lambda t: _genes().to_gff3(t),
+        # None is the way to ask for no file.
+        "Genes.proteins": lambda t: _genes().proteins("" if t is None else t),
+        "genes --out": _genes_command("--out"),
+        "genes --proteins": _genes_command("--proteins"),
+        "genes --csv": _genes_command("--csv"),
+        "genes --figures": _genes_command("--figures"),
         "run_chunks(checkpoint=)": lambda t: run_chunks(
             _double, [(np.arange(3.0),)], checkpoint=t or "", key="k"
         ),

@@ -118,7 +118,7 @@ def test_places_lead_back_to_the_letters():
         if frames.has_stop[k]:
             assert text[-3:] in STOPS[11]
     assert frames.layout.first.tolist() == [GAP, 2 * GAP + 600]
-    # The last codon is the one before the stop, where there is one, and the first so many upstream.
+    # The last codon is the one before the stop, where there is one; steps count upstream of it.
     last, end = frames.frames[frames.frame, 0], frames.frames[frames.frame, 1]
     assert np.array_equal(end - last, np.where(frames.has_stop, 6, 3))
     assert np.array_equal(frames.start + 3 * frames.step, last)
