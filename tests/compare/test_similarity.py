@@ -100,6 +100,7 @@ def test_two_networks_are_told_apart():
         assert one.distance > high > low > 0
 
 
+@pytest.mark.slow
 def test_other_units_are_rotated():
     w = network(0)
     x, y = session(w, 0), session(w, 1)

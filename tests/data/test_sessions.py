@@ -204,6 +204,7 @@ def fitted(data, truths):
     return result.parameters["tau"].values, result.parameters["tau_ci"].values
 
 
+@pytest.mark.slow
 def test_two_days_tell_the_time_constants_better_than_one():
     errors = {"both": [], "monday": [], "tuesday": []}
     widths = {name: [] for name in errors}

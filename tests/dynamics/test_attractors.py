@@ -162,6 +162,7 @@ def test_a_ring_is_one_thing():
     np.testing.assert_allclose(table["across"], -DT / np.log(second), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_broken_ring_is_a_slow_ring_with_a_few_points():
     step = ring(0.01, seed=3)
     found = classify(step, n_hidden=40, dt=DT)

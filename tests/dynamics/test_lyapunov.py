@@ -121,7 +121,7 @@ def test_the_exponents_at_rest_are_those_of_the_jacobian_there(g, n):
     assert found.regime == "fixed point" and found.settings["period"] == 1
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_intervals_hold_exponents_whose_directions_are_still_turning(seed, monkeypatch):
     """Sixty exponents so near one another that 50 s are too few to tell them apart."""
     monkeypatch.setattr(lyapunov, "read_at_rest", lambda *a: None)

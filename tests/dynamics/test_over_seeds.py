@@ -125,6 +125,7 @@ def test_two_networks_are_too_few(fit):
     assert "fewer than 3 seeds" in told.report()
 
 
+@pytest.mark.slow
 def test_one_seed_more_lies_inside_as_often_as_is_said(fit):
     """Gains are drawn anew each time: a 95 % interval of 5 networks holds a sixth in 95 %."""
     rng = np.random.default_rng(0)

@@ -59,7 +59,7 @@ def wells():
     return classify(network(two_wells), starts=starts, n_hidden=6, dt=DT, n_steps=2000)
 
 
-@pytest.mark.parametrize("slow", [spiral, two_wells])
+@pytest.mark.parametrize("slow", [pytest.param(spiral, marks=pytest.mark.slow), two_wells])
 def test_where_values_go_that_spiral_or_are_drawn_to_a_point_is_known(slow):
     """Beside the motion of the slow plane itself, which has no fast directions."""
     starts = lifted(np.random.default_rng(0).uniform(-1.2, 1.2, (60, 2)))

@@ -101,10 +101,15 @@ def test_a_residual_of_noise_is_its_size_and_has_no_memory():
                 turning(k, seen=0.5)
             ),
         ),
-        ("square", lambda k: EDMD(square, measurement_noise="instruments").fit(manifold(k, 0.05))),
-        (
+        pytest.param(
+            "square",
+            lambda k: EDMD(square, measurement_noise="instruments").fit(manifold(k, 0.05)),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             "along",
             lambda k: EDMD(square, measurement_noise="trajectories").fit(manifold(k, 0.05, 30)),
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -138,6 +138,7 @@ def test_along_other_trajectories():
         laws.along(np.where(kept.values > 1.4, np.nan, kept.values))
 
 
+@pytest.mark.slow
 def test_what_noise_adds_is_taken_away():
     # Of the true energy, with weights nobody chose: what is left within trajectories is 0.
     ratios, errors = [], []

@@ -86,7 +86,7 @@ def test_it_fits_saves_and_loads_where_its_class_is_passed(data, tmp_path):
     assert isinstance(again.model(torch.zeros(1, 5, 2)), ModelOutput)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_seeds_of_it_are_fitted_in_other_processes_too(data, n_jobs):
     found = nr.fit(
         Half(2, 4, 1, dt=0.01, share=0.9), data, max_epochs=2, n_seeds=2, n_jobs=n_jobs, rng=0

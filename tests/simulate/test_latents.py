@@ -48,6 +48,7 @@ def test_trials_are_drawn_anew():
     assert abs(np.corrcoef(z[:-1, -1], z[1:, 0])[0, 1]) < 0.06
 
 
+@pytest.mark.slow
 def test_lorenz_populations_have_the_rates_asked_for():
     rec = simulate_lorenz_population(12, 1.0, n_trials=80, rng=4)
     assert rec["counts"].dims == ("trial", "time", "unit")

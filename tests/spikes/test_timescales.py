@@ -416,6 +416,7 @@ def test_one_short_trial_has_a_status():
     assert fit.parameters_["status"].values.tolist() == ["too_few_events"] * 2
 
 
+@pytest.mark.slow
 def test_errors_of_both_numbers_agree_with_a_second_way():
     # A weak latent, so that errors relative to it and absolute ones lie far apart.
     counts = population(11, log_gain_sd=0.4, duration=90.0)["counts"]
@@ -461,6 +462,7 @@ def test_the_usual_way_reads_every_lag_of_short_trials():
     assert naive_time_constants(rows)[0] == pytest.approx(0.01 * truth, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_usual_time_constant_far_below_the_lags_draws_a_finite_curve():
     # Warnings are errors here: a curve that runs over at lag 0 would be one.
     one = fit_one(rows_of(population(duration=20.0)["counts"]), level=0.95,

@@ -120,6 +120,7 @@ def test_a_cluster_that_loses_a_worker():
         assert a.parameters.identical(b.parameters)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_agrees_with_the_curvature():
     result = nr.fit(pair(), WIN, max_epochs=40, rng=0)
     table = nr.training.bootstrap_intervals(
