@@ -33,6 +33,8 @@ PROMISED = (
     "models.VanillaRNN",
     "compare.league",
     "plot.timescales",
+    "sequences.BacterialGenes",
+    "sequences.stream",
     "plot.trace",
     "plot.history",
     "simulate.simulate_calcium",
