@@ -35,6 +35,8 @@ _HIDDEN = 5
 _FEW_STEPS = 40
 #: Fewest spikes of a unit that is fitted.
 _FEWEST = 10
+#: Log of the spikes expected in a bin.
+_LARGEST = 60.0
 
 
 class PoissonDynamics(PopulationAccount):
@@ -60,7 +62,9 @@ class PoissonDynamics(PopulationAccount):
     parameters_ : Dataset over ``mode``
         ``tau`` (s) and ``frequency`` (Hz), each with its interval, from slow to fast; ``status``.
     loadings_ : Dataset
-        ``loading (unit, latent)``, change of the log rate per sd of a latent; ``rate (unit)``, Hz.
+        ``loading (unit, latent)``, change of the log rate per sd of a latent; ``rate (unit)``, Hz;
+        ``highest_rate (unit)``, Hz, of the fullest bin: rates beyond it, and beyond those of the
+        counts that are given, are held down to it.
     dynamics_ : Dataset
         ``drift (latent, latent_)``, 1/s: ``dz = -drift z dt + noise``, with covariance 1.
     choice_ : Dataset over ``n_latent``
@@ -177,6 +181,9 @@ class PoissonDynamics(PopulationAccount):
                 covariance = model.covariance_of(top, wanted)
         self.bound_ = float(top.bound)
         self._tell(model, top, covariance, active, edges, level)
+        about = {"units": "Hz", "long_name": "spikes of the fullest bin over its width"}
+        highest = fullest(counts) / self.fitted_bin_size_
+        self.loadings_["highest_rate"] = ("unit", highest, about)
         return self
 
     def _climb(
@@ -223,6 +230,7 @@ class PoissonDynamics(PopulationAccount):
             rates, _ = infer(
                 seen, held.edges, dt, top.level, top.loading, model.drift(top.dynamics)
             )
+            rates = np.minimum(rates, fullest(train.counts[:, active]) / dt)
             bits[n - 1] = bits_per_spike(rates[:, hidden] * dt, truth[:, hidden])
             # Two more that bring nothing, and the rest will not either.
             if n >= 3 and np.nanmax(bits[: n - 2]) >= np.nanmax(bits[n - 2 : n]):
@@ -302,10 +310,14 @@ class PoissonDynamics(PopulationAccount):
     def _infer(self, population: Population) -> tuple[Array, Array]:
         dt = self.fitted_bin_size_
         level = np.log(self.loadings_["rate"].values * dt)
-        return infer(
+        rates, latents = infer(
             population.counts, population.edges, dt, level, self.loadings_["loading"].values,
             self.dynamics_["drift"].values,
         )  # fmt: skip
+        if "highest_rate" in self.loadings_:
+            seen = fullest(population.counts) / dt
+            rates = np.minimum(rates, np.maximum(self.loadings_["highest_rate"].values, seen))
+        return rates, latents
 
     def _report_table(self) -> Table:
         n = self.loadings_.sizes["latent"]
@@ -341,7 +353,24 @@ def infer(
     told, _, _ = model.tell(dynamics, level, loading, settled=1e-6)
     spread = np.einsum("ui,tij,uj->tu", loading, told.covariance, loading, optimize=True)
     base = level - np.sum(loading**2, axis=1) / 2
-    return np.exp(base + told.mean @ loading.T + spread / 2) / dt, told.mean
+    # Beyond this no rate is one, and the exponential overflows.
+    log_rate = np.minimum(base + told.mean @ loading.T + spread / 2, _LARGEST)
+    return np.exp(log_rate) / dt, told.mean
+
+
+def fullest(counts: Array) -> Array:
+    """Spikes of the fullest bin of each unit, at least one, (unit,).
+
+    Parameters
+    ----------
+    counts : (row, unit), NaN where not observed.
+
+    Notes
+    -----
+    The mean of an exponential of what is hardly known runs away: of a cell with a place field,
+    told by others, it can be beyond any number of spikes. No rate is said above that of this bin.
+    """
+    return np.asarray(np.maximum(np.where(np.isnan(counts), 0.0, counts).max(axis=0), 1.0))
 
 
 def modes_of(drift: Array) -> tuple[Array, Array]:

@@ -140,3 +140,23 @@ def test_number_of_latents_is_chosen_from_few_units_too():
     assert fit.choice_["held_out_bits"].values[0] > 0
     with pytest.raises(DataError, match="one unit fires"):
         nr.spikes.PoissonDynamics("auto").fit(counts[:, :1])
+
+
+def test_rates_of_hidden_units_do_not_run_away():
+    # Cells with a place field: silent but for a short time, when they fire in every bin.
+    rng = np.random.default_rng(0)
+    place = np.abs(((np.arange(1500)[:, None] * 0.01) % 1.0) - np.linspace(0, 1, 6))
+    counts = xr.DataArray(
+        rng.poisson(3.0 * np.exp(-0.5 * (place / 0.04) ** 2)).astype(float),
+        dims=("time", "unit"), attrs={"bin_size": 0.05},
+    )  # fmt: skip
+    train, test = counts[:1000], counts[1000:]
+    fit = nr.spikes.PoissonDynamics(2, intervals=False, max_steps=60).fit(train)
+    told = fit.rates(test[:, :5]).values
+    highest = train.values.max(axis=0) / 0.05
+    assert (told[:, 5] <= highest[5] * (1 + 1e-9)).all() and told[:, 5].max() > 0
+    assert np.array_equal(fit.loadings_["highest_rate"], highest)
+    # Counts that are fuller than any of the fit may have the rate for it.
+    more = test.copy()
+    more[:, 0] *= 3
+    assert (fit.rates(more).values[:, 0] <= 3 * test.values[:, 0].max() / 0.05).all()
