@@ -30,11 +30,19 @@ def add_arguments(parser: Any) -> None:
 
 def run(a: Any) -> Said:
     """Find genes, and write what was asked for."""
+    import xarray as xr
+
     import neurornn as nr
     from neurornn._core.errors import KindError
 
     _check_places(a)
     genome = opened(a)
+    if isinstance(genome, xr.Dataset):
+        raise KindError(
+            f"{Path(a.file).name} holds a table without letters",
+            "A genome was needed: FASTA, GenBank or 2bit",
+            f"Pass the sequences, and this as --annotation {Path(a.file).name}",
+        )
     if not isinstance(genome, nr.data.SequenceSet):
         raise KindError(
             f"{Path(a.file).name} holds a recording",
@@ -73,7 +81,7 @@ def run(a: Any) -> Said:
         genes.proteins(a.proteins)
         said.append(f"proteins: {a.proteins}")
     if a.csv:
-        genes.to_csv(a.csv, overwrite=True)
+        genes.to_csv(a.csv)
         said.append(f"table: {a.csv}")
     if a.figures and len(genes):
         for ax, name in (

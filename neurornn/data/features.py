@@ -48,7 +48,8 @@ def features_from_records(records: Iterable[Mapping[str, Any]]) -> xr.Dataset:
     NameUnknownError
         A key that is no column.
     DataError
-        A feature without place, or one that ends before it starts.
+        A feature without place, with one that is no whole number, or one that ends before it
+        starts; a strand or a phase that is none.
 
     Examples
     --------
@@ -81,10 +82,18 @@ def features_from_records(records: Iterable[Mapping[str, Any]]) -> xr.Dataset:
             parts["part_strand"].append(
                 (part[2] if len(part) > 2 else placed.get("strand", 1)) or 1
             )
-    table = {
-        name: np.asarray([row.get(name, usual) for row in rows], dtype=kind)
-        for name, (kind, usual) in COLUMNS.items()
-    }
+    table = {}
+    for name, (kind, usual) in COLUMNS.items():
+        try:
+            table[name] = np.asarray([row.get(name, usual) for row in rows], dtype=kind)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(
+                f"{name} of a feature cannot be used: {error}",
+                "Numbers were needed in strand, phase and genetic_code, and 1, -1 or 0 for a "
+                "strand",
+                "Write 1 for + and -1 for -",
+            ) from None
+    _check_values(table, parts["part_strand"])
     ragged = {n: np.asarray(parts[n], dtype=kind) for n, kind in PARTS.items()}
     return _as_dataset(table, np.asarray(counts, dtype=np.int64), ragged)
 
@@ -101,6 +110,14 @@ def _placed(k: int, record: Mapping[str, Any]) -> dict[str, Any]:
                 "Give start and end, 0-based and half-open",
             )
         placed["parts"] = [(placed["start"], placed["end"])]
+    for part in placed["parts"]:
+        for place in part[:2]:
+            if not isinstance(place, int | np.integer):
+                raise DataError(
+                    f"{who} lies at {part[0]!r} to {part[1]!r}",
+                    "Whole numbers were needed, in bp",
+                    "Count from 0, and leave the end out; text becomes a number by int()",
+                )
     placed.setdefault("start", min(part[0] for part in placed["parts"]))
     placed.setdefault("end", max(part[1] for part in placed["parts"]))
     if placed["end"] < placed["start"] or any(part[1] < part[0] for part in placed["parts"]):
@@ -110,6 +127,23 @@ def _placed(k: int, record: Mapping[str, Any]) -> dict[str, Any]:
             "Order the two, and say strand=-1; across the origin add the length to the end",
         )
     return placed
+
+
+def _check_values(table: Mapping[str, NDArray], part_strand: Sequence[int]) -> None:
+    """Raise for a strand or a phase that is none."""
+    for name, values, known in (
+        ("strand", table["strand"], (-1, 0, 1)),
+        ("strand", np.asarray(part_strand), (-1, 1)),
+        ("phase", table["phase"], (0, 1, 2)),
+    ):
+        odd = ~np.isin(values, known)
+        if odd.any():
+            raise DataError(
+                f"The {name} of a feature is {values[odd][0]}",
+                f"One of {', '.join(map(str, known))} was needed",
+                "Strands are 1 and -1, 0 where it is not stated; a phase is the bases before the "
+                "first whole codon",
+            )
 
 
 def _as_dataset(

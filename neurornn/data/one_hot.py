@@ -104,6 +104,12 @@ def chosen_encoding(
         "dtype": dtype,
     }
     made = replace(base, **{k: v for k, v in asked.items() if v is not None})
+    if not isinstance(made.order or "", str):
+        raise KindError(
+            f"order is {order!r}",
+            "The bases as text were needed",
+            f"Pass order={alphabet.bases!r}, or another order of these letters",
+        )
     made = replace(made, order=(made.order or alphabet.bases).upper(), dtype=np.dtype(made.dtype))
     if sorted(made.order) != sorted(alphabet.bases):
         raise DataError(

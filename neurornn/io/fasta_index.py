@@ -105,14 +105,22 @@ def read_indexed(
                 "A name of its own for each record was needed to leave them on disk",
                 "Rename one of them; or pass lazy=False",
             ) from cause
-        if not isinstance(cause, FastaIndexingError):
+        if isinstance(cause, _IndexUnreadable):
+            raise FileFormatError(
+                f"{source.name}.fai, beside {source.name}, is no index of it: {cause}",
+                "An index as samtools makes it, or none, was needed",
+                "Move it away, and a new one is made; or pass lazy=False",
+            ) from cause
+        # pyfaidx has no error of its own for blank lines that are not the last ones.
+        if not isinstance(cause, FastaIndexingError) and "fasta indexing" not in str(cause):
             raise
+        said = str(cause).partition("Please report")[0]
         if fall_back:
             return None
         raise FileFormatError(
-            f"{source.name} has no index: {cause}",
-            "Lines of one length in each record, its last one aside, were needed to leave it on "
-            "disk",
+            f"{source.name} has no index: {said}",
+            "Lines of one length in each record, its last one aside, and no blank ones, were "
+            "needed to leave it on disk",
             "Write it anew with lines of one length, for example with seqtk seq -l 60; or pass "
             "lazy=False",
         ) from cause
@@ -127,6 +135,10 @@ def read_indexed(
         some = [letters.read(k, 0, int(n)).tobytes().decode("latin-1") for k, n in enumerate(ends)]
         alphabet = tell(letters.names, some, source.name)
     return SequenceSet(letters, letters.starts, letters.stops, letters.names, alphabet)
+
+
+class _IndexUnreadable(ValueError):
+    """A file beside the sequences is not their index."""
 
 
 class IndexedFasta(LettersOnDisk):
@@ -184,7 +196,10 @@ def _open_index(path: Path) -> Any:
     beside = [Path(f"{path}.fai")] + ([Path(f"{path}.gzi")] if is_bgzip(path) else [])
     changed = path.stat().st_mtime_ns
     if all(p.is_file() and p.stat().st_mtime_ns >= changed for p in beside):
-        return _faidx(Faidx, path, beside)
+        try:
+            return _faidx(Faidx, path, beside)
+        except (ValueError, IndexError) as error:
+            raise _IndexUnreadable(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="neurornn-index-") as folder:
         made = [Path(folder, p.name) for p in beside]
         opened = _faidx(Faidx, path, made)

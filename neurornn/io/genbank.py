@@ -187,11 +187,13 @@ def _features(records: list[Any], said: list[str], source: str) -> Iterator[dict
         for feature in record.features:
             place = feature.location
             if place is None or any(part.ref for part in place.parts):
-                elsewhere.append(f"{feature.type} {_name(feature.qualifiers)} of {record.id}")
+                elsewhere.append(f"{_called(feature)} of {record.id}")
                 continue
             yield _as_record(feature, record.id, length if turns else None, source)
     # Of a place that cannot be read biopython warns, and some of these have no feature left.
-    lost = [text for text in said if "location" in text.lower()]
+    # One that ends before it starts is read across the origin.
+    turned = [text for text in said if "origin wrapping" in text]
+    lost = [text for text in said if "location" in text.lower() and text not in turned]
     if elsewhere or lost:
         warn_user(
             f"{max(len(elsewhere), len(lost))} features of {source} are left out, "
@@ -199,6 +201,17 @@ def _features(records: list[Any], said: list[str], source: str) -> Iterator[dict
             "be read.",
             UserWarning,
         )
+    if turned:
+        place = turned[0].partition("'")[2].partition("'")[0]
+        warn_user(
+            f"{len(turned)} features of {source} end before they start, {place} for one: they are "
+            "read across the origin. Is the place right?",
+            UserWarning,
+        )
+
+
+def _called(feature: Any) -> str:
+    return f"{feature.type} {_name(feature.qualifiers)}".rstrip()
 
 
 def _name(qualifiers: dict[str, list[str]]) -> str:
@@ -215,10 +228,13 @@ def _as_record(feature: Any, contig: str, length: int | None, source: str) -> di
         parts = [(int(p.start), int(p.end), -1 if p.strand == -1 else 1) for p in places]
         phase = int(said.get("codon_start", ["1"])[0]) - 1
         code = int(said.get("transl_table", ["0"])[0])
+        if phase not in (0, 1, 2):
+            raise ValueError(f"/codon_start is {phase + 1}")
     except (TypeError, ValueError) as error:
         raise FileFormatError(
-            f"The {feature.type} {_name(said)} of {contig} in {source} cannot be read: {error}",
-            "Places, /codon_start and /transl_table that are numbers were needed",
+            f"The {_called(feature)} of {contig} in {source} cannot be read: {error}",
+            "Places and /transl_table that are numbers, and a /codon_start of 1, 2 or 3, were "
+            "needed",
             "Correct the entry, or remove it",
         ) from error
     if length is not None:

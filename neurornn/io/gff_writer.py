@@ -4,10 +4,11 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neurornn._core.errors import KindError
 from neurornn._core.files import atomic_path
@@ -19,15 +20,31 @@ if TYPE_CHECKING:
 
 #: Characters that stand for something in column 9, and in the others.
 _IN_ATTRIBUTES = re.compile(r"[\x00-\x1f\x7f%;=&,]")
-_IN_COLUMNS = re.compile(r"[\x00-\x1f\x7f% ]|^>")
+_IN_COLUMNS = re.compile(r"[\x00-\x1f\x7f% ]|^[>#]")
 _FIRST = "##gff-version 3"
+
+
+class Contigs(Protocol):
+    """What is said of contigs: sequences have it, and so may a table of them."""
+
+    @property
+    def names(self) -> NDArray[np.str_]:
+        """Name of each, (sequence,)."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of each, (sequence,), bp."""
+
+    @property
+    def circular(self) -> NDArray[np.bool_]:
+        """Whether each is circular, (sequence,)."""
 
 
 def write_gff3(
     features: "xr.Dataset | SequenceSet",
     path: str | os.PathLike[str],
     *,
-    sequences: "SequenceSet | None" = None,
+    sequences: Contigs | None = None,
     program: str = "neurornn",
     overwrite: bool = False,
 ) -> Path:
@@ -77,7 +94,7 @@ def _escaped(text: str, pattern: re.Pattern[str] = _IN_ATTRIBUTES) -> str:
     return pattern.sub(lambda found: f"%{ord(found[0]):02X}", text)
 
 
-def _regions(table: xr.Dataset, sequences: "SequenceSet | None", program: str) -> list[str]:
+def _regions(table: xr.Dataset, sequences: Contigs | None, program: str) -> list[str]:
     if sequences is None:
         return []
     contigs = [_escaped(str(name), _IN_COLUMNS) for name in sequences.names]
@@ -93,7 +110,7 @@ def _regions(table: xr.Dataset, sequences: "SequenceSet | None", program: str) -
     return lines
 
 
-def _rows(table: xr.Dataset, sequences: "SequenceSet | None", program: str) -> list[str]:
+def _rows(table: xr.Dataset, sequences: Contigs | None, program: str) -> list[str]:
     one = {
         str(name): column.values.tolist()
         for name, column in table.items()

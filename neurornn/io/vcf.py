@@ -136,6 +136,12 @@ def _alleles(line: str, number: int, source: str) -> list[tuple[Any, ...]]:
             "Letters of DNA were needed",
             "Look at column 4",
         )
+    if not all(alts.split(",")):
+        raise FileFormatError(
+            f"Line {number} of {source} has ALT {alts[:40]!r}",
+            "One allele or several with commas between them, or ., were needed",
+            "Look at column 5: is there a comma too many?",
+        )
     name, passed = (text if text != "." else "" for text in (name, passed))
     return [
         (contig, position, ref, alt, name, score, passed, kind_of(ref, alt))

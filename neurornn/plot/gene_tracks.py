@@ -6,8 +6,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neurornn._core.checks import check_count, check_numbers
 from neurornn._core.confidence import binomial_interval
-from neurornn._core.errors import DataError, NameUnknownError, ShapeError, nearest
+from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, nearest
+from neurornn.data.contigs import matched_names
+from neurornn.data.feature_tables import lost_contigs
+from neurornn.data.sequence_sets import SequenceSet
 from neurornn.plot.style import DATA, EVENT, FIT, new_axes
 
 #: Half the height of a gene, and how long its point is against the width of the picture.
@@ -46,8 +50,9 @@ def genes(
     ----------
     genes : `sequences.Genes`, or their table. The more probable, the darker.
     contig : which one; by default the first with genes.
-    start, end : bp, what is shown; by default the first 20,000.
-    annotation : features over ``feature``, of which coding sequences are drawn below.
+    start, end : bp, what is shown; by default 20,000 from `start`, or to the contig's end.
+    annotation : features over ``feature``, or a genome that has them; coding sequences are drawn
+        below.
     ax : matplotlib axes; by default new ones.
 
     Returns
@@ -56,8 +61,8 @@ def genes(
 
     Raises
     ------
-    NameUnknownError, DataError, ShapeError
-        No such contig; nothing to show; another table.
+    NameUnknownError, DataError, KindError, ShapeError
+        No such contig, or one that the annotation calls otherwise; nothing to show; another table.
     """
     table = _table(genes)
     names = np.unique(table["contig"].values).tolist()
@@ -70,16 +75,14 @@ def genes(
             "The name of a contig was needed",
             nearest(chosen, names),
         )
-    end = start + _WIDTH if end is None else end
-    if not 0 <= start < end:
-        raise DataError(
-            f"{start} to {end} bp came", "start below end was needed", "Swap them, or check"
-        )
+    size = _length(genes, annotation, chosen)
+    start, end = _range(start, end, size)
+    features = _coding(annotation, chosen)
     ax = new_axes(ax, (9.0, 2.4 if annotation is None else 3.4))
-    n = _draw(ax, table, table["contig"].values == chosen, (start, end), 0.0, FIT)
-    if annotation is not None:
-        coding = (annotation["type"].values == "CDS") & (annotation["contig"].values == chosen)
-        _draw(ax, annotation, coding, (start, end), -3.0, DATA)
+    n = _draw(ax, table, table["contig"].values == chosen, (start, end), 0.0, FIT, size)
+    if features is not None:
+        coding = (features["type"].values == "CDS") & (features["contig"].values == chosen)
+        _draw(ax, features, coding, (start, end), -3.0, DATA, size)
     ax.set_xlim(start / 1e3, end / 1e3)
     ticks, labels = [1.0, 0.0], ["found, +", "found, -"]
     if annotation is not None:
@@ -87,36 +90,87 @@ def genes(
     ax.set_yticks(ticks, labels)
     ax.set_ylim(min(ticks) - 0.7, 1.7)
     ax.set_xlabel(f"position on {chosen} (kb)")
-    ax.set_title(f"{n} genes found between {start:,} and {end:,} bp")
+    ax.set_title(f"{n} gene{'s' * (n != 1)} found between {start:,} and {end:,} bp")
     return ax
+
+
+def _range(start: int, end: int | None, size: int | None) -> tuple[int, int]:
+    """What is shown, bp, of a contig whose length may be known."""
+    start = check_count(start, "start", least=0)
+    if size is not None and start >= size:
+        raise DataError(
+            f"start is {start}, and the contig has {size} bp",
+            "A start inside the contig was needed",
+            "Pass one below its length",
+        )
+    if end is None:
+        return start, start + _WIDTH if size is None else min(start + _WIDTH, size)
+    end = check_count(end, "end", least=0)
+    if start >= end:
+        raise DataError(
+            f"{start} to {end} bp came", "start below end was needed", "Swap them, or check"
+        )
+    return start, end
+
+
+def _length(genes: Any, annotation: Any, contig: str) -> int | None:
+    """Length of a contig, bp; None where nothing tells it."""
+    about = getattr(genes, "contigs", None)
+    if isinstance(about, xr.Dataset):
+        known = dict(zip(about["contig"].values.tolist(), about["length"].values, strict=True))
+    elif isinstance(annotation, SequenceSet):
+        known = dict(zip(annotation.names.tolist(), annotation.lengths, strict=True))
+    else:
+        known = {}
+    return int(known[contig]) if contig in known else None
+
+
+def _coding(annotation: Any, contig: str) -> xr.Dataset | None:
+    """Features of an annotation, which has to call the contig by its name."""
+    if annotation is None:
+        return None
+    features = annotation.features if isinstance(annotation, SequenceSet) else annotation
+    if features is None or not isinstance(features, xr.Dataset) or "type" not in features:
+        raise KindError(
+            f"A {type(annotation).__name__} without features came as annotation",
+            "Features, or a genome that has them, were needed",
+            'Open it: nr.open("genes.gff3"), or nr.open("genome.gbk").features',
+        )
+    names = np.unique(features["contig"].values).tolist()
+    if contig not in names and matched_names(names, [contig]):
+        raise lost_contigs(list(matched_names(names, [contig])), [contig])
+    return features
 
 
 def _draw(
     ax: Any, table: xr.Dataset, rows: NDArray[np.bool_], shown: tuple[int, int], level: float,
-    colour: Any,
+    colour: Any, size: int | None,
 ) -> int:  # fmt: skip
-    """Draw arrows in the direction of reading; return how many."""
+    """Draw arrows in the direction of reading; return how many genes."""
     from matplotlib.patches import Polygon
 
     point = _POINT * (shown[1] - shown[0]) / 1e3
     n = 0
     for k in np.flatnonzero(rows):
-        a, b = float(table["start"].values[k]) / 1e3, float(table["end"].values[k]) / 1e3
-        if b * 1e3 <= shown[0] or a * 1e3 >= shown[1]:
-            continue
+        first, last = int(table["start"].values[k]), int(table["end"].values[k])
+        # Across the origin of a ring: what lies behind it is drawn at the beginning too.
+        turns = (0, size) if size is not None and last > size else (0,)
+        places = [(first - t, last - t) for t in turns]
+        places = [(a, b) for a, b in places if b > shown[0] and a < shown[1]]
         strand = int(table["strand"].values[k])
-        y, tip = level + (1.0 if strand > 0 else 0.0), min(point, b - a)
-        neck = b - tip if strand > 0 else a + tip
-        outline = (
-            [(a, y - _HALF), (neck, y - _HALF), (b, y), (neck, y + _HALF), (a, y + _HALF)]
-            if strand > 0
-            else [(b, y - _HALF), (neck, y - _HALF), (a, y), (neck, y + _HALF), (b, y + _HALF)]
-        )
+        y = level + (1.0 if strand > 0 else 0.0)
         sure = float(table["probability"].values[k]) if "probability" in table else 1.0
-        ax.add_patch(
-            Polygon(outline, facecolor=colour, alpha=0.2 + 0.75 * sure, edgecolor=colour, lw=0.6)
-        )
-        n += 1
+        for a, b in np.array(places, float).reshape(-1, 2) / 1e3:
+            tip = min(point, b - a)
+            neck = b - tip if strand > 0 else a + tip
+            outline = (
+                [(a, y - _HALF), (neck, y - _HALF), (b, y), (neck, y + _HALF), (a, y + _HALF)]
+                if strand > 0
+                else [(b, y - _HALF), (neck, y - _HALF), (a, y), (neck, y + _HALF), (b, y + _HALF)]
+            )
+            alpha = 0.2 + 0.75 * sure
+            ax.add_patch(Polygon(outline, facecolor=colour, alpha=alpha, edgecolor=colour, lw=0.6))
+        n += bool(places)
     return n
 
 
@@ -128,7 +182,7 @@ def coding_potential(
     Parameters
     ----------
     table : of `sequences.BacterialGenes.coding_potential`.
-    start, end : bp, what is shown; by default the first 20,000.
+    start, end : bp, what is shown; by default 20,000 from `start`, or to the contig's end.
     genes : `sequences.Genes`, or their table, drawn as bars in the colour of their strand.
     ax : matplotlib axes; by default new ones.
 
@@ -143,11 +197,8 @@ def coding_potential(
             "potential over frame and position was needed",
             "Pass sequences.BacterialGenes().coding_potential(genome)",
         )
-    end = min(start + _WIDTH, table.sizes["position"]) if end is None else end
-    if not 0 <= start < end:
-        raise DataError(
-            f"{start} to {end} bp came", "start below end was needed", "Swap them, or check"
-        )
+    start, end = _range(start, end, table.sizes["position"])
+    end = min(end, table.sizes["position"])
     shown = table.isel(position=slice(start, end))
     ax = new_axes(ax, (9.0, 3.6))
     top = float(np.nanmax(np.abs(shown["potential"].values), initial=0.1))
@@ -213,7 +264,7 @@ def start_logo(
     ----------
     sequences : SequenceSet that the genes lie on.
     genes : `sequences.Genes`, or their table. Genes whose start was not seen are left out.
-    before, after : bp that are shown before the start and from it on.
+    before, after : bp that are shown before the start and from it on; one of them may be 0.
     ax : matplotlib axes; by default new ones.
 
     Returns
@@ -267,10 +318,27 @@ def start_profile(sequences: Any, genes: Any, *, before: int = 20, after: int = 
     Returns
     -------
     Dataset: ``share (place, base)``, and ``n``, the letters that were counted, over ``place``.
+        Places beyond the end of a contig are not counted; those of a circular one lie behind its
+        origin.
     """
     table = _table(genes)
+    if not isinstance(sequences, SequenceSet):
+        raise KindError(
+            f"A {type(sequences).__name__} came as sequences",
+            "The SequenceSet that the genes lie on was needed",
+            "Open it with nr.open",
+        )
+    before, after = check_count(before, "before", 0), check_count(after, "after", 0)
+    if not before + after:
+        raise DataError(
+            "before and after are 0", "One place or more was needed", "Raise one of them"
+        )
     size = dict(zip(sequences.names.tolist(), sequences.lengths.tolist(), strict=True))
-    texts = {str(c): sequences[str(c)].upper() for c in np.unique(table["contig"].values)}
+    turns = dict(zip(sequences.names.tolist(), sequences.circular.tolist(), strict=True))
+    texts = {
+        str(c): sequences[str(c)].upper().replace("U", "T")
+        for c in np.unique(table["contig"].values)
+    }
     count = np.zeros((before + after, 4))
     pairs = str.maketrans("ACGT", "TGCA")
     seen = table["start_codon"].values != ""
@@ -284,9 +352,9 @@ def start_profile(sequences: Any, genes: Any, *, before: int = 20, after: int = 
             else begin - 1 - np.arange(-before, after)
         )
         for row, q in enumerate(places):
-            if not 0 <= q % n == q:
+            if not (0 <= q < n or turns[name]):
                 continue
-            letter = texts[name][q]
+            letter = texts[name][q % n]
             j = "ACGT".find(letter if strand > 0 else letter.translate(pairs))
             if j >= 0:
                 count[row, j] += 1
@@ -310,22 +378,31 @@ def calibration(
 
     Parameters
     ----------
-    probability : (call,). right : (call,), 1 or 0; other values are left out.
-    n_bins : of equal width.
+    probability : (call,); what is missing is left out. right : (call,), 1 or 0; other values are
+        left out.
+    n_bins : of equal width; those of fewer than ten calls are left out.
     ax : matplotlib axes; by default new ones.
 
     Returns
     -------
     the axes
     """
-    p, r = np.asarray(probability, float), np.asarray(right)
+    n_bins = check_count(n_bins, "n_bins")
+    p, r = check_numbers(probability, "probability", missing=True), np.asarray(right)
     if p.shape != r.shape or p.ndim != 1:
         raise ShapeError(
             f"probability has shape {p.shape}, right {r.shape}",
             "One of each for every call was needed",
             "Pass genes.table['probability'] and genes.is_right(genome)",
         )
-    p, r = p[(r == 0) | (r == 1)], r[(r == 0) | (r == 1)]
+    if ((p < 0) | (p > 1)).any():
+        raise DataError(
+            f"probability goes from {np.nanmin(p):g} to {np.nanmax(p):g}",
+            "Numbers of 0 to 1 were needed",
+            "Are these log odds, or per cent?",
+        )
+    counted = ((r == 0) | (r == 1)) & np.isfinite(p)
+    p, r = p[counted], r[counted]
     ax = new_axes(ax, (4.2, 3.2))
     ax.plot([0, 1], [0, 1], color="#999999", lw=1, ls="--")
     at = np.minimum((p * n_bins).astype(int), n_bins - 1)

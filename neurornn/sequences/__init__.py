@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = room(
         "bacterial_genes": ["BacterialGenes"],
         "genes": ["Genes"],
         "held_out_genomes": ["score_held_out_genomes"],
+        "splice_sites": ["SpliceSites"],
         "stream_weights": ["StreamWeights"],
         "streaming": ["stream"],
     },

@@ -155,7 +155,10 @@ class BacterialGenes(Estimator):
         """
         from neurornn.sequences.gene_training import lesson, train_network, typical_usage
 
-        genomes = [X] if isinstance(X, SequenceSet) else list(X)
+        several = isinstance(X, Iterable) and not isinstance(X, SequenceSet | str)
+        genomes: list[Any] = list(X) if several else [X]
+        for genome in genomes:
+            _check_genome(genome)
         if not genomes:
             raise DataError(
                 "No genomes came", "At least one with its genes was needed", "Pass a list of them"
@@ -163,7 +166,7 @@ class BacterialGenes(Estimator):
         self._check()
         lessons = []
         for genome in genomes:
-            whole_genes(getattr(genome, "features", None))
+            whole_genes(genome.features)
             frames = frames_of(lay_out(genome), self._stated_code(genome))
             lessons.append(lesson(frames, adapt(frames), genome.features))
         seed = int(generator(self.rng).integers(2**31 - 1))
@@ -204,7 +207,7 @@ class BacterialGenes(Estimator):
         Raises
         ------
         KindError, DataError
-            Proteins, no sequence, or nothing but unknown letters.
+            Proteins, no sequence, contigs of one name, or nothing but unknown letters.
         """
         self._check()
         layout = lay_out(X)
@@ -250,9 +253,9 @@ class BacterialGenes(Estimator):
         """
         self._check()
         n_codons = check_count(n_codons, "n_codons")
-        name = str(X.names[0]) if contig is None and len(X) else str(contig)
-        row = contig_row(np.asarray(X.names), name)
         layout = lay_out(X)
+        name = str(X.names[0]) if contig is None else str(contig)
+        row = contig_row(np.asarray(X.names), name)
         network = self._the_network()
         code, _ = self._code_of(layout, network)
         frames = frames_of(layout, code)
@@ -303,12 +306,6 @@ class BacterialGenes(Estimator):
         return found.code, found.probability
 
     def _stated_code(self, genome: SequenceSet) -> int:
-        if not isinstance(genome, SequenceSet):
-            raise KindError(
-                f"A {type(genome).__name__} came as a genome",
-                "SequenceSets with coding sequences were needed",
-                'Open them: nr.open("genome.gbk")',
-            )
         if self.genetic_code != "auto":
             return int(self.genetic_code)
         stated = np.zeros(0, np.int64)
@@ -355,6 +352,15 @@ class BacterialGenes(Estimator):
         )
 
 
+def _check_genome(genome: Any) -> None:
+    if not isinstance(genome, SequenceSet):
+        raise KindError(
+            f"A {type(genome).__name__} came as a genome",
+            "SequenceSets with coding sequences were needed",
+            'Open them: nr.open("genome.gbk")',
+        )
+
+
 def _running_mean(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     """Mean over `n` values around each, of those that are there."""
     known = np.isfinite(values)
@@ -369,10 +375,13 @@ def _running_mean(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 def _listed(frames: OpenFrames, sure: Sure, least: float) -> NDArray[np.int64]:
     """Best start of each frame that is listed, in order; of two that cannot both stand, one."""
     best = np.zeros(len(frames.frames), np.int64)
-    order = np.lexsort((-np.arange(len(frames.start)), sure.candidate, frames.frame))
+    # No gene goes round a ring more than once.
+    fits = frames.layout.is_within(frames.left, frames.right)
+    chance = np.where(fits, sure.candidate, -1.0)
+    order = np.lexsort((-np.arange(len(frames.start)), chance, frames.frame))
     best[frames.frame[order]] = order
     rows = best[(sure.frame >= max(least, 1e-9))]
-    rows = rows[frames.layout.is_counted(frames.left[rows])]
+    rows = rows[fits[rows] & frames.layout.is_counted(frames.left[rows], frames.right[rows])]
     rows = rows[np.lexsort((frames.right[rows], frames.left[rows]))]
     return _without_conflicts(frames, sure, rows)
 
@@ -402,7 +411,8 @@ def _as_genes(
         frames.left[rows], frames.right[rows], frames.strand[rows]
     )
     order = np.lexsort((end, start, contig))
-    rows, contig, start, end, strand = (x[order] for x in (rows, contig, start, end, strand))
+    rows, contig, strand = rows[order], contig[order], strand[order]
+    start, end = start[order], end[order]
     kind = frames.start_kind[rows]
     codons = np.array(["", *START_CODONS, ""], dtype=object)[kind].astype(str)
     no_start, no_stop = kind == NO_START, ~frames.has_stop[rows]
@@ -441,6 +451,7 @@ def _as_genes(
         {
             "length": ("contig", layout.length, {"units": "bp", "long_name": "length"}),
             "n_genes": ("contig", n, {"units": "1", "long_name": "genes that are listed"}),
+            "is_circular": ("contig", layout.extra > 0),
         },
         coords={"contig": layout.names.astype(str)},
     )

@@ -118,6 +118,7 @@ def log_likelihood(usage: Array, code: int) -> float:
     if n == 0:
         return 0.0
     tga, tgg, ggn = float(usage[_TGA]), float(usage[_TGG]), float(usage[_GGN].sum())
+    parts: tuple[tuple[float, float, float], ...]
     if code == 11:
         parts = ((tga, *_BEHIND_STOPS), (tgg, *_TRYPTOPHAN), (ggn, *_GLYCINE))
         more = 0.0

@@ -13,7 +13,7 @@ from neurornn.data.sequence_sets import SequenceSet
 GAP = 400
 #: A run of so many unknown letters is a gap of a scaffold, and ends a contig.
 SCAFFOLD_GAP = 30
-#: bp of the beginning that are read again behind the end of a circular contig.
+#: bp of the beginning that are read again behind the end of a circular contig; twice a small one.
 ROUND = 20_000
 
 _COMPLEMENT = np.array([3, 2, 1, 0, UNKNOWN, WALL], dtype=np.uint8)
@@ -67,14 +67,31 @@ class ContigLayout:
         way = np.where((strand == 0) != turned, 1, -1).astype(np.int8)
         return row, start - shift, end - shift, way
 
-    def is_counted(self, left: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether a gene is one of those that count: each of a circular contig once."""
+    def is_counted(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether a gene is one of those that count: each of a circular contig once.
+
+        Notes
+        -----
+        It is told by where a gene begins; where it is longer than what is left behind that place,
+        by its middle.
+        """
         row = np.searchsorted(self.first, left, side="right") - 1
         begin = left - self.first[row]
         cut = self.extra[row] // 2
+        begin = np.where(right - left > cut, begin + (right - left) // 2, begin)
         return np.asarray(
             (self.extra[row] == 0) | ((begin >= cut) & (begin < self.length[row] + cut))
         )
+
+    def is_within(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether places are no longer than the ring that they lie on; True on a line."""
+        out = np.ones(len(left), bool)
+        ring = self.extra > 0
+        if ring.any():
+            long = np.flatnonzero(right - left > self.length[ring].min())
+            row = np.searchsorted(self.first, left[long], side="right") - 1
+            out[long] = ~ring[row] | (right[long] - left[long] <= self.length[row])
+        return out
 
     def part(self, n_letters: int) -> "ContigLayout":
         """Return the beginnings of the longest contigs, so many letters in all, none circular."""
@@ -104,7 +121,8 @@ def _laid(
     for k, piece in enumerate(pieces):
         put = forward[first[k] : first[k] + length[k] + extra[k]]
         put[: length[k]] = piece
-        put[length[k] :] = piece[: extra[k]]
+        # A small ring goes round more than once.
+        put[length[k] :] = np.resize(piece, extra[k])
         _wall_off(put)
     behind = _COMPLEMENT[forward[::-1]]
     return ContigLayout(
@@ -123,7 +141,7 @@ def lay_out(genome: SequenceSet) -> ContigLayout:
     Raises
     ------
     KindError, DataError
-        No sequences of nucleotides; nothing but unknown letters.
+        No sequences of nucleotides; two of one name; nothing but unknown letters.
 
     Notes
     -----
@@ -144,9 +162,11 @@ def lay_out(genome: SequenceSet) -> ContigLayout:
             'If these are nucleotides, open the file with alphabet="dna"',
         )
     names, lengths = np.asarray(genome.names), np.asarray(genome.lengths)
+    _check_names(names)
     circular = getattr(genome, "circular", None)
     circular = np.zeros(len(names), bool) if circular is None else np.asarray(circular, bool)
-    extra = np.where(circular, np.minimum(ROUND, lengths), 0).astype(np.int64)
+    # Twice a small ring: a gene may be as long as the ring, and start anywhere in it.
+    extra = np.where(circular, np.minimum(ROUND, 2 * lengths), 0).astype(np.int64)
     turned, pieces, known = np.zeros(len(names), bool), [], 0
     for k in range(len(names)):
         codes = np.minimum(genome[k : k + 1].flat_codes(), UNKNOWN)
@@ -162,6 +182,18 @@ def lay_out(genome: SequenceSet) -> ContigLayout:
             "Is the genome masked, or the file empty?",
         )
     return _laid(names, pieces, extra, turned)
+
+
+def _check_names(names: NDArray[np.str_]) -> None:
+    """Raise where two contigs go by one name."""
+    own, count = np.unique(names, return_counts=True)
+    if (count > 1).any():
+        raise DataError(
+            f"{int((count > 1).sum())} names of the {len(names)} contigs occur more than once, "
+            f"{str(own[np.argmax(count > 1)])!r} for one",
+            "A name of its own for each contig was needed: genes go by the name of theirs",
+            "Rename them; were two files joined into one?",
+        )
 
 
 def _comes_first(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from neurornn._core.errors import DataError
 from neurornn.data.contigs import contig_rows
-from neurornn.data.features import pick_features, take_features
+from neurornn.data.feature_tables import take_features
+from neurornn.data.features import pick_features
 from neurornn.sequences.open_frames import SHORTEST, OpenFrames
 
 Index = NDArray[np.int64]
@@ -108,6 +109,7 @@ def annotated_frames(frames: OpenFrames, features: xr.Dataset) -> Annotated:
         a, b = frames.frames[f, 2], frames.frames[f, 3]
         hit = np.flatnonzero(frames.start[a:b] == first[k])
         begun[f] = a + hit[0] if len(hit) else -1
-    counted = layout.is_counted(frames.left[frames.frames[:, 2]])
+    shortest = frames.frames[:, 2]
+    counted = layout.is_counted(frames.left[shortest], frames.right[shortest])
     label[~counted] = -1
     return Annotated(label, begun)

@@ -184,8 +184,9 @@ def typical_usage(lessons: Sequence[Lesson]) -> TypicalUsage:
         counts = x.frames.pairs_within(chosen) + 0.5
         pairs[k], gc[k] = counts / counts.sum(), gc_of(background_of(x.frames))
     # As they are saved: in single precision.
-    pairs, gc = (x.astype(np.float32).astype(float) for x in (pairs, gc))
-    return TypicalUsage(pairs, gc)
+    return TypicalUsage(
+        pairs.astype(np.float32).astype(float), gc.astype(np.float32).astype(float)
+    )
 
 
 def _n_steps(x: Lesson, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,9 +1,10 @@
 """Genes that were found: the table, proteins, files, and the score against an annotation."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,7 @@ from neurornn._core.files import atomic_path
 from neurornn._core.quantities import Quantity
 from neurornn._core.report import Table, parameters_table
 from neurornn._core.targets import check_target
+from neurornn.data.contigs import matched_names
 from neurornn.data.features import extract, features_from_records
 from neurornn.data.genetic_codes import translate
 from neurornn.data.sequence_sets import SequenceSet
@@ -28,6 +30,18 @@ _PLACE = ("contig", "start", "end", "strand")
 _SURE = 0.9
 #: Letters of a line of a FASTA file.
 _LINE = 60
+#: Heading of a protein that was written here.
+_HEADING = re.compile(rb">\S+ \S+:\d+-\d+\([+-]\) probability=[01]\.\d{3}\r?\n?")
+#: Attributes of a gene in GFF3 that was written here.
+_ATTRIBUTES = {b"ID", b"locus_tag", b"transl_table", b"partial", b"start_range", b"end_range"}
+
+
+class _Contigs(NamedTuple):
+    """Contigs without their letters."""
+
+    names: NDArray[np.str_]
+    lengths: NDArray[np.int64]
+    circular: NDArray[np.bool_]
 
 
 class Genes(TableResult):
@@ -43,7 +57,7 @@ class Genes(TableResult):
         ``start_codon``, ``""`` where it was not seen; ``probability`` that a gene ends at this
         stop, and ``start_probability`` that it begins here, given that; ``is_partial``,
         ``is_partial_5`` and ``is_partial_3``, in the direction of reading.
-    contigs : Dataset over ``contig``: ``length`` (bp) and ``n_genes``.
+    contigs : Dataset over ``contig``: ``length`` (bp), ``n_genes`` and ``is_circular``.
     settings : how they were found; ``genetic_code`` and ``genetic_code_probability``.
     """
 
@@ -62,6 +76,7 @@ class Genes(TableResult):
         ),
     )  # fmt: skip
     contigs: xr.Dataset
+    _genome: SequenceSet | None = None
 
     @property
     def table(self) -> xr.Dataset:
@@ -101,16 +116,20 @@ class Genes(TableResult):
     def to_gff3(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the genes as GFF3; the score is the probability.
 
+        Lengths of the contigs are written, and which of them are circular.
+
         Parameters
         ----------
         path : file.
         overwrite : replace whatever file stands there; GFF3 that was written here is replaced
-            without.
+            without, unless something was added to it.
         """
         from neurornn.io.gff_writer import write_gff3
 
         target = check_target(path, ours=not_our_gff3, overwrite=overwrite)
-        return write_gff3(self.features, target, overwrite=True)
+        columns = ("contig", "length", "is_circular")
+        placed = _Contigs(*(self.contigs[name].values for name in columns))
+        return write_gff3(self.features, target, sequences=placed, overwrite=True)
 
     def sequences(self, genome: SequenceSet) -> SequenceSet:
         """Return the genes' letters, in the direction of reading.
@@ -118,9 +137,26 @@ class Genes(TableResult):
         Parameters
         ----------
         genome : that they were found on.
+
+        Raises
+        ------
+        KindError, DataError
+            Another genome: other contigs, or other letters where genes start.
         """
         self._check_genome(genome)
-        return extract(genome, self.features)
+        letters = extract(genome, self.features)
+        codons = self.parameters["start_codon"].values
+        for k in np.flatnonzero(codons != ""):
+            there = letters[k][:3].upper().replace("U", "T")
+            if there != codons[k]:
+                raise DataError(
+                    f"{self.parameters['gene'].values[k]} starts with {codons[k]}, and the genome "
+                    f"has {there} there",
+                    "The genome that the genes were found on was needed",
+                    "Is it another version, or its reverse complement? Pass the one that went "
+                    "into predict",
+                )
+        return letters
 
     def proteins(
         self,
@@ -129,7 +165,7 @@ class Genes(TableResult):
         *,
         overwrite: bool = False,
     ) -> SequenceSet:
-        """Translate the genes; the first codon of a whole one is methionine, stops are left out.
+        """Translate the genes; the first codon of a whole one is methionine, the stop is left out.
 
         Parameters
         ----------
@@ -139,7 +175,7 @@ class Genes(TableResult):
         overwrite : replace whatever file stands there; proteins that were written here are
             replaced without.
         """
-        source = getattr(self, "_genome", None) if genome is None else genome
+        source = self._genome if genome is None else genome
         if source is None:
             raise DataError(
                 "Proteins were asked of genes without their genome",
@@ -147,11 +183,12 @@ class Genes(TableResult):
                 "Pass genome=nr.open(...), the one that they were found on",
             )
         letters, code = self.sequences(source), int(self.settings["genetic_code"])
-        whole = ~self.parameters["is_partial_5"].values
-        found = [
-            translate(letters[k], code, first_codon_is_start=bool(whole[k])).rstrip("*")
-            for k in range(len(letters))
-        ]
+        begins = ~self.parameters["is_partial_5"].values
+        ends = ~self.parameters["is_partial_3"].values
+        found = []
+        for k, dna in enumerate(letters):
+            protein = translate(dna[: len(dna) - 3 * bool(ends[k])], code)
+            found.append("M" + protein[1:] if begins[k] else protein)
         names = [str(g) for g in self.parameters["gene"].values]
         proteins = SequenceSet.from_sequences(names, found, "protein")
         if path is not None:
@@ -164,14 +201,15 @@ class Genes(TableResult):
         t = self.parameters
         with (
             atomic_path(path, overwrite=overwrite, ours=not_our_proteins) as scratch,
-            scratch.open("w", encoding="ascii", newline="\n") as file,
+            scratch.open("w", encoding="utf-8", newline="\n") as file,
         ):
             for k, letters in enumerate(proteins):
                 contig, strand = str(t["contig"].values[k]), int(t["strand"].values[k])
-                place = f"{contig}:{int(t['start'].values[k]) + 1}-{int(t['end'].values[k])}"
+                first, last = int(t["start"].values[k]) + 1, int(t["end"].values[k])
+                place = f"{_one_word(contig)}:{first}-{last}"
                 sign = "+" if strand > 0 else "-"
                 file.write(
-                    f">{proteins.names[k]} {place}({sign}) "
+                    f">{_one_word(str(proteins.names[k]))} {place}({sign}) "
                     f"probability={float(t['probability'].values[k]):.3f}\n"
                 )
                 file.writelines(
@@ -205,8 +243,8 @@ class Genes(TableResult):
         known = whole_genes(genome.features)
         t = self.parameters
         whole = ~t["is_partial"].values
-        found = self._keys(*(t[v].values[whole] for v in _PLACE), genome)
-        true = self._keys(*(known[v].values for v in _PLACE), genome)
+        found = dict(self._keys([t[v].values[whole] for v in _PLACE], genome))
+        true = dict(self._keys([known[v].values for v in _PLACE], genome))
         hits = [k for k in found if k in true]
         exact = sum(found[k] == true[k] for k in hits)
         estimates = []
@@ -241,24 +279,22 @@ class Genes(TableResult):
         """
         self._check_genome(genome)
         known, t = whole_genes(genome.features), self.parameters
-        true = self._keys(*(known[v].values for v in _PLACE), genome)
-        out = np.full(len(self), -1, np.int8)
-        for k in np.flatnonzero(~t["is_partial"].values):
-            one = self._keys(*(t[v].values[k : k + 1] for v in _PLACE), genome)
-            out[k] = next(iter(one)) in true
-        return out
+        true = dict(self._keys([known[v].values for v in _PLACE], genome))
+        found = self._keys([t[v].values for v in _PLACE], genome)
+        right = np.array([key in true for key, _ in found], dtype=np.int8)
+        return np.where(t["is_partial"].values, np.int8(-1), right)
 
     @staticmethod
     def _keys(
-        contig: Any, start: Any, end: Any, strand: Any, genome: SequenceSet
-    ) -> dict[tuple[str, int, int], int]:
-        """(contig, strand, stop) -> start, in the direction of reading, round the origin too."""
+        places: Sequence[NDArray[Any]], genome: SequenceSet
+    ) -> list[tuple[tuple[str, int, int], int]]:
+        """(contig, strand, stop) and start, in the direction of reading, round the origin too."""
         size = dict(zip(genome.names.tolist(), genome.lengths.tolist(), strict=True))
-        out = {}
-        for c, a, b, s in zip(contig, start, end, strand, strict=True):
+        out = []
+        for c, a, b, s in zip(*places, strict=True):
             n = size.get(str(c), 0) or 1
             stop, begin = (b - 1, a) if s > 0 else (a, b - 1)
-            out[str(c), int(s), int(stop) % n] = int(begin) % n
+            out.append(((str(c), int(s), int(stop) % n), int(begin) % n))
         return out
 
     def _check_genome(self, genome: Any) -> None:
@@ -277,10 +313,19 @@ class Genes(TableResult):
         given = dict(zip(genome.names.tolist(), genome.lengths.tolist(), strict=True))
         other = [k for k, n in mine.items() if given.get(k) != n]
         if other:
+            name, size = other[0], mine[other[0]]
+            theirs = matched_names([name], given).get(name)
+            remedy = "Pass the one that went into predict"
+            if theirs is not None and given[theirs] == size:
+                remedy = (
+                    f"This one calls it {theirs!r}. Open its annotation beside the sequences that "
+                    'went into predict: nr.open("genome.fa", annotation="genome.gff3", '
+                    'contig_names="match")'
+                )
             raise DataError(
-                f"The genome has no {other[0]!r} of {mine[other[0]]} bp, as the genes have",
+                f"The genome has no {name!r} of {size} bp, as the genes have",
                 "The genome that the genes were found on was needed",
-                "Pass the one that went into predict",
+                remedy,
             )
 
     def _report_table(self) -> Table:
@@ -313,18 +358,39 @@ class Genes(TableResult):
         )
 
 
+def _one_word(name: str) -> str:
+    """Name as the first word of a heading: what would end the word is percent-encoded."""
+    return re.sub(r"\s", lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), name)
+
+
 def not_our_proteins(path: Path) -> str | None:
     """Say why a file may not be replaced; None where it holds proteins that were written here."""
+    other = "is not a file of proteins of genes that were found"
     with path.open("rb") as file:
-        head = file.readline(4096)
-    ours = head.startswith(b">") and b" probability=" in head
-    return None if ours or not head else "is not a file of proteins of genes that were found"
+        for number, line in enumerate(file):
+            if line.startswith(b">") and not _HEADING.fullmatch(line):
+                return other
+            if number == 0 and not line.startswith(b">"):
+                return other
+    return None
 
 
 def not_our_gff3(path: Path) -> str | None:
     """Say why a file may not be replaced; None where it is GFF3 that was written here."""
     with path.open("rb") as file:
-        head = file.read(1 << 16).split(b"\n")
-    rows = [line for line in head[:-1] if line and not line.startswith(b"#")]
-    ours = head[0].startswith(b"##gff-version") and all(b"\tneurornn\t" in r for r in rows)
-    return None if ours or head == [b""] else "is not GFF3 of genes that were found"
+        first = file.readline(1 << 16)
+        ours = not first or (first.startswith(b"##gff-version") and all(map(_is_our_row, file)))
+    return None if ours else "is not GFF3 of genes that were found, or something was added to it"
+
+
+def _is_our_row(line: bytes) -> bool:
+    if line.startswith(b"##sequence-region "):
+        return True
+    cells = line.rstrip(b"\r\n").split(b"\t")
+    if len(cells) != 9 or cells[1] != b"neurornn":
+        return False
+    said = {pair.partition(b"=")[0] for pair in cells[8].split(b";")}
+    if cells[2] == b"region":
+        return said == {b"ID", b"Is_circular"}
+    # The probability stands in column 6, and no other program's remarks in column 9.
+    return cells[2] == b"CDS" and cells[5] != b"." and said <= _ATTRIBUTES

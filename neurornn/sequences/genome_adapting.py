@@ -94,13 +94,15 @@ class TypicalUsage(NamedTuple):
 NO_USAGE = TypicalUsage(np.zeros((0, N_PAIRS)), np.zeros(0))
 
 
-def gc_of(background: Array) -> float:
+def gc_of(background: Array | NDArray[np.int64]) -> float:
     """Share of G and C among the letters of a genome, from its pairs of codons."""
     total = float(background.sum())
     return float((background * _IS_GC.mean(0)).sum() / total) if total else 0.5
 
 
-def prior_pairs(counts: Array, background: Array, typical: TypicalUsage) -> Array:
+def prior_pairs(
+    counts: Array | NDArray[np.int64], background: Array, typical: TypicalUsage
+) -> Array:
     """Pairs to be added to the counts of a genome: as a known one most like it uses them.
 
     Parameters
@@ -140,7 +142,7 @@ def adapt(
     typical: TypicalUsage = NO_USAGE,
     rounds: int = ROUNDS,
     *,
-    neutral: Array | None = None,
+    neutral: NDArray[np.int64] | None = None,
 ) -> Adapted:
     """Learn what genes of a genome look like.
 

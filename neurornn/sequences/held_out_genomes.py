@@ -7,8 +7,9 @@ import numpy as np
 import xarray as xr
 from sklearn.base import clone
 
+from neurornn._core.checks import check_confidence_level
 from neurornn._core.confidence import to_dataset
-from neurornn._core.errors import DataError
+from neurornn._core.errors import DataError, KindError
 from neurornn._core.jobs import progress_bar
 from neurornn._core.quantities import Quantity
 from neurornn.data.features import extract
@@ -48,8 +49,8 @@ def score_held_out_genomes(
 
     Raises
     ------
-    DataError
-        Fewer than two genomes, or one without coding sequences.
+    KindError, DataError
+        No dict of genomes, fewer than two, or one without coding sequences.
 
     Notes
     -----
@@ -65,13 +66,33 @@ def score_held_out_genomes(
     >>> table["n_related"].values.tolist()
     [0, 0]
     """
+    if not isinstance(genomes, Mapping):
+        raise KindError(
+            f"A {type(genomes).__name__} came as genomes",
+            "A dict of two or more was needed, name -> genome with its coding sequences",
+            'Pass {"ecoli": nr.open("ecoli.gbk"), "bsubtilis": nr.open("bsubtilis.gbk")}',
+        )
     if len(genomes) < 2:
         raise DataError(
             f"{len(genomes)} genomes came",
             "At least two were needed: one is left out, and the others are trained on",
             "Pass more, or BacterialGenes().predict(genome).score_against(genome)",
         )
+    for name, genome in genomes.items():
+        if not isinstance(genome, SequenceSet):
+            raise KindError(
+                f"A {type(genome).__name__} came as the genome {name!r}",
+                "A SequenceSet with coding sequences was needed",
+                'Open it first: nr.open("genome.gbk")',
+            )
     settings = BacterialGenes() if model is None else model
+    if not isinstance(settings, BacterialGenes):
+        raise KindError(
+            f"A {type(settings).__name__} came as model",
+            "A BacterialGenes was needed: its settings are used, and it is not changed",
+            "Pass BacterialGenes(max_epochs=8), or leave it out",
+        )
+    confidence_level = check_confidence_level(confidence_level)
     names = list(genomes)
     genes = {k: extract(g, whole_genes(g.features)) for k, g in genomes.items()}
     counts = [len(genes[k]) for k in names]

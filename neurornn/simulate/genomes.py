@@ -79,6 +79,9 @@ def simulate_genome(
     gc = check_number(gc, "gc", least=0.1, most=0.9)
     check_positive(mean_codons, "mean_codons")
     check_positive(mean_gap, "mean_gap", "bp")
+    check_number(operon_share, "operon_share", least=0, most=1)
+    check_number(binding_share, "binding_share", least=0, most=1)
+    check_number(codon_bias, "codon_bias", least=0)
     if n_letters // n_contigs < 3 * _FEWEST_CODONS:
         raise DataError(
             f"{n_letters} letters came for {n_contigs} contigs",
@@ -87,7 +90,9 @@ def simulate_genome(
         )
     code = code_named(genetic_code)
     stops = [CODONS[k] for k in np.flatnonzero(code.stops)]
-    usage = _codon_usage(code.amino_acids, gc, codon_bias, draw)
+    # In some codes a stop is an amino acid too: within a gene no stop is drawn.
+    residues = "".join(np.where(code.stops, "*", list(code.amino_acids)))
+    usage = _codon_usage(residues, gc, codon_bias, draw)
     letters: list[str] = []
     records: list[dict[str, Any]] = []
     at, strand = 0, 1

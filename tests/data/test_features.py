@@ -92,6 +92,16 @@ def test_features_are_picked():
         ({"contig": "c", "start": 9, "end": 3}, DataError, "starts at 9 and ends at 3"),
         ({"contig": "c", "parts": [(3, 1)]}, DataError, "not before the start"),
         ({"contig": "c", "start": 1, "stop": 3}, NameUnknownError, "'stop'.*end, strand"),
+        ({"contig": "c", "start": 1.5, "end": 3}, DataError, "lies at 1.5 to 3"),
+        ({"contig": "c", "start": "1", "end": "9"}, DataError, "by int"),
+        ({"contig": "c", "start": 1, "end": 9, "strand": "+"}, DataError, "Write 1 for"),
+        (
+            {"contig": "c", "start": 1, "end": 9, "strand": 2},
+            DataError,
+            "strand of a feature is 2",
+        ),
+        ({"contig": "c", "parts": [(1, 9, 3)]}, DataError, "strand of a feature is 3"),
+        ({"contig": "c", "start": 1, "end": 9, "phase": 3}, DataError, "phase of a feature is 3"),
     ],
 )
 def test_records_that_are_no_features(record, error, words):

@@ -198,6 +198,7 @@ def test_proteins_and_rna():
     ("how", "error", "words"),
     [
         ({"order": "ACG"}, DataError, "Each of ACGT once"),
+        ({"order": 4}, KindError, "bases as text"),
         ({"order": "ACGU"}, DataError, "Each of ACGT once"),
         ({"layout": "channels_last"}, NameUnknownError, "base_last"),
         ({"unknown": "zero"}, NameUnknownError, "'zeros'"),

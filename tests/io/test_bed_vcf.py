@@ -134,6 +134,7 @@ def test_variants_are_compared_with_their_reference(tmp_path):
         (HEAD + "chr1\tx\t.\tA\tG\t.\t.\t.\n", "position 'x'"),
         (HEAD + "chr1\t1\t.\tA\tG\thigh\t.\t.\n", "quality 'high'"),
         (HEAD + "chr1\t1\t.\t<A>\tG\t.\t.\t.\n", "REF '<A>'"),
+        (HEAD + "chr1\t1\t.\tA\tG,\t.\t.\t.\n", "comma too many"),
     ],
 )
 def test_lines_that_are_no_vcf(tmp_path, text, words):

@@ -152,3 +152,22 @@ def test_a_file_that_changed_after_it_was_opened(tmp_path):
     path.write_text(">chr1\nAC\n")
     with pytest.raises(FileFormatError, match="Was it changed after it was opened"):
         genome.fetch("tail", 0, 4)
+
+
+def test_blank_lines_between_records_have_no_index(tmp_path, monkeypatch):
+    path = written(tmp_path, ">a\nACGTACGT\n\n\n>b\nGGGGTTTT\n")
+    with pytest.raises(FileFormatError, match=r"no blank ones.*lazy=False"):
+        open_file(path, lazy=True)
+    # A large file that has no index is read whole.
+    monkeypatch.setattr(fasta_index, "LARGE", 1)
+    monkeypatch.setattr(fasta_index, "LARGE_PACKED", 1)
+    assert list(open_file(path)) == ["ACGTACGT", "GGGGTTTT"]
+
+
+def test_an_index_that_is_none_is_named_and_left_alone(tmp_path):
+    path = written(tmp_path, ">a\nACGTACGT\n")
+    notes = tmp_path / "a.fa.fai"
+    notes.write_text("my notes\n")
+    with pytest.raises(FileFormatError, match=r"a\.fa\.fai, beside a\.fa, is no index.*away"):
+        open_file(path, lazy=True)
+    assert notes.read_text() == "my notes\n"

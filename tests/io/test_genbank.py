@@ -184,6 +184,20 @@ def test_damaged_files_are_explained(tmp_path, change, words):
         opened(tmp_path, change(rows))
 
 
+def test_a_reading_frame_that_is_none(tmp_path):
+    text = record([feature("CDS", "1..9", codon_start=5)])
+    with pytest.raises(FileFormatError, match=r"The CDS of TEST_1\.1 .* /codon_start is 5"):
+        opened(tmp_path, text)
+
+
+def test_a_feature_that_ends_before_it_starts_is_read_across_the_origin(tmp_path):
+    with pytest.warns(UserWarning, match=r"end before they start, 51\.\.5 for one") as said:
+        made = opened(tmp_path, record([feature("CDS", "51..5", locus_tag="over")]))
+    # It is there, so nothing is said to be left out.
+    assert len(said) == 1
+    assert extract(made)[0] == "ATGAAACCCGGGTAA"
+
+
 def test_a_record_without_letters(tmp_path):
     text = record([feature("CDS", "1..6")])
     bare = text[: text.index("ORIGIN")] + "CONTIG      join(AB1:1..60)\n//\n"

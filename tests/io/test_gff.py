@@ -345,6 +345,12 @@ def test_names_that_repeat_get_ids_of_their_own(tmp_path):
     assert back["start"].values.tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_contig_whose_name_would_make_its_row_a_comment(tmp_path):
+    records = [{"contig": name, "start": 0, "end": 9} for name in ("#1", "##FASTA", ">1")]
+    back = open_file(write_gff3(features_from_records(records), tmp_path / "a.gff3"))
+    assert back["contig"].values.tolist() == ["#1", "##FASTA", ">1"]
+
+
 def test_a_trans_spliced_gene_comes_back(tmp_path):
     records = [
         {"contig": "c", "parts": [(49, 60, -1), (29, 40, 1), (0, 9, 1)], "strand": 0},

@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 
 import neurornn as nr
-from neurornn._core.errors import DataError, NameUnknownError, ShapeError
+from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError
 
 
 def table(**changes):
@@ -92,3 +92,58 @@ def test_wrong_tables_are_explained():
         nr.plot.genes(table(), start=100, end=50)
     with pytest.raises(ShapeError, match="One of each"):
         nr.plot.calibration([0.1, 0.2], [1])
+    with pytest.raises(DataError, match="0 to 1"):
+        nr.plot.calibration([-3.0, 4.0], [0, 1])
+    with pytest.raises(DataError, match="n_bins"):
+        nr.plot.calibration([0.1], [1], n_bins=0)
+    with pytest.raises(KindError, match="start"):
+        nr.plot.genes(table(), start="a")
+    with pytest.raises(KindError, match="annotation"):
+        nr.plot.genes(table(), annotation="genes.gff3")
+    with pytest.raises(KindError, match="SequenceSet"):
+        nr.plot.start_logo("genome.fa", table())
+    genome = nr.data.SequenceSet.from_sequences(["a", "b"], ["ACGT" * 9000] * 2)
+    for wrong in ({"before": -1}, {"after": 2.5}, {"before": 0, "after": 0}):
+        with pytest.raises(DataError, match=r"before|after"):
+            nr.plot.start_profile(genome, table(), **wrong)
+
+
+def test_an_annotation_of_other_names_is_not_drawn_as_none():
+    named = table(contig=np.full(4, "chr1"))
+    other = named.assign(contig=("gene", np.full(4, "1")), type=("gene", np.full(4, "CDS")))
+    with pytest.raises(NameUnknownError, match="'chr1'"):
+        nr.plot.genes(named, annotation=other.rename(gene="feature"))
+
+
+def test_a_ring_is_drawn_to_its_end_and_round_its_origin():
+    letters = "ATGAAATAACCGG" + "C" * 60 + "GGAGGCCTTT"
+    size = len(letters)
+    genome = nr.data.SequenceSet.from_sequences(["a"], [letters], circular=True)
+    ring = table(
+        contig=np.array(["a", "a"]), start=np.array([0, size - 8]), end=np.array([9, size + 5]),
+        strand=np.array([1, -1]), probability=np.ones(2), start_codon=np.array(["ATG", "TTT"]),
+    )  # fmt: skip
+    found = nr.sequences.Genes(
+        ring, {}, contigs=xr.Dataset({"length": ("contig", [size])}, coords={"contig": ["a"]})
+    )
+    ax = nr.plot.genes(found)
+    assert np.allclose(ax.get_xlim(), (0, size / 1000))
+    # The one across the origin has a piece at either end, and counts once.
+    assert len(ax.patches) == 3 and "2 genes" in ax.get_title()
+    ends = sorted(float(p.get_xy()[:, 0].max()) * 1000 for p in ax.patches)
+    assert np.allclose(ends, (5, 9, size + 5))
+    with pytest.raises(DataError, match="83 bp"):
+        nr.plot.genes(found, start=size)
+    share = nr.plot.start_profile(genome, ring, before=10, after=3)
+    # Both have all their letters, what lies before the origin too.
+    assert share["n"].values.tolist() == [2] * 13
+    first = nr.plot.start_profile(genome, ring.isel(gene=[0]), before=10, after=3)["share"].values
+    assert "".join("ACGT"[j] for j in first.argmax(1)) == "GGAGGCCTTTATG"
+
+
+def test_starts_of_rna_are_counted_like_those_of_dna():
+    one = table().isel(gene=[0])
+    letters = "ACGT" * 200
+    dna = nr.data.SequenceSet.from_sequences(["a"], [letters])
+    rna = nr.data.SequenceSet.from_sequences(["a"], [letters.replace("T", "U")], "rna")
+    assert nr.plot.start_profile(rna, one).equals(nr.plot.start_profile(dna, one))

@@ -76,6 +76,10 @@ def test_what_is_no_genome_and_what_stands_elsewhere(fasta, tmp_path, capsys):
     recording = nr.fetch("sample_calcium")
     assert main(["genes", str(recording)]) != 0
     assert "A genome was needed" in capsys.readouterr().err
+    bare = tmp_path / "bare.gff3"
+    bare.write_text("##gff-version 3\nc\tRefSeq\tgene\t1\t9\t.\t+\t.\tID=a\n")
+    assert main(["genes", str(bare)]) != 0
+    assert "--annotation bare.gff3" in capsys.readouterr().err
     mine = tmp_path / "mine.gff3"
     mine.write_text("##gff-version 3\nc\tRefSeq\tgene\t1\t9\t.\t+\t.\tID=a\n")
     before = mine.read_text()

@@ -1,0 +1,532 @@
+"""Splice sites told from decoys that carry the same two letters, each with its probability."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score
+from sklearn.utils.validation import check_is_fitted
+
+from neurornn._core.checks import (
+    check_choice,
+    check_confidence_level,
+    check_count,
+    check_labels,
+    check_number,
+    check_positive,
+    check_rng,
+)
+from neurornn._core.confidence import bootstrap_interval, to_dataset
+from neurornn._core.errors import DataError, KindError, ShapeError
+from neurornn._core.jobs import one_thread, progress_bar
+from neurornn._core.quantities import Quantity
+from neurornn._core.report import Table, parameters_table
+from neurornn._core.rng import RNG, generator
+from neurornn._core.status import Status
+from neurornn.data.kmers import cluster_by_kmers
+from neurornn.data.sequence_sets import SequenceSet
+from neurornn.io.saved import SavedContent
+from neurornn.io.shell import Estimator
+
+#: The two letters of a site, first letter first.
+LETTERS = {"donor": "GT", "acceptor": "AG"}
+#: Share of the sites that carry them at the place of the site; the rest has other or unknown ones.
+_MOST = 0.98
+#: Fewer windows of a class cannot be held out of anything.
+_LEAST = 20
+#: Letters of a stretch that near copies share and strangers do not.
+_KMER = 30
+_RESAMPLES, _FEWER = 500, 200
+#: Windows from which length constants are read.
+_READ = 500
+
+
+class SpliceSites(Estimator):
+    """Donors or acceptors told from decoys by the letters around them.
+
+    Parameters
+    ----------
+    site : ``"donor"`` (GT, where an intron begins) or ``"acceptor"`` (AG, where it ends).
+    position : 0-based, where the two letters begin in a window; None finds the place at which the
+        sites of the training carry them.
+    reach : bp on either side of the site that are read.
+    n_seeds : networks whose log odds are averaged; each is stopped by windows of its own.
+    n_hidden : units of each direction of the recurrent layer. n_channels : of the convolutions.
+    max_epochs : passes over the windows, at most.
+    learning_rate : of Adam at the start; it falls along a cosine.
+    validation_fraction : of the windows that are held out of each network.
+    letter_dropout : share of the letters that are hidden from the networks in training. Above 0
+        where another species is to be scored, whose strongest letters may be others.
+    confidence_level : of the intervals.
+    rng : int, Generator or None: first weights, orders, parts that are held out.
+    progress : show a bar.
+
+    Attributes
+    ----------
+    parameters_ : Dataset
+        ``tau (direction)``, bp: length constants of the recurrent layer, without an interval;
+        ``temperature``; ``auprc``, area under precision and recall of windows that the network
+        scored had not seen, ``auprc_logistic``, that of a logistic regression on the same windows,
+        and ``auprc_constant``, that of a constant, which is the share of sites.
+    history_ : Dataset over ``network`` and ``epoch``: ``loss``, ``validation_loss``, nats per
+        window.
+    position_, n_positions_ : place of the site in a window, and length of a window, bp.
+    classes_ : 0, decoy, and 1, site.
+
+    Notes
+    -----
+    Where a letter stands counts for more than which letters there are. A convolution is therefore
+    followed by a recurrent layer in two directions whose states are read where they meet, at the
+    site, and by a layer that sees the convolution place by place (`splice_network.SiteReader`).
+    An average over all steps, or attention over them, loses the place, and with it to a logistic
+    regression.
+
+    Windows that share 30 letters count as copies and are held out together; of a window that was
+    held out, the log odds come from the one network that did not see it. Those give the scores
+    and the temperature by which log odds are divided (Guo et al. 2017). The mean of the networks
+    is, if anything, better than each of them. A letter that is not known is read as none.
+
+    References
+    ----------
+    Cho et al. 2014, doi:10.3115/v1/D14-1179 (gated units); Guo et al. 2017, ICML, PMLR 70:1321,
+    arXiv:1706.04599 (temperature); Saito & Rehmsmeier 2015, doi:10.1371/journal.pone.0118432
+    (precision and recall); Jaganathan et al. 2019, doi:10.1016/j.cell.2018.12.015 (convolutions
+    over splice sites).
+
+    Examples
+    --------
+    >>> draw = np.random.default_rng(0)
+    >>> around = ["".join(draw.choice(list("ACGT"), 20)) for _ in range(400)]
+    >>> sites = [s[:8] + "AGGTAAGT" + s[16:] for s in around[:200]]
+    >>> decoys = [s[:10] + "GT" + s[12:] for s in around[200:]]
+    >>> model = SpliceSites("donor", n_seeds=1, max_epochs=4, n_channels=8, n_hidden=4)
+    >>> model = model.fit(sites + decoys, [1] * 200 + [0] * 200)
+    >>> model.position_, bool(model.predict_proba(sites[:1])[0, 1] > 0.5)
+    (10, True)
+    """
+
+    _quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            name="tau", units="bp", dims=("direction",),
+            long_name="median length constant of the gates of a direction", method="trained",
+            reason="the training ends early and has no curvature to read",
+        ),
+        Quantity(
+            name="temperature", units="1", long_name="temperature of the log odds",
+            method="likelihood of held-out windows, bootstrap over windows",
+        ),
+        Quantity(
+            name="auprc", units="1", long_name="area under precision and recall",
+            method="held-out windows, bootstrap over windows",
+        ),
+        Quantity(
+            name="auprc_logistic", units="1",
+            long_name="area under precision and recall of a logistic regression",
+            method="held-out windows, bootstrap over windows",
+        ),
+        Quantity(
+            name="auprc_constant", units="1",
+            long_name="area under precision and recall of a constant: the share of sites",
+            method="held-out windows, bootstrap over windows",
+        ),
+    )  # fmt: skip
+    _tables: ClassVar[Mapping[str, str]] = {"parameters": "parameters_", "history": "history_"}
+    _kept: ClassVar[Mapping[str, str]] = {
+        "position": "position_", "n_positions": "n_positions_", "n_windows": "n_windows_",
+        "n_held_out": "n_held_out_", "networks": "_network_settings", "alphabet": "alphabet_",
+    }  # fmt: skip
+    _papers: ClassVar[tuple[str, ...]] = ("cho_2014", "guo_2017", "kingma_2015", "saito_2015")
+    _packages: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "torch")
+
+    def __init__(
+        self,
+        site: str = "donor",
+        *,
+        position: int | None = None,
+        reach: int = 70,
+        n_seeds: int = 5,
+        n_hidden: int = 16,
+        n_channels: int = 48,
+        max_epochs: int = 15,
+        learning_rate: float = 1e-3,
+        validation_fraction: float = 0.1,
+        letter_dropout: float = 0.0,
+        confidence_level: float = 0.95,
+        rng: RNG = 0,
+        progress: bool = False,
+    ) -> None:
+        self.site = site
+        self.position = position
+        self.reach = reach
+        self.n_seeds = n_seeds
+        self.n_hidden = n_hidden
+        self.n_channels = n_channels
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.letter_dropout = letter_dropout
+        self.confidence_level = confidence_level
+        self.rng = rng
+        self.progress = progress
+
+    def fit(self, X: SequenceSet | Sequence[str], y: ArrayLike) -> Self:
+        """Train on windows whose labels are known.
+
+        Parameters
+        ----------
+        X : (window,), DNA or RNA of one length, the site at one place of all of them.
+        y : (window,), 1 for a site and 0 for a decoy.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        KindError, ShapeError, DataError
+            Proteins, windows of several lengths, labels that are not 0 or 1 or of one class, a
+            place where the sites do not carry the two letters.
+        """
+        from neurornn.sequences.splice_training import held_out_parts, learn
+
+        self._check()
+        windows = _as_windows(X)
+        labels = _as_labels(y, len(windows))
+        self.position_ = self._place(windows, labels)
+        self.n_positions_ = int(windows.lengths[0])
+        self.n_windows_, self.alphabet_ = len(windows), windows.alphabet
+        first, stop = self._edges()
+        x = self._encode(windows)
+        draw = generator(self.rng)
+        seed = int(draw.integers(2**31 - 1))
+        clusters = cluster_by_kmers(windows, min(_KMER, self.n_positions_))
+        parts = held_out_parts(
+            clusters, labels, int(self.n_seeds), float(self.validation_fraction), draw
+        )
+        for part in parts:
+            inside = len(np.unique(labels[part]))
+            rest = len(np.unique(np.delete(labels, part)))
+            if min(inside, rest) < 2:
+                raise DataError(
+                    f"{len(part)} of {len(labels)} windows were held out of a network, and leave "
+                    "one class without a window",
+                    "Sites and decoys were needed in both parts; near copies stay together",
+                    "Pass more windows, or leave copies of the same few out",
+                )
+        with one_thread(), progress_bar(len(parts), 0, self.progress, "networks") as tick:
+            found = learn(
+                x, labels, parts, site=self.position_ - first, n_hidden=int(self.n_hidden),
+                n_channels=int(self.n_channels), letter_dropout=float(self.letter_dropout),
+                max_epochs=int(self.max_epochs), learning_rate=float(self.learning_rate),
+                seed=seed, tick=tick,
+            )  # fmt: skip
+        self._networks = found.networks
+        self._network_settings = found.networks[0].settings
+        self.n_held_out_ = len(found.rows)
+        self._tabulate(found, labels[found.rows].astype(float), x)
+        self.history_ = xr.Dataset(
+            {
+                name: (("network", "epoch"), values, {"units": "1", "long_name": text})
+                for name, values, text in (
+                    ("loss", found.loss, "nats per window of the training"),
+                    ("validation_loss", found.validation_loss, "nats per window held out"),
+                )
+            },
+            coords={"network": np.arange(len(parts)), "epoch": np.arange(1, self.max_epochs + 1)},
+        )
+        self.classes_ = np.array([0, 1])
+        return self
+
+    def locate(self, X: SequenceSet | Sequence[str], y: ArrayLike) -> int:
+        """Find where the sites of some windows begin, 0-based.
+
+        Parameters
+        ----------
+        X : (window,), of one length. y : (window,), 1 for a site and 0 for a decoy.
+
+        Returns
+        -------
+        The place at which most sites, and at least 98 % of them, carry the two letters; of equal
+        ones that nearest to the middle.
+
+        Raises
+        ------
+        DataError
+            There is none.
+        """
+        windows = _as_windows(X)
+        return self._locate(windows, _as_labels(y, len(windows)))
+
+    def decision_function(self, X: SequenceSet | Sequence[str]) -> NDArray[np.float64]:
+        """Log odds of a site, (window,), nats.
+
+        Parameters
+        ----------
+        X : (window,), of the length of the training, the site at the same place.
+        """
+        from neurornn.sequences.splice_training import log_odds_of
+
+        check_is_fitted(self, "parameters_")
+        windows = _as_windows(X)
+        if int(windows.lengths[0]) != self.n_positions_:
+            raise ShapeError(
+                f"The windows are {windows.lengths[0]} bp long",
+                f"Windows of {self.n_positions_} bp, the site at position {self.position_}, were "
+                "needed: those of the training are",
+                "Cut them as those of the training were cut",
+            )
+        with one_thread():
+            found = log_odds_of(self._networks, self._encode(windows))
+        return found / float(self.parameters_["temperature"])
+
+    def predict_proba(self, X: SequenceSet | Sequence[str]) -> NDArray[np.float64]:
+        """Probability of a decoy and of a site, (window, class).
+
+        Parameters
+        ----------
+        X : (window,), of the length of the training, the site at the same place.
+
+        Notes
+        -----
+        They hold where sites are as frequent as in the training. In a genome they are not: add
+        the log of the ratio of the odds to `decision_function`.
+        """
+        chance = 1 / (1 + np.exp(-self.decision_function(X)))
+        return np.stack([1 - chance, chance], axis=1)
+
+    def predict(self, X: SequenceSet | Sequence[str]) -> NDArray[np.int64]:
+        """1 where a site is more probable than not, else 0, (window,).
+
+        Parameters
+        ----------
+        X : (window,), of the length of the training.
+        """
+        return (self.decision_function(X) > 0).astype(np.int64)
+
+    def score(self, X: SequenceSet | Sequence[str], y: ArrayLike) -> float:
+        """Area under precision and recall.
+
+        Parameters
+        ----------
+        X : (window,), of the length of the training. y : (window,), 1 for a site, 0 for a decoy.
+        """
+        labels = _as_labels(y, len(_as_windows(X)))
+        return float(average_precision_score(labels, self.decision_function(X)))
+
+    @property
+    def scores_(self) -> xr.Dataset:
+        """Scores of windows that were held out, with intervals; part of `parameters_`."""
+        check_is_fitted(self, "parameters_")
+        names = ("auprc", "auprc_logistic", "auprc_constant")
+        return self.parameters_[[f"{n}{end}" for n in names for end in ("", "_ci")]]
+
+    def _tabulate(self, found: Any, labels: NDArray[np.float64], x: NDArray[np.float32]) -> None:
+        import torch
+
+        from neurornn.sequences.splice_training import temperature_of
+
+        level = float(self.confidence_level)
+        some = torch.from_numpy(x[:: max(1, len(x) // _READ)])
+        tau = np.stack([net.length_constants(some) for net in found.networks])
+        # Gates that forget nothing have no finite length; medians of rates are finite.
+        tau = 1 / np.median(1 / tau, axis=(0, 2))
+
+        def with_interval(name: str, columns: list[Any], statistic: Any, n: int) -> Any:
+            table = np.stack([*columns, labels], axis=1)
+            ci = bootstrap_interval(
+                table, statistic, confidence_level=level, n_resamples=n, rng=0
+            )
+            return self.quantity(name).of(statistic(table), ci)
+
+        def area(rows: NDArray[np.float64]) -> float:
+            if not 0 < rows[:, -1].sum():
+                return float("nan")
+            return float(average_precision_score(rows[:, -1], rows[:, 0]))
+
+        self.parameters_ = to_dataset(
+            [
+                self.quantity("tau").of(tau),
+                with_interval(
+                    "temperature", [found.log_odds],
+                    lambda r: temperature_of(r[:, 0], r[:, 1]), _FEWER,
+                ),
+                with_interval("auprc", [found.log_odds], area, _RESAMPLES),
+                with_interval("auprc_logistic", [found.logistic], area, _RESAMPLES),
+                with_interval("auprc_constant", [], lambda r: float(r.mean()), _RESAMPLES),
+            ],
+            confidence_level=level, coords={"direction": ["upstream", "downstream"]},
+            status=[str(Status.OK)] * 2, status_dims=("direction",),
+        )  # fmt: skip
+
+    def _place(self, windows: SequenceSet, labels: NDArray[np.int64]) -> int:
+        length = int(windows.lengths[0])
+        if self.position is None:
+            return self._locate(windows, labels)
+        place = check_count(self.position, "position", 0)
+        carried = self._carried(windows, labels)
+        if place > length - 2 or carried[place] < 0.5:
+            share = "nothing" if place > length - 2 else f"{100 * carried[place]:.0f} % of sites"
+            raise DataError(
+                f"At position {place} of windows of {length} bp {share} carry "
+                f"{LETTERS[self.site]}",
+                "The place where a site begins, counted from 0, was needed",
+                "Leave position out to have it found, or check which kind of site this is",
+            )
+        return int(place)
+
+    def _locate(self, windows: SequenceSet, labels: NDArray[np.int64]) -> int:
+        carried = self._carried(windows, labels)
+        middle = (len(carried) - 1) / 2
+        order = np.lexsort((np.abs(np.arange(len(carried)) - middle), -np.round(carried, 3)))
+        best = int(order[0])
+        if carried[best] < _MOST:
+            raise DataError(
+                f"No place carries {LETTERS[self.site]} in {100 * _MOST:.0f} % of the "
+                f"{int(labels.sum())} sites; the best, {best}, does in {100 * carried[best]:.0f} %",
+                f"Windows with the {self.site} at one place of all of them were needed",
+                "Align the windows, check which kind of site this is, or pass position",
+            )
+        return best
+
+    def _carried(
+        self, windows: SequenceSet, labels: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Share of the sites that carry the two letters at each place, (position,)."""
+        check_choice(self.site, "site", LETTERS)
+        one, other = ("ACGT".index(c) for c in LETTERS[self.site])
+        codes = windows.codes()[labels == 1]
+        hit = (codes[:, :-1] == one) & (codes[:, 1:] == other)
+        return np.asarray(hit.mean(axis=0))
+
+    def _edges(self) -> tuple[int, int]:
+        """First and last position, half-open, that the networks read; they work on pairs."""
+        first = max(self.position_ - int(self.reach), 0)
+        first += (self.position_ - first) % 2
+        return first, min(self.position_ + 2 + int(self.reach), self.n_positions_)
+
+    def _encode(self, windows: SequenceSet) -> NDArray[np.float32]:
+        first, stop = self._edges()
+        return np.asarray(windows.slice(first, stop).one_hot(layout="base_last").values)
+
+    def _check(self) -> None:
+        check_choice(self.site, "site", LETTERS)
+        check_count(self.reach, "reach", 4)
+        check_count(self.n_seeds, "n_seeds")
+        check_count(self.n_hidden, "n_hidden")
+        check_count(self.n_channels, "n_channels")
+        check_count(self.max_epochs, "max_epochs")
+        check_positive(self.learning_rate, "learning_rate")
+        check_number(self.validation_fraction, "validation_fraction", above=0, most=0.5)
+        check_number(self.letter_dropout, "letter_dropout", least=0, below=0.5)
+        check_confidence_level(self.confidence_level)
+        check_rng(self.rng)
+        if self.n_seeds * self.validation_fraction > 1 + 1e-9:
+            raise DataError(
+                f"n_seeds is {self.n_seeds} and validation_fraction {self.validation_fraction:g}",
+                "Parts that do not overlap were needed: a product of at most 1",
+                f"Pass validation_fraction={1 / self.n_seeds:.3g}",
+            )
+
+    def _report_table(self) -> Table:
+        check_is_fitted(self, "parameters_")
+        networks = self.history_.sizes["network"]
+        head = [
+            f"{self.site}s at position {self.position_} of windows of {self.n_positions_} bp; "
+            f"{self.n_windows_} windows, {networks} networks",
+        ]
+        return parameters_table(self.parameters_, "SpliceSites", head=head)
+
+    def _methods_sentence(self) -> str:
+        return (
+            f"Splice {self.site}s were told from decoys by convolutions and gated units in two "
+            f"directions, read at the site, in {self.history_.sizes['network']} networks trained "
+            f"on {self.n_windows_} windows; scores and temperature are of {self.n_held_out_} "
+            "windows held out"
+        )
+
+    def _to_saved(self) -> dict[str, Any]:
+        check_is_fitted(self, "parameters_")
+        weights = {
+            f"{k}.{name}": value.detach().numpy()
+            for k, network in enumerate(self._networks)
+            for name, value in network.state_dict().items()
+        }
+        return {**super()._to_saved(), "weights": weights}
+
+    def _after_load(self, content: SavedContent) -> None:
+        import torch
+
+        from neurornn.sequences.splice_network import SiteReader
+
+        self._networks = []
+        weights = content.weights or {}
+        for k in range(self.history_.sizes["network"]):
+            network = SiteReader(**self._network_settings)
+            own = {
+                name.partition(".")[2]: torch.as_tensor(np.asarray(value))
+                for name, value in weights.items()
+                if name.partition(".")[0] == str(k)
+            }
+            network.load_state_dict(own)
+            self._networks.append(network.eval())
+        self.classes_ = np.array([0, 1])
+
+
+def _as_windows(X: Any) -> SequenceSet:
+    """Windows of one length, DNA or RNA, from a set or from strings."""
+    if isinstance(X, str | bytes) or not isinstance(X, SequenceSet | Sequence | np.ndarray):
+        raise KindError(
+            f"A {type(X).__name__} came as windows",
+            "A SequenceSet or a list of strings was needed",
+            "Pass [window] for a single one",
+        )
+    if not isinstance(X, SequenceSet):
+        texts = list(X)
+        if not all(isinstance(s, str) for s in texts):
+            raise KindError(
+                "Windows came that are no strings",
+                "Letters were needed; they are made into numbers here",
+                "Pass a SequenceSet or a list of strings",
+            )
+        X = SequenceSet.from_sequences([f"window_{k}" for k in range(len(texts))], texts)
+    if X.alphabet == "protein":
+        raise KindError(
+            "Proteins came as windows", "DNA or RNA was needed", "Pass the letters of the gene"
+        )
+    if not len(X):
+        raise DataError("No windows came", "At least one was needed", "Check the selection")
+    low, high = int(X.lengths.min()), int(X.lengths.max())
+    if low < high or high < 2:
+        raise ShapeError(
+            f"The windows are {low} to {high} bp long",
+            "Windows of one length, with the site at one place, were needed",
+            "Cut as many letters on either side of every site",
+        )
+    return X
+
+
+def _as_labels(y: Any, n: int) -> NDArray[np.int64]:
+    """Labels 0 and 1, both of them there."""
+    labels = check_labels(y, "y")
+    if labels.shape != (n,):
+        raise ShapeError(
+            f"y has shape {labels.shape} for {n} windows",
+            "One label for each window was needed",
+            "Pass 1 for each site and 0 for each decoy, in the order of the windows",
+        )
+    if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+        seen = ", ".join(repr(v) for v in np.unique(labels)[:4].tolist())
+        raise DataError(
+            f"y holds {seen}", "1 for a site and 0 for a decoy was needed", "Pass y == 'site', say"
+        )
+    count = np.bincount(labels.astype(np.int64), minlength=2)
+    if count.min() == 0:
+        raise DataError(
+            f"All {n} windows are {'sites' if count[1] else 'decoys'}",
+            "Sites and decoys were needed",
+            "Add windows with the same two letters that are "
+            f"{'no site' if count[1] else 'sites'}",
+        )
+    return labels.astype(np.int64)
