@@ -65,9 +65,10 @@ def run(a: Any) -> Said:
     )
     genes = model.predict(genome)
     said = [genes.report()]
-    result = as_plain(genes.parameters)
+    result = {"genes": as_plain(genes.parameters), "settings": as_plain(genes.settings)}
     if genome.features is not None and "CDS" in genome.features["type"].values:
         score = genes.score_against(genome)
+        result["scores"] = as_plain(score)
         for name in ("sensitivity", "precision", "exact_starts"):
             low, high = score[f"{name}_ci"].values
             said.append(

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,15 @@ def test_what_was_annotated_is_compared(tmp_path, capsys):
     said = capsys.readouterr().out
     score = nr.sequences.BacterialGenes().predict(genome).score_against(genome)
     assert f"sensitivity against the annotation: {float(score['sensitivity']):.4f}" in said
+    assert (
+        main(["genes", str(fasta), "--annotation", str(gff), "--progress", "false", "--json"]) == 0
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert told["settings"]["genetic_code"] == 11
+    assert told["scores"]["precision"]["values"] == pytest.approx(float(score["precision"]))
+    assert len(told["genes"]["start"]["values"]) == int(score["n_genes"]) + int(
+        np.sum(told["genes"]["is_partial"]["values"])
+    )
 
 
 def test_settings_reach_the_model(fasta, capsys):
