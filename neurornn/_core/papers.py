@@ -88,6 +88,7 @@ PAPERS = {
     "williams_2015": "Williams, Kevrekidis & Rowley 2015, doi:10.1007/s00332-015-9258-5",
     "wilson_1927": "Wilson 1927, doi:10.1080/01621459.1927.10502953 (interval of a share)",
     "wu_2006": "Wu et al. 2006, doi:10.1162/089976606774841585",
+    "yarowsky_1995": "Yarowsky 1995, ACL, doi:10.3115/981658.981684 (self-training)",
     "zhang_1998": "Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017",
 }
 

@@ -28,8 +28,7 @@ class SiteReader(RecurrentModel):
     site : of the window, where the site begins; even.
     length : bp, of a window.
     n_channels : of both convolutions. n_dense : units of the layer that joins what was read.
-    dropout : of what comes to that layer. letter_dropout : share of letters that are hidden, on
-        average, in training; it is drawn for every window between none and twice as many.
+    dropout : of what comes to that layer.
     time_unit : ``"bp"``. rng : of the first weights.
 
     Notes
@@ -55,13 +54,11 @@ class SiteReader(RecurrentModel):
         n_channels: int = 48,
         n_dense: int = 64,
         dropout: float = 0.3,
-        letter_dropout: float = 0.0,
         time_unit: str = "bp",
         rng: int = 0,
     ) -> None:
         super().__init__(n_input, n_hidden, n_output, dt=dt, time_unit=time_unit)
         self.site, self.length, self.n_channels, self.n_dense = site, length, n_channels, n_dense
-        self.letter_dropout = letter_dropout
         tau = np.geomspace(_SHORTEST_TAU, _LONGEST_TAU, n_hidden)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng)
@@ -81,7 +78,6 @@ class SiteReader(RecurrentModel):
         return {
             **super().settings, "site": self.site, "length": self.length,
             "n_channels": self.n_channels, "n_dense": self.n_dense, "dropout": self.drop.p,
-            "letter_dropout": self.letter_dropout,
         }  # fmt: skip
 
     def start(self, n_trials: int) -> Tensor:
@@ -108,10 +104,12 @@ class SiteReader(RecurrentModel):
 
     def log_odds(self, x: Tensor) -> Tensor:
         """Log odds of a site, (trial, output), of one-hot windows (trial, time, input)."""
-        features = self.features(self._hide(x))
+        features = self.features(x)
         flat = self.drop(features.flatten(1))
         here = self.join(flat)
-        for layer, half in zip((self.upstream, self.downstream), self.halves(features), strict=True):
+        for layer, half in zip(
+            (self.upstream, self.downstream), self.halves(features), strict=True
+        ):
             _, last = layer.scan(half, layer.start(len(half)))
             here = here + layer.read(self.drop(last)[:, None], half)[:, 0]
         found: Tensor = self.out(torch.relu(here))
@@ -139,12 +137,3 @@ class SiteReader(RecurrentModel):
                 for layer, half in zip(layers, halves, strict=True)
             ]
         )
-
-    def _hide(self, x: Tensor) -> Tensor:
-        """Hide letters in training: what stands beside a strong one then has to be learned."""
-        if not self.training or not self.letter_dropout:
-            return x
-        share = 2 * self.letter_dropout * torch.rand(len(x), 1)
-        kept = torch.rand(x.shape[:2]) >= share
-        kept[:, self.site : self.site + 2] = True
-        return x * kept[..., None]

@@ -34,8 +34,9 @@ from neurornn.io.shell import Estimator
 LETTERS = {"donor": "GT", "acceptor": "AG"}
 #: Share of the sites that carry them at the place of the site; the rest has other or unknown ones.
 _MOST = 0.98
-#: Fewer windows of a class cannot be held out of anything.
-_LEAST = 20
+#: Fewer windows tell nothing about a species.
+_LEAST = 100
+_UNKNOWN = "the labels of the windows that it adapted to are not known"
 #: Letters of a stretch that near copies share and strangers do not.
 _KMER = 30
 _RESAMPLES, _FEWER = 500, 200
@@ -57,8 +58,6 @@ class SpliceSites(Estimator):
     max_epochs : passes over the windows, at most.
     learning_rate : of Adam at the start; it falls along a cosine.
     validation_fraction : of the windows that are held out of each network.
-    letter_dropout : share of the letters that are hidden from the networks in training. Above 0
-        where another species is to be scored, whose strongest letters may be others.
     confidence_level : of the intervals.
     rng : int, Generator or None: first weights, orders, parts that are held out.
     progress : show a bar.
@@ -73,6 +72,7 @@ class SpliceSites(Estimator):
     history_ : Dataset over ``network`` and ``epoch``: ``loss``, ``validation_loss``, nats per
         window.
     position_, n_positions_ : place of the site in a window, and length of a window, bp.
+    is_adapted_ : whether the labels were its own guesses, see `adapt`.
     classes_ : 0, decoy, and 1, site.
 
     Notes
@@ -83,9 +83,10 @@ class SpliceSites(Estimator):
     An average over all steps, or attention over them, loses the place, and with it to a logistic
     regression.
 
-    Windows that share 30 letters count as copies and are held out together; of a window that was
-    held out, the log odds come from the one network that did not see it. Those give the scores
-    and the temperature by which log odds are divided (Guo et al. 2017). The mean of the networks
+    Windows that share 30 of the letters that are read count as copies and are held out together;
+    of a window that was held out, the log odds come from the one network that did not see it.
+    Those give the scores and the temperature by which log odds are divided (Guo et al. 2017);
+    the same windows ended the training of that network. The mean of the networks
     is, if anything, better than each of them. A letter that is not known is read as none.
 
     References
@@ -93,7 +94,7 @@ class SpliceSites(Estimator):
     Cho et al. 2014, doi:10.3115/v1/D14-1179 (gated units); Guo et al. 2017, ICML, PMLR 70:1321,
     arXiv:1706.04599 (temperature); Saito & Rehmsmeier 2015, doi:10.1371/journal.pone.0118432
     (precision and recall); Jaganathan et al. 2019, doi:10.1016/j.cell.2018.12.015 (convolutions
-    over splice sites).
+    over splice sites); Yarowsky 1995, doi:10.3115/981658.981684 (self-training, in `adapt`).
 
     Examples
     --------
@@ -136,6 +137,7 @@ class SpliceSites(Estimator):
     _kept: ClassVar[Mapping[str, str]] = {
         "position": "position_", "n_positions": "n_positions_", "n_windows": "n_windows_",
         "n_held_out": "n_held_out_", "networks": "_network_settings", "alphabet": "alphabet_",
+        "is_adapted": "is_adapted_",
     }  # fmt: skip
     _papers: ClassVar[tuple[str, ...]] = ("cho_2014", "guo_2017", "kingma_2015", "saito_2015")
     _packages: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "torch")
@@ -152,7 +154,6 @@ class SpliceSites(Estimator):
         max_epochs: int = 15,
         learning_rate: float = 1e-3,
         validation_fraction: float = 0.1,
-        letter_dropout: float = 0.0,
         confidence_level: float = 0.95,
         rng: RNG = 0,
         progress: bool = False,
@@ -166,7 +167,6 @@ class SpliceSites(Estimator):
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
         self.validation_fraction = validation_fraction
-        self.letter_dropout = letter_dropout
         self.confidence_level = confidence_level
         self.rng = rng
         self.progress = progress
@@ -189,55 +189,73 @@ class SpliceSites(Estimator):
             Proteins, windows of several lengths, labels that are not 0 or 1 or of one class, a
             place where the sites do not carry the two letters.
         """
-        from neurornn.sequences.splice_training import held_out_parts, learn
-
         self._check()
         windows = _as_windows(X)
         labels = _as_labels(y, len(windows))
         self.position_ = self._place(windows, labels)
         self.n_positions_ = int(windows.lengths[0])
         self.n_windows_, self.alphabet_ = len(windows), windows.alphabet
-        first, stop = self._edges()
-        x = self._encode(windows)
-        draw = generator(self.rng)
-        seed = int(draw.integers(2**31 - 1))
-        clusters = cluster_by_kmers(windows, min(_KMER, self.n_positions_))
-        parts = held_out_parts(
-            clusters, labels, int(self.n_seeds), float(self.validation_fraction), draw
-        )
-        for part in parts:
-            inside = len(np.unique(labels[part]))
-            rest = len(np.unique(np.delete(labels, part)))
-            if min(inside, rest) < 2:
-                raise DataError(
-                    f"{len(part)} of {len(labels)} windows were held out of a network, and leave "
-                    "one class without a window",
-                    "Sites and decoys were needed in both parts; near copies stay together",
-                    "Pass more windows, or leave copies of the same few out",
-                )
-        with one_thread(), progress_bar(len(parts), 0, self.progress, "networks") as tick:
-            found = learn(
-                x, labels, parts, site=self.position_ - first, n_hidden=int(self.n_hidden),
-                n_channels=int(self.n_channels), letter_dropout=float(self.letter_dropout),
-                max_epochs=int(self.max_epochs), learning_rate=float(self.learning_rate),
-                seed=seed, tick=tick,
-            )  # fmt: skip
-        self._networks = found.networks
-        self._network_settings = found.networks[0].settings
-        self.n_held_out_ = len(found.rows)
-        self._tabulate(found, labels[found.rows].astype(float), x)
-        self.history_ = xr.Dataset(
-            {
-                name: (("network", "epoch"), values, {"units": "1", "long_name": text})
-                for name, values, text in (
-                    ("loss", found.loss, "nats per window of the training"),
-                    ("validation_loss", found.validation_loss, "nats per window held out"),
-                )
-            },
-            coords={"network": np.arange(len(parts)), "epoch": np.arange(1, self.max_epochs + 1)},
-        )
+        self.is_adapted_ = False
+        found = self._learn(windows, labels)
+        self._tabulate(found, labels[found.rows].astype(float), self._encode(windows))
         self.classes_ = np.array([0, 1])
         return self
+
+    def adapt(
+        self, X: SequenceSet | Sequence[str], *, share: float | None = None
+    ) -> "SpliceSites":
+        """Return a model that has learned another species from bare windows, without labels.
+
+        Parameters
+        ----------
+        X : (window,), sites and decoys of the other species, of the length of the training, in
+            any order.
+        share : of sites among them; by default that of the training.
+
+        Returns
+        -------
+        A new model. It has no scores, since nothing is known of these windows, and its temperature
+        is that of this one.
+
+        Raises
+        ------
+        KindError, ShapeError, DataError
+            Windows of another length, too few of them, or a share that is none.
+
+        Notes
+        -----
+        Sites of the other species whose letters are much like those of the first are told at
+        once. What else sets them apart tells the next ones (self-training). Six rounds of logistic
+        regressions on the surest 80 % of the windows give labels, from which networks are trained
+        as in `fit`. That works where the first guess is right about most windows; test the result
+        on some windows whose labels are known.
+        """
+        from neurornn.sequences.splice_training import own_labels
+
+        check_is_fitted(self, "parameters_")
+        windows = self._of_that_length(X)
+        if len(windows) < _LEAST:
+            raise DataError(
+                f"{len(windows)} windows came to learn a species from",
+                f"At least {_LEAST} were needed, better thousands",
+                "Pass every window of a genome with the two letters, and the share of sites",
+            )
+        expected = float(self._share if share is None else share)
+        check_number(expected, "share", above=0, below=1)
+        odds = self.decision_function(windows)
+        new = type(self)(**self.get_params(deep=False))
+        for name in ("position_", "n_positions_", "alphabet_"):
+            setattr(new, name, getattr(self, name))
+        rows, labels = own_labels(self._encode(windows), odds, expected)
+        chosen = windows[rows]
+        new.n_windows_, new.is_adapted_ = len(chosen), True
+        found = new._learn(chosen, labels)
+        new._tabulate(
+            found, labels[found.rows].astype(float), new._encode(chosen),
+            temperature=float(self.parameters_["temperature"]), share=expected,
+        )  # fmt: skip
+        new.classes_ = np.array([0, 1])
+        return new
 
     def locate(self, X: SequenceSet | Sequence[str], y: ArrayLike) -> int:
         """Find where the sites of some windows begin, 0-based.
@@ -269,14 +287,7 @@ class SpliceSites(Estimator):
         from neurornn.sequences.splice_training import log_odds_of
 
         check_is_fitted(self, "parameters_")
-        windows = _as_windows(X)
-        if int(windows.lengths[0]) != self.n_positions_:
-            raise ShapeError(
-                f"The windows are {windows.lengths[0]} bp long",
-                f"Windows of {self.n_positions_} bp, the site at position {self.position_}, were "
-                "needed: those of the training are",
-                "Cut them as those of the training were cut",
-            )
+        windows = self._of_that_length(X)
         with one_thread():
             found = log_odds_of(self._networks, self._encode(windows))
         return found / float(self.parameters_["temperature"])
@@ -315,14 +326,65 @@ class SpliceSites(Estimator):
         labels = _as_labels(y, len(_as_windows(X)))
         return float(average_precision_score(labels, self.decision_function(X)))
 
-    @property
-    def scores_(self) -> xr.Dataset:
-        """Scores of windows that were held out, with intervals; part of `parameters_`."""
-        check_is_fitted(self, "parameters_")
-        names = ("auprc", "auprc_logistic", "auprc_constant")
-        return self.parameters_[[f"{n}{end}" for n in names for end in ("", "_ci")]]
+    def _learn(self, windows: SequenceSet, labels: NDArray[np.int64]) -> Any:
+        """Train the networks; set them and the history."""
+        from neurornn.sequences.splice_training import held_out_parts, learn
 
-    def _tabulate(self, found: Any, labels: NDArray[np.float64], x: NDArray[np.float32]) -> None:
+        first, stop = self._edges()
+        x = self._encode(windows)
+        draw = generator(self.rng)
+        seed = int(draw.integers(2**31 - 1))
+        clusters = cluster_by_kmers(windows.slice(first, stop), min(_KMER, stop - first))
+        parts = held_out_parts(
+            clusters, labels, int(self.n_seeds), float(self.validation_fraction), draw
+        )
+        for part in parts:
+            inside = len(np.unique(labels[part]))
+            rest = len(np.unique(np.delete(labels, part)))
+            if min(inside, rest) < 2:
+                raise DataError(
+                    f"{len(part)} of {len(labels)} windows were held out of a network, and leave "
+                    "one class without a window",
+                    "Sites and decoys were needed in both parts; near copies stay together",
+                    "Pass more windows, or leave copies of the same few out",
+                )
+        with one_thread(), progress_bar(len(parts), 0, self.progress, "networks") as tick:
+            found = learn(
+                x, labels, parts, site=self.position_ - first, n_hidden=int(self.n_hidden),
+                n_channels=int(self.n_channels), max_epochs=int(self.max_epochs),
+                learning_rate=float(self.learning_rate), seed=seed, tick=tick,
+            )  # fmt: skip
+        self._networks = found.networks
+        self._network_settings = found.networks[0].settings
+        self.n_held_out_ = len(found.rows)
+        self.history_ = xr.Dataset(
+            {
+                name: (("network", "epoch"), values, {"units": "1", "long_name": text})
+                for name, values, text in (
+                    ("loss", found.loss, "nats per window of the training"),
+                    ("validation_loss", found.validation_loss, "nats per window held out"),
+                )
+            },
+            coords={"network": np.arange(len(parts)), "epoch": np.arange(1, self.max_epochs + 1)},
+        )
+        return found
+
+    def _of_that_length(self, X: Any) -> SequenceSet:
+        """Windows as long as those of the training."""
+        windows = _as_windows(X)
+        if int(windows.lengths[0]) != self.n_positions_:
+            raise ShapeError(
+                f"The windows are {windows.lengths[0]} bp long",
+                f"Windows of {self.n_positions_} bp, the site at position {self.position_}, were "
+                "needed: those of the training are",
+                "Cut them as those of the training were cut",
+            )
+        return windows
+
+    def _tabulate(
+        self, found: Any, labels: NDArray[np.float64], x: NDArray[np.float32], *,
+        temperature: float | None = None, share: float = float("nan"),
+    ) -> None:  # fmt: skip
         import torch
 
         from neurornn.sequences.splice_training import temperature_of
@@ -335,19 +397,17 @@ class SpliceSites(Estimator):
 
         def with_interval(name: str, columns: list[Any], statistic: Any, n: int) -> Any:
             table = np.stack([*columns, labels], axis=1)
-            ci = bootstrap_interval(
-                table, statistic, confidence_level=level, n_resamples=n, rng=0
-            )
+            ci = bootstrap_interval(table, statistic, confidence_level=level, n_resamples=n, rng=0)
             return self.quantity(name).of(statistic(table), ci)
 
         def area(rows: NDArray[np.float64]) -> float:
-            if not 0 < rows[:, -1].sum():
-                return float("nan")
+            if not rows[:, -1].any():
+                # A resample of few windows without a site.
+                return 0.0
             return float(average_precision_score(rows[:, -1], rows[:, 0]))
 
-        self.parameters_ = to_dataset(
-            [
-                self.quantity("tau").of(tau),
+        if temperature is None:
+            rest = [
                 with_interval(
                     "temperature", [found.log_odds],
                     lambda r: temperature_of(r[:, 0], r[:, 1]), _FEWER,
@@ -355,10 +415,24 @@ class SpliceSites(Estimator):
                 with_interval("auprc", [found.log_odds], area, _RESAMPLES),
                 with_interval("auprc_logistic", [found.logistic], area, _RESAMPLES),
                 with_interval("auprc_constant", [], lambda r: float(r.mean()), _RESAMPLES),
-            ],
+            ]  # fmt: skip
+        else:
+            nan = float("nan")
+            given = (temperature, nan, nan, share)
+            names = ("temperature", "auprc", "auprc_logistic", "auprc_constant")
+            rest = [
+                self.quantity(name).of(value, method="adapted", reason=_UNKNOWN)
+                for name, value in zip(names, given, strict=True)
+            ]
+        self.parameters_ = to_dataset(
+            [self.quantity("tau").of(tau), *rest],
             confidence_level=level, coords={"direction": ["upstream", "downstream"]},
             status=[str(Status.OK)] * 2, status_dims=("direction",),
         )  # fmt: skip
+
+    @property
+    def _share(self) -> float:
+        return float(self.parameters_["auprc_constant"])
 
     def _place(self, windows: SequenceSet, labels: NDArray[np.int64]) -> int:
         length = int(windows.lengths[0])
@@ -384,15 +458,13 @@ class SpliceSites(Estimator):
         if carried[best] < _MOST:
             raise DataError(
                 f"No place carries {LETTERS[self.site]} in {100 * _MOST:.0f} % of the "
-                f"{int(labels.sum())} sites; the best, {best}, does in {100 * carried[best]:.0f} %",
+                f"{int(labels.sum())} sites; {best} is the best, in {100 * carried[best]:.0f} %",
                 f"Windows with the {self.site} at one place of all of them were needed",
                 "Align the windows, check which kind of site this is, or pass position",
             )
         return best
 
-    def _carried(
-        self, windows: SequenceSet, labels: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def _carried(self, windows: SequenceSet, labels: NDArray[np.int64]) -> NDArray[np.float64]:
         """Share of the sites that carry the two letters at each place, (position,)."""
         check_choice(self.site, "site", LETTERS)
         one, other = ("ACGT".index(c) for c in LETTERS[self.site])
@@ -419,7 +491,6 @@ class SpliceSites(Estimator):
         check_count(self.max_epochs, "max_epochs")
         check_positive(self.learning_rate, "learning_rate")
         check_number(self.validation_fraction, "validation_fraction", above=0, most=0.5)
-        check_number(self.letter_dropout, "letter_dropout", least=0, below=0.5)
         check_confidence_level(self.confidence_level)
         check_rng(self.rng)
         if self.n_seeds * self.validation_fraction > 1 + 1e-9:
@@ -436,14 +507,23 @@ class SpliceSites(Estimator):
             f"{self.site}s at position {self.position_} of windows of {self.n_positions_} bp; "
             f"{self.n_windows_} windows, {networks} networks",
         ]
+        if self.is_adapted_:
+            head.append("adapted to windows whose labels are not known: test it on some that are")
         return parameters_table(self.parameters_, "SpliceSites", head=head)
 
+    def _papers_used(self) -> Sequence[str]:
+        return (*self._papers, *(("yarowsky_1995",) if self.is_adapted_ else ()))
+
     def _methods_sentence(self) -> str:
+        what = (
+            f"labels are its own guesses (adapted); {self.n_held_out_} windows held out stopped it"
+            if self.is_adapted_
+            else f"scores and temperature are of {self.n_held_out_} windows held out"
+        )
         return (
             f"Splice {self.site}s were told from decoys by convolutions and gated units in two "
             f"directions, read at the site, in {self.history_.sizes['network']} networks trained "
-            f"on {self.n_windows_} windows; scores and temperature are of {self.n_held_out_} "
-            "windows held out"
+            f"on {self.n_windows_} windows; {what}"
         )
 
     def _to_saved(self) -> dict[str, Any]:
@@ -526,7 +606,6 @@ def _as_labels(y: Any, n: int) -> NDArray[np.int64]:
         raise DataError(
             f"All {n} windows are {'sites' if count[1] else 'decoys'}",
             "Sites and decoys were needed",
-            "Add windows with the same two letters that are "
-            f"{'no site' if count[1] else 'sites'}",
+            f"Add windows with the same two letters that are {'no site' if count[1] else 'sites'}",
         )
     return labels.astype(np.int64)

@@ -20,6 +20,8 @@ _BATCH_SIZE, _PATIENCE = 64, 5
 _WEIGHT_DECAY = 0.01
 #: Strength of the penalty of the logistic regression that is scored beside.
 _C = 0.1
+#: The same where labels are guessed.
+_C_OWN = 0.01
 #: Largest and smallest temperature.
 _TEMPERATURES = (0.05, 20.0)
 
@@ -81,7 +83,7 @@ def held_out_parts(
 
 def learn(
     x: NDArray[np.float32], labels: NDArray[np.int64], parts: Sequence[NDArray[np.int64]], *,
-    site: int, n_hidden: int, n_channels: int, letter_dropout: float, max_epochs: int,
+    site: int, n_hidden: int, n_channels: int, max_epochs: int,
     learning_rate: float, seed: int, tick: Callable[[], None] = lambda: None,
 ) -> Lessons:  # fmt: skip
     """Train one network without each part, stopped by its loss on that part.
@@ -91,14 +93,14 @@ def learn(
     x : (window, position, base), one-hot. labels : (window,). parts : rows held out, for each
         network. site : where it begins in `x`. seed : of weights and orders. tick : called after
         every network.
-    n_hidden, n_channels, letter_dropout, max_epochs, learning_rate : see `SpliceSites`.
+    n_hidden, n_channels, max_epochs, learning_rate : see `SpliceSites`.
     """
     networks, log_odds, logistic, losses = [], [], [], []
     for k, held in enumerate(parts):
         rest = np.setdiff1d(np.arange(len(x)), held)
         model = SiteReader(
             x.shape[2], n_hidden, 1, site=site, length=x.shape[1], n_channels=n_channels,
-            letter_dropout=letter_dropout, rng=derived_seed(seed, k) % 2**30,
+            rng=derived_seed(seed, k) % 2**30,
         )  # fmt: skip
         with warnings.catch_warnings():
             # The learning rate ends at nothing and the best weights are kept: the epochs are all.
@@ -163,3 +165,40 @@ def temperature_of(log_odds: NDArray[np.float64], labels: NDArray[np.float64]) -
     low, high = np.log(_TEMPERATURES)
     best = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(best.x))
+
+
+def own_labels(
+    x: NDArray[np.float32], log_odds: NDArray[np.float64], share: float, *, n_rounds: int = 6,
+    certain: float = 0.8,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
+    """Label windows of another kind by what sets the surest of them apart, without being told.
+
+    Parameters
+    ----------
+    x : (window, position, base), one-hot. log_odds : (window,), of a model of the first kind.
+    share : of sites among the windows. n_rounds : of labelling. certain : share of the windows
+        that is labelled in a round: of most log odds as sites, of least as decoys.
+
+    Returns
+    -------
+    rows : (row,), windows that have a label in the end. labels : (row,), 0 or 1.
+
+    Notes
+    -----
+    In every round a logistic regression learns from the labels of the one before and gives all
+    windows new log odds (self-training: Yarowsky 1995).
+    """
+    flat = x.reshape(len(x), -1)
+    score = log_odds
+    for k in range(n_rounds + 1):
+        order = np.argsort(score, kind="stable")
+        n_decoys = max(round(certain * (1 - share) * len(x)), 1)
+        n_sites = max(round(certain * share * len(x)), 1)
+        rows = np.concatenate([order[:n_decoys], order[-n_sites:]])
+        labels = np.repeat([0, 1], [n_decoys, n_sites])
+        if k == n_rounds:
+            break
+        plain = LogisticRegression(C=_C_OWN, max_iter=2000).fit(flat[rows], labels)
+        score = plain.decision_function(flat)
+    sorted_ = np.argsort(rows)
+    return rows[sorted_], labels[sorted_]

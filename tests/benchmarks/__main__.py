@@ -52,6 +52,7 @@ from tests.benchmarks import (
     similarity,
     spike_counts,
     spike_rates,
+    splice_sites,
     structured_points,
     timescales,
 )
@@ -266,6 +267,31 @@ SECTIONS = {
         "speed of gene finding, from letters to genes, one thread",
         bacterial_genes.SPEED_COLUMNS,
         bacterial_genes.speed_rows,
+    ),
+    "splice_leaks": (
+        "what the tests of splice sites share with their training",
+        splice_sites.LEAK_COLUMNS,
+        splice_sites.leak_rows,
+    ),
+    "splice_sites": (
+        "splice sites of HS3D told from decoys with the same two letters, auPRC of the test files",
+        splice_sites.COLUMNS,
+        splice_sites.hs3d_rows,
+    ),
+    "splice_species": (
+        "acceptors of Arabidopsis by what was learned from the worm, auPRC",
+        splice_sites.COLUMNS,
+        splice_sites.species_rows,
+    ),
+    "splice_human": (
+        "human splice sites in windows of 602 bp, auPRC of five folds",
+        splice_sites.COLUMNS,
+        splice_sites.human_rows,
+    ),
+    "splice_calibration": (
+        "probabilities of splice sites, on the tests of HS3D",
+        splice_sites.CALIBRATION_COLUMNS,
+        splice_sites.calibration_rows,
     ),
     "genome_stream": (
         "recurrent networks along DNA, thousands of letters a second beside torch's own layers",

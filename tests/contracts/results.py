@@ -624,6 +624,20 @@ def genes():
     return nr.sequences.BacterialGenes().predict(genome)
 
 
+def splice_sites(level=LEVEL):
+    """Donors whose letters leave some doubt, of two networks."""
+    draw = np.random.default_rng(0)
+    letters = draw.choice(list("ACGT"), (240, 24))
+    letters[:, 10:12] = list("GT")
+    doubtful = draw.random((120, 4)) < 0.6
+    letters[:120, 12:16][doubtful] = np.tile(list("AAGT"), (120, 1))[doubtful]
+    windows = ["".join(row) for row in letters]
+    model = nr.sequences.SpliceSites(
+        "donor", n_seeds=2, n_hidden=3, n_channels=6, max_epochs=2, confidence_level=level
+    )
+    return model.fit(windows, np.repeat([1, 0], 120))
+
+
 #: Results that report themselves: name -> what makes one.
 REPORTED = {
     "Kinetics": kinetics,
@@ -673,6 +687,7 @@ REPORTED = {
     "PopulationScore of PSTHs": matched_psths,
     "BacterialGenes": gene_finder,
     "Genes": genes,
+    "SpliceSites": splice_sites,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

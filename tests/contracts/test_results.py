@@ -801,6 +801,11 @@ STATED = {
         f"({len(result)}, genetic code {result.settings['genetic_code']})",
         f"probability {result.settings['min_probability']:g}",
     ],
+    "SpliceSites": lambda result: [
+        f"Splice {result.site}s",
+        f"{result.n_seeds} networks trained on {result.n_windows_} windows",
+        f"{result.n_held_out_} windows held out",
+    ],
     "SequentialAutoencoder": autoencoder_stated,
     "Timescales": timescales_stated,
     "PoissonDynamics": dynamics_stated,
