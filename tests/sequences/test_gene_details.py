@@ -125,7 +125,7 @@ def test_contigs_of_one_name_are_refused(draft):
         FINDER.predict(twice)
 
 
-@pytest.mark.parametrize("name", ["#1", ">1", "two words", "a;b=c,d&e", "50%20", "caf\u00e9"])
+@pytest.mark.parametrize("name", ["#1", ">1", "two words", "a;b=c,d&e", "50%20", "\u00e9t\u00e9"])
 def test_names_of_any_letters_go_into_files_and_come_back(draft, name, tmp_path):
     found = FINDER.predict(SequenceSet.from_sequences([name], [draft[0]]))
     found.to_gff3(tmp_path / "a.gff3")
