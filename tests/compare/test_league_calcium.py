@@ -205,6 +205,7 @@ def test_a_stimulus_is_laid_at_its_own_frame():
     )
 
 
+@pytest.mark.slow
 def test_a_stimulus_that_drives_the_rates_makes_the_forecast_better():
     """Cells that fire while a light is on: known ahead, it says what the past cannot."""
     draw = np.random.default_rng(2)

@@ -79,6 +79,7 @@ def slow_noise(rng, n, keep):
     return np.sqrt(1 - keep**2) * lfilter([1.0], [1.0, -keep], drawn, axis=0)[200:]
 
 
+@pytest.mark.slow
 def test_the_blocked_interval_covers_the_true_score():
     # Movement and error both last for about 20 rows; the true R2 is 0.5.
     rng, n_sessions, hits = np.random.default_rng(0), 40, 0

@@ -189,6 +189,7 @@ def test_a_broken_ring_is_a_slow_ring_with_a_few_points():
     assert f"it has {len(kept)} stable point" in found.report()
 
 
+@pytest.mark.slow
 def test_what_moves_on_is_named():
     cycle = classify(hopf(0.2), n_hidden=2, dt=DT, n_steps=500)
     assert (cycle.kind, cycle.dimension) == ("limit cycle", 1)

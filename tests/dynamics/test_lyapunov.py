@@ -228,6 +228,7 @@ def test_a_clock_is_a_limit_cycle():
     assert holds(found, [0.0, np.mean(total)]).all()
 
 
+@pytest.mark.slow
 def test_two_clocks_are_quasi_periodic():
     found = spectrum_of(stepped(two_clocks, 0.05), n_hidden=4, dt=0.05, n_trajectories=4)
     assert found.regime == "quasi-periodic" and found.kaplan_yorke_dimension == 2.0

@@ -126,6 +126,7 @@ def test_it_is_saved_with_the_attractor(wells, tmp_path):
     assert back.report() == wells.report()
 
 
+@pytest.mark.slow
 def test_where_there_is_no_slow_flow_is_told(wells):
     """Without starts, in no more states than it has directions, or in motion that has more."""
     none = classify(lambda h: np.tanh(2 * h), n_hidden=6, dt=DT, n_steps=500, n_trajectories=64)

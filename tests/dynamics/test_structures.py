@@ -296,6 +296,7 @@ def test_branch_and_bound_finds_what_enumeration_finds(seed, form):
     assert branched(cell, 0.0) is None
 
 
+@pytest.mark.slow
 def test_more_than_20_units_are_proved_by_branch_and_bound():
     """Two groups of three units that inhibit one another, among 18 that are silent."""
     model = nr.models.VanillaRNN(1, 24, 1, dt=0.01, nonlinearity="relu")

@@ -70,6 +70,7 @@ def test_noise_is_undone():
     assert (middle["trajectories"] < 0.03).all()
 
 
+@pytest.mark.slow
 def test_intervals_over_trajectories_cover():
     hits = []
     for seed in range(20):

@@ -29,6 +29,7 @@ def test_set_opens_and_kinetics_run(name, data_dir):
     assert np.isfinite(kinetics.denoised().values).all()
 
 
+@pytest.mark.slow
 def test_tau_of_real_cells_lies_where_their_indicators_do(data_dir):
     """In-vivo kernels of GCaMP6f decay within a second, those of GCaMP6s in one to two.
 
