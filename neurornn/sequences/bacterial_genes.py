@@ -48,7 +48,7 @@ REMEDIES = {
 
 
 class BacterialGenes(Estimator):
-    """Genes of bacteria and archaea, found by a recurrent network along open frames.
+    """Genes of bacteria, found by a recurrent network along open frames.
 
     Parameters
     ----------
