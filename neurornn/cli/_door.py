@@ -107,6 +107,8 @@ def in_words_of_the_door(message: str, arguments: Any) -> str:
     arguments : of the command; names that are none of them stay as they are.
     """
     known = [k for k in vars(arguments) if not k.startswith("_")]
+    # A way that commands do not have.
+    message = message.replace(" or pass overwrite=True,", "")
     value = r"(\"[^\"]*\"|'[^']*'|[^\s,;:)\]]*[^\s,;:)\].])?"
 
     def said(found: re.Match[str]) -> str:

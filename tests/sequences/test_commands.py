@@ -96,6 +96,9 @@ def test_what_is_no_genome_and_what_stands_elsewhere(fasta, tmp_path, capsys):
     before = mine.read_text()
     assert main(["genes", str(fasta), "--out", str(mine), "--progress", "false"]) != 0
     assert mine.read_text() == before
+    said = capsys.readouterr().err
+    # Only ways that there are on a command line.
+    assert "Choose another name, or move away" in said and "overwrite" not in said
     protein = tmp_path / "p.faa"
     protein.write_text(">p\nMKLVWWDEHIKL\n")
     assert main(["genes", str(protein), "--progress", "false"]) != 0
