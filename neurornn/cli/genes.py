@@ -37,7 +37,7 @@ def run(a: Any) -> Said:
 
     _check_places(a)
     genome = opened(a)
-    if isinstance(genome, xr.Dataset):
+    if isinstance(genome, xr.Dataset) and {"feature", "variant"} & set(genome.dims):
         raise KindError(
             f"{Path(a.file).name} holds a table without letters",
             "A genome was needed: FASTA, GenBank or 2bit",

@@ -346,12 +346,15 @@ class SequenceSet:
         letters = self.bytes_of(contig_row(self.names, name), start, stop)
         return letters if as_bytes else letters.tobytes().decode("ascii")
 
-    def with_features(self, features: xr.Dataset | None) -> "SequenceSet":
+    def with_features(
+        self, features: xr.Dataset | None, circular: ArrayLike | None = None
+    ) -> "SequenceSet":
         """Return the same sequences with other features, their letters uncopied.
 
         Parameters
         ----------
         features : Dataset over ``feature``, or None.
+        circular : (sequence,) bool, or one for all; by default as they are.
         """
         return SequenceSet(
             self.buffer,
@@ -362,7 +365,7 @@ class SequenceSet:
             labels=self.labels,
             groups=self.groups,
             features=features,
-            circular=self.circular,
+            circular=self.circular if circular is None else circular,
         )
 
     def letters(self, indices: Any = None, *, pad: bool = False) -> NDArray[np.uint8]:

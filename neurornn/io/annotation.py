@@ -54,7 +54,7 @@ def annotated(
     """
     flags = _circular(sequences, circular)
     if annotation is None:
-        return _with(sequences, sequences.features, flags)
+        return sequences.with_features(sequences.features, flags)
     if isinstance(annotation, str | os.PathLike):
         source = os.path.basename(os.fspath(annotation))
         annotation = _features_of(annotation)
@@ -91,23 +91,7 @@ def annotated(
         features = take_features(features, found)
     flags = flags | np.isin(sequences.names, stated)
     rest = {name: value for name, value in features.attrs.items() if name != "circular"}
-    return _with(sequences, features.drop_attrs(deep=False).assign_attrs(rest), flags)
-
-
-def _with(sequences: "SequenceSet", features: xr.Dataset | None, circular: Any) -> "SequenceSet":
-    from neurornn.data.sequence_sets import SequenceSet
-
-    return SequenceSet(
-        sequences.buffer,
-        sequences.starts,
-        sequences.stops,
-        sequences.names.tolist(),
-        sequences.alphabet,
-        labels=sequences.labels,
-        groups=sequences.groups,
-        features=features,
-        circular=circular,
-    )
+    return sequences.with_features(features.drop_attrs(deep=False).assign_attrs(rest), flags)
 
 
 def _circular(sequences: "SequenceSet", circular: bool | Sequence[str] | None) -> Any:

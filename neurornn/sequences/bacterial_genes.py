@@ -456,30 +456,3 @@ def _as_genes(
         coords={"contig": layout.names.astype(str)},
     )
     return Genes(table.assign(columns), settings, contigs=contigs)
-
-
-def save_network(model: BacterialGenes, path: Any) -> None:
-    """Write the network of a fitted model as it is shipped.
-
-    Parameters
-    ----------
-    model : fitted. path : of a safetensors file; what stands there is replaced.
-    """
-    import json
-
-    from safetensors.numpy import save_file
-
-    network = model._network
-    save_file(network.arrays(), path, metadata={"about": json.dumps(network.about)})
-
-
-def read_genomes(paths: Iterable[Any]) -> list[SequenceSet]:
-    """Open genomes with their annotation.
-
-    Parameters
-    ----------
-    paths : of GenBank files.
-    """
-    from neurornn.io.open_file import open as open_file
-
-    return [open_file(p) for p in paths]

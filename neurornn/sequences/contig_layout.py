@@ -163,10 +163,8 @@ def lay_out(genome: SequenceSet) -> ContigLayout:
         )
     names, lengths = np.asarray(genome.names), np.asarray(genome.lengths)
     _check_names(names)
-    circular = getattr(genome, "circular", None)
-    circular = np.zeros(len(names), bool) if circular is None else np.asarray(circular, bool)
     # Twice a small ring: a gene may be as long as the ring, and start anywhere in it.
-    extra = np.where(circular, np.minimum(ROUND, 2 * lengths), 0).astype(np.int64)
+    extra = np.where(genome.circular, np.minimum(ROUND, 2 * lengths), 0).astype(np.int64)
     turned, pieces, known = np.zeros(len(names), bool), [], 0
     for k in range(len(names)):
         codes = np.minimum(genome[k : k + 1].flat_codes(), UNKNOWN)

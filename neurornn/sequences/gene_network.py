@@ -171,3 +171,15 @@ def load_network(path: str | os.PathLike[str] | None = None) -> GeneNetwork:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         about = json.loads((file.metadata() or {}).get("about", "{}"))
     return GeneNetwork.from_arrays(arrays, about)
+
+
+def save_network(network: GeneNetwork, path: str | os.PathLike[str]) -> None:
+    """Write a network as it is shipped, in the form that `load_network` reads.
+
+    Parameters
+    ----------
+    path : of a safetensors file; what stands there is replaced.
+    """
+    from safetensors.numpy import save_file
+
+    save_file(network.arrays(), path, metadata={"about": json.dumps(network.about)})

@@ -1,4 +1,8 @@
-"""Training of the network that reads open frames, on genomes whose genes are known."""
+"""Training of the network that reads open frames, on genomes whose genes are known.
+
+The loop is not that of `nr.fit`: a loss there is a sum over the steps of a trial, and here it is
+one of a frame, over starts that compete with one another and with no gene at all.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -28,6 +28,13 @@ _NO_INTERVAL = "a probability has no interval"
 _PLACE = ("contig", "start", "end", "strand")
 #: Probability from which genes are counted as sure in the report.
 _SURE = 0.9
+#: Share of the letters below which, and letters from which, genes are too few to be believed.
+_FEWEST, _LONG = 0.4, 20_000
+_SPARSE = (
+    "Genes cover less than 40 % of the letters; of most bacterial genomes they cover far more. "
+    "Is this bacterial DNA, and the genetic code right? In letters without genes some are seen "
+    "all the same, with probabilities that do not hold."
+)
 #: Letters of a line of a FASTA file.
 _LINE = 60
 #: Heading of a protein that was written here.
@@ -84,6 +91,19 @@ class Genes(TableResult):
         return self.parameters.drop_vars(
             ["probability_ci", "start_probability_ci", "ci_bound", "status"], errors="ignore"
         )
+
+    @property
+    def covered(self) -> float:
+        """Share of the letters that lie in a gene, those in two counted once."""
+        t, total = self.parameters, int(self.contigs["length"].sum())
+        inside = 0
+        for name in np.unique(t["contig"].values):
+            mine = t["contig"].values == name
+            start, end = t["start"].values[mine], t["end"].values[mine]
+            order = np.argsort(start, kind="stable")
+            reached = np.maximum.accumulate(np.r_[0, end[order]])[:-1]
+            inside += int(np.maximum(end[order] - np.maximum(start[order], reached), 0).sum())
+        return inside / total if total else 0.0
 
     def __len__(self) -> int:
         return int(self.parameters.sizes["gene"])
@@ -343,7 +363,10 @@ class Genes(TableResult):
             f"{int(t['is_partial'].values.sum())} partial",
             f"starts: {starts}" if starts else "no gene was found",
         ]
-        return parameters_table(t, "Genes", head=head)
+        share = self.covered
+        head.append(f"they cover {100 * share:.0f} % of the letters")
+        notes = [_SPARSE] if share < _FEWEST and size >= _LONG else []
+        return parameters_table(t, "Genes", head=head, notes=notes)
 
     def _papers_used(self) -> Sequence[str]:
         return ("borodovsky_1993", "delcher_1999", "hyatt_2010")

@@ -8,8 +8,9 @@ how the network is tested on a genome that it never saw.
 import argparse
 from pathlib import Path
 
-from neurornn.sequences.bacterial_genes import BacterialGenes, read_genomes, save_network
-from neurornn.sequences.gene_network import SHIPPED
+import neurornn as nr
+from neurornn.sequences.bacterial_genes import BacterialGenes
+from neurornn.sequences.gene_network import SHIPPED, save_network
 
 #: Name -> file. Escherichia coli K-12, Streptococcus pyogenes M1, Mycoplasma mycoides.
 GENOMES = {
@@ -29,8 +30,8 @@ def main() -> None:
     if given.without and given.out == Path(__file__).with_name(SHIPPED):
         parser.error("--without needs --out: the shipped weights are those of all genomes")
     paths = [given.folder / f for name, f in GENOMES.items() if name != given.without]
-    model = BacterialGenes(progress=True).fit(read_genomes(paths))
-    save_network(model, given.out)
+    model = BacterialGenes(progress=True).fit([nr.open(path) for path in paths])
+    save_network(model._network, given.out)
     print(model.report())
 
 

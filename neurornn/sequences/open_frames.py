@@ -13,6 +13,7 @@ from neurornn._kernels.open_frames import (
     add_up_pairs,
     find_frames,
 )
+from neurornn.data.alphabets import ALPHABETS
 from neurornn.data.genetic_codes import CODONS, genetic_code
 from neurornn.sequences.contig_layout import ContigLayout
 
@@ -129,7 +130,7 @@ def code_tables(code: int) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArra
     found = genetic_code(code)
     stops, kinds, residue = np.zeros(66, bool), np.zeros(66, np.int64), np.full(66, 20, np.int64)
     stops[:64] = found.stops
-    letters = "ACDEFGHIKLMNPQRSTVWY"
+    letters = ALPHABETS["protein"].bases
     for k, codon in enumerate(CODONS):
         residue[k] = letters.find(found.amino_acids[k]) if found.amino_acids[k] in letters else 20
         if codon in START_CODONS and not stops[k]:

@@ -128,6 +128,8 @@ def test_a_table_as_annotation(files):
         (b">a\nMKLVWAAQELLK\n", None),
         (gzip.compress(FASTA.encode() * 300)[:-9], "FASTA"),
     ],
+    # The bytes of a gzip hold the time: no name for a test, which must be the same in all workers.
+    ids=["empty", "no letters", "protein", "cut"],
 )
 def test_fasta_files_that_are_none(tmp_path, content, words):
     (tmp_path / "a.fa").write_bytes(content)

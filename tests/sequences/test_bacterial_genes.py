@@ -13,7 +13,7 @@ from neurornn.sequences import BacterialGenes
 from neurornn.sequences.code_choice import choose_code
 from neurornn.sequences.contig_layout import lay_out
 from neurornn.sequences.gene_annotation import annotated_frames, whole_genes
-from neurornn.sequences.gene_network import load_network
+from neurornn.sequences.gene_network import load_network, save_network
 from neurornn.sequences.gene_training import FrameReader, lesson, loss_of
 from neurornn.sequences.genome_adapting import adapt
 from neurornn.sequences.open_frames import frames_of
@@ -100,6 +100,8 @@ def test_noise_has_hardly_any_genes():
     # meta mode): what is learned from noise looks like genes. Few are listed, and as unsure.
     assert len(genes) < 57
     assert float(genes.table["probability"].sum()) < 30
+    # And it is said that they are too few for a genome.
+    assert genes.covered < 0.4 and "Is this bacterial DNA" in genes.report()
 
 
 def test_the_other_strand_has_the_mirror_image(simulated, genes):
@@ -226,6 +228,14 @@ def test_proteins_and_files(simulated, genes, tmp_path):
     back = nr.data.pick_features(nr.open(tmp_path / "g.gff3"), "CDS")
     for name in ("start", "end", "strand"):
         assert np.array_equal(back[name].values, t[name].values)
+    rows = [
+        r.split("\t") for r in (tmp_path / "g.gff3").read_text().splitlines() if "\tCDS\t" in r
+    ]
+    # Written with some digits.
+    assert np.allclose([float(r[5]) for r in rows], t["probability"].values, atol=1e-3)
+    heads = [x for x in path.read_text().splitlines() if x.startswith(">")]
+    for k, head in enumerate(heads):
+        assert head.endswith(f"probability={float(t['probability'].values[k]):.3f}")
 
 
 def test_saved_genes_are_the_same(genes, simulated, tmp_path):
@@ -278,6 +288,25 @@ def test_scores_of_what_is_all_right_and_of_another_genome(genes, simulated):
     bare = nr.data.SequenceSet.from_sequences(simulated.names.tolist(), [simulated[0]])
     with pytest.raises(DataError, match="annotation="):
         genes.score_against(bare)
+
+
+def test_the_report_counts_what_the_table_holds(simulated, genes):
+    inside = np.zeros(int(simulated.lengths[0]), bool)
+    t = genes.table
+    for start, end in zip(t["start"].values, t["end"].values, strict=True):
+        inside[start:end] = True
+    assert genes.covered == pytest.approx(inside.mean())
+    said = genes.report()
+    assert f"they cover {100 * inside.mean():.0f} % of the letters" in said
+    assert "Is this bacterial DNA" not in said
+    chance = t["probability"].values
+    assert f"{int((chance >= 0.9).sum())} with a probability of 0.9 and more" in said
+    assert f"{chance.sum():.1f} expected to be right" in said
+    codons, count = np.unique(t["start_codon"].values, return_counts=True)
+    for codon, n in zip(codons, count, strict=True):
+        assert f"{codon or 'not seen'} {n}" in said
+    # A gene across another counts its letters once.
+    assert genes.covered < float((t["end"] - t["start"]).sum()) / len(inside)
 
 
 def test_less_probable_genes_are_listed_where_they_are_asked_for(simulated, genes):
@@ -350,6 +379,13 @@ def test_training_learns_and_is_saved(tmp_path):
     again = nr.load(tmp_path / "model")
     assert found_by(again.predict(other)) == found_by(found)
     assert clone(model).get_params() == model.get_params()
+    # As the shipped one is written and read.
+    save_network(model._network, tmp_path / "network.safetensors")
+    shipped = load_network(tmp_path / "network.safetensors")
+    frames = frames_of(lay_out(other), 11)
+    adapted = adapt(frames, shipped.typical)
+    assert np.array_equal(shipped.scores(frames, adapted), model._network.scores(frames, adapted))
+    assert shipped.about["genomes"] == model.genomes_
     same = BacterialGenes(n_hidden=8, max_epochs=3).fit(genomes)
     assert np.array_equal(same.parameters_["tau"], model.parameters_["tau"])
     with pytest.raises(DataError, match="CDS"):

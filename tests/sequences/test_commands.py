@@ -86,7 +86,8 @@ def test_wrong_settings_are_explained(fasta, wrong, said, capsys):
 def test_what_is_no_genome_and_what_stands_elsewhere(fasta, tmp_path, capsys):
     recording = nr.fetch("sample_calcium")
     assert main(["genes", str(recording)]) != 0
-    assert "A genome was needed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "holds a recording" in said and "A genome was needed" in said
     bare = tmp_path / "bare.gff3"
     bare.write_text("##gff-version 3\nc\tRefSeq\tgene\t1\t9\t.\t+\t.\tID=a\n")
     assert main(["genes", str(bare)]) != 0
