@@ -207,9 +207,10 @@ def check_reference(variants: xr.Dataset, sequences: "SequenceSet") -> None:
         inside = start >= 0 and start + len(ref) <= length
         there = sequences.bytes_of(int(row), start, start + len(ref)).tobytes() if inside else b""
         if there.decode("ascii").upper() != ref.upper():
+            found = f"has {there.decode('ascii')!r}" if inside else f"goes from 1 to {length}"
             raise DataError(
                 f"REF of the variant at {contigs[k]}:{start + 1} is {ref!r}, and the sequence "
-                + (f"has {there.decode('ascii')!r}" if inside else f"ends at {length}"),
+                f"{found}",
                 "Variants of this very reference were needed",
                 "Was it called on another assembly (hg19, hg38)?",
             )

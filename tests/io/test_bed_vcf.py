@@ -116,7 +116,7 @@ def test_variants_are_compared_with_their_reference(tmp_path):
     assert right[0][4:7] == "GGT"
     assert open_file(tmp_path / "a.vcf.gz", reference=right).sizes["variant"] == 10
     short = genome.slice(0, 4)
-    with pytest.raises(DataError, match="the sequence ends at 4"):
+    with pytest.raises(DataError, match="the sequence goes from 1 to 4"):
         open_file(tmp_path / "a.vcf.gz", reference=short)
     other = SequenceSet.from_sequences(["1"], [right[0]])
     with pytest.raises(NameUnknownError, match=r"Variants lie on 1 contigs.*call it '1'"):
