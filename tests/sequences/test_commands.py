@@ -49,7 +49,10 @@ def test_what_was_annotated_is_compared(tmp_path, capsys):
     assert main(["genes", str(fasta), "--annotation", str(gff), "--progress", "false"]) == 0
     said = capsys.readouterr().out
     score = nr.sequences.BacterialGenes().predict(genome).score_against(genome)
-    assert f"sensitivity against the annotation: {float(score['sensitivity']):.4f}" in said
+    for name in ("sensitivity", "precision", "exact_starts"):
+        low, high = score[f"{name}_ci"].values
+        line = f"{name.replace('_', ' ')} against the annotation: {float(score[name]):.4f} "
+        assert line + f"[{low:.4f}, {high:.4f}]" in said
     assert (
         main(["genes", str(fasta), "--annotation", str(gff), "--progress", "false", "--json"]) == 0
     )
