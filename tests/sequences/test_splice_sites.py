@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -255,3 +257,14 @@ def test_proteins_and_windows_of_another_length_are_refused(learned):
         SpliceSites().fit(proteins, [0, 1])
     with pytest.raises(ShapeError, match="Windows of 40 bp, the site at position 12"):
         learned.predict_proba(["ACGT" * 9])
+
+
+def test_log_odds_are_those_of_the_networks_over_the_temperature(learned):
+    draw = np.random.default_rng(5)
+    n = learned.n_positions_
+    some = ["".join(draw.choice(list("ACGT"), n)) for _ in range(8)]
+    odds = learned.decision_function(some)
+    # Twice the temperature, half the log odds; the networks stay.
+    twice = copy.deepcopy(learned)
+    twice.parameters_["temperature"] = 2 * twice.parameters_["temperature"]
+    np.testing.assert_allclose(twice.decision_function(some), odds / 2, rtol=1e-12)
