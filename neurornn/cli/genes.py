@@ -1,4 +1,4 @@
-"""Genes of a bacterial genome, as GFF3, proteins and a table."""
+"""Genes of a genome, as GFF3, proteins and a table."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,14 @@ from typing import Any
 from neurornn.cli._door import add_opening, add_option, opened
 from neurornn.cli._said import Said, as_plain
 
-HELP = "genes of a bacterial genome, each with its probability; the genetic code is told"
+HELP = "genes of a genome, each with its probability; of bacteria the genetic code is told"
 #: Pictures of genes.
 FIGURES = ("genes.png", "start_codons.png")
+#: What is said of the score against an annotation.
+SCORES = {
+    "BacterialGenes": ("sensitivity", "precision", "exact_starts"),
+    "GeneStructure": ("exon_sensitivity", "exon_precision", "gene_sensitivity"),
+}
 
 
 def add_arguments(parser: Any) -> None:
@@ -24,7 +29,11 @@ def add_arguments(parser: Any) -> None:
         parser, "genetic_code", str, "number of NCBI, or auto: told from the genome", "auto"
     )
     add_option(parser, "min_probability", float, "of the genes that are listed", 0.2)
-    add_option(parser, "weights", str, "folder of a saved BacterialGenes; by default the shipped")
+    add_option(
+        parser, "weights", str,
+        "folder of a saved GeneStructure, for eukaryotes, or BacterialGenes; by default the "
+        "shipped one for bacteria",
+    )  # fmt: skip
     add_option(parser, "progress", bool, "show a bar", True)
 
 
@@ -50,26 +59,26 @@ def run(a: Any) -> Said:
             "For recordings there are neurornn kinetics, spikes and decode",
         )
     code = a.genetic_code if a.genetic_code == "auto" else _number(a.genetic_code)
-    if a.weights is None:
-        model = nr.sequences.BacterialGenes()
-    else:
-        model = nr.load(a.weights)
-        if not isinstance(model, nr.sequences.BacterialGenes):
-            raise KindError(
-                f"{a.weights} holds a {type(model).__name__}",
-                "A saved BacterialGenes was needed",
-                "Leave --weights out for those that come with the package",
-            )
-    model.set_params(
-        genetic_code=code, min_probability=a.min_probability, progress=bool(a.progress)
-    )
+    model = nr.sequences.BacterialGenes() if a.weights is None else nr.load(a.weights)
+    kind = type(model).__name__
+    if kind not in SCORES:
+        raise KindError(
+            f"{a.weights} holds a {kind}",
+            "A saved BacterialGenes or GeneStructure was needed",
+            "Leave --weights out for the bacterial genes that come with the package",
+        )
+    model.set_params(progress=bool(a.progress))
+    if kind == "BacterialGenes":
+        model.set_params(genetic_code=code, min_probability=a.min_probability)
+    elif code != "auto":
+        model.set_params(genetic_code=code)
     genes = model.predict(genome)
     said = [genes.report()]
     result = {"genes": as_plain(genes.parameters), "settings": as_plain(genes.settings)}
     if genome.features is not None and "CDS" in genome.features["type"].values:
         score = genes.score_against(genome)
         result["scores"] = as_plain(score)
-        for name in ("sensitivity", "precision", "exact_starts"):
+        for name in SCORES[kind]:
             low, high = score[f"{name}_ci"].values
             said.append(
                 f"{name.replace('_', ' ')} against the annotation: {float(score[name]):.4f} "
@@ -85,9 +94,12 @@ def run(a: Any) -> Said:
         genes.to_csv(a.csv)
         said.append(f"table: {a.csv}")
     if a.figures and len(genes):
-        for ax, name in (
-            (nr.plot.genes(genes), FIGURES[0]), (nr.plot.start_codons(genes), FIGURES[1]),
-        ):  # fmt: skip
+        drawn = (
+            [nr.plot.genes(genes), nr.plot.start_codons(genes)]
+            if kind == "BacterialGenes"
+            else [nr.plot.gene_structures(genes)]
+        )
+        for ax, name in zip(drawn, FIGURES, strict=False):
             path = nr.plot.write_figure(ax.figure, Path(a.figures) / name)
             said.append(f"figure: {path}")
     return Said("\n".join(said), result)

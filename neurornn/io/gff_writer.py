@@ -53,7 +53,7 @@ def write_gff3(
     Parameters
     ----------
     features : Dataset over ``feature``, or sequences that have them. A variable ``score`` goes
-        into its column.
+        into its column, and ``parent``, the ID of the feature above, into its attribute.
     path : file; nothing is replaced.
     sequences : that the features lie on: their lengths are written, and which are circular.
     program : what stands in column 2.
@@ -178,6 +178,8 @@ def _ids(types: list[str], names: list[str]) -> list[str]:
 
 def _attributes(one: dict[str, Any], own: str, is_spliced: bool) -> str:
     said: dict[str, str] = {"ID": own}
+    if one.get("parent"):
+        said["Parent"] = one["parent"]
     if one["name"]:
         said["locus_tag"] = one["name"]
     for name in ("gene", "product"):

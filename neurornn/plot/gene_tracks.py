@@ -12,6 +12,7 @@ from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeE
 from neurornn.data.contigs import matched_names
 from neurornn.data.feature_tables import lost_contigs
 from neurornn.data.sequence_sets import SequenceSet
+from neurornn.plot.letters import draw_letter
 from neurornn.plot.style import DATA, EVENT, FIT, new_axes
 
 #: Half the height of a gene, and how long its point is against the width of the picture.
@@ -75,9 +76,9 @@ def genes(
             "The name of a contig was needed",
             nearest(chosen, names),
         )
-    size = _length(genes, annotation, chosen)
-    start, end = _range(start, end, size)
-    features = _coding(annotation, chosen)
+    size = contig_length(genes, annotation, chosen)
+    start, end = range_shown(start, end, size)
+    features = coding_of(annotation, chosen)
     ax = new_axes(ax, (9.0, 2.4 if annotation is None else 3.4))
     n = _draw(ax, table, table["contig"].values == chosen, (start, end), 0.0, FIT, size)
     if features is not None:
@@ -94,7 +95,7 @@ def genes(
     return ax
 
 
-def _range(start: int, end: int | None, size: int | None) -> tuple[int, int]:
+def range_shown(start: int, end: int | None, size: int | None) -> tuple[int, int]:
     """What is shown, bp, of a contig whose length may be known."""
     start = check_count(start, "start", least=0)
     if size is not None and start >= size:
@@ -113,7 +114,7 @@ def _range(start: int, end: int | None, size: int | None) -> tuple[int, int]:
     return start, end
 
 
-def _length(genes: Any, annotation: Any, contig: str) -> int | None:
+def contig_length(genes: Any, annotation: Any, contig: str) -> int | None:
     """Length of a contig, bp; None where nothing tells it."""
     about = getattr(genes, "contigs", None)
     if isinstance(about, xr.Dataset):
@@ -125,7 +126,7 @@ def _length(genes: Any, annotation: Any, contig: str) -> int | None:
     return int(known[contig]) if contig in known else None
 
 
-def _coding(annotation: Any, contig: str) -> xr.Dataset | None:
+def coding_of(annotation: Any, contig: str) -> xr.Dataset | None:
     """Features of an annotation, which has to call the contig by its name."""
     if annotation is None:
         return None
@@ -197,7 +198,7 @@ def coding_potential(
             "potential over frame and position was needed",
             "Pass sequences.BacterialGenes().coding_potential(genome)",
         )
-    start, end = _range(start, end, table.sizes["position"])
+    start, end = range_shown(start, end, table.sizes["position"])
     end = min(end, table.sizes["position"])
     shown = table.isel(position=slice(start, end))
     ax = new_axes(ax, (9.0, 3.6))
@@ -275,10 +276,6 @@ def start_logo(
     -----
     Information of Schneider & Stephens 1990 (doi:10.1093/nar/18.20.6097) against equal shares.
     """
-    from matplotlib.patches import PathPatch
-    from matplotlib.textpath import TextPath
-    from matplotlib.transforms import Affine2D
-
     share = start_profile(sequences, genes, before=before, after=after)
     known = share["share"].values
     bits = 2 + (known * np.log2(np.maximum(known, 1e-12))).sum(1)
@@ -291,15 +288,7 @@ def start_logo(
             if height < 0.002:
                 continue
             letter = "ACGT"[j]
-            path = TextPath((0, 0), letter, size=1)
-            box = path.get_extents()
-            move = (
-                Affine2D()
-                .translate(-box.x0, -box.y0)
-                .scale(0.9 / box.width, height / box.height)
-                .translate(place + 0.05, foot)
-            )
-            ax.add_patch(PathPatch(path.transformed(move), facecolor=colours[letter], lw=0))
+            draw_letter(ax, letter, place + 0.05, foot, 0.9, height, colours[letter])
             foot += height
     ax.set_xlim(-before, after)
     ax.set_ylim(0, 2)

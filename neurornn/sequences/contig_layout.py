@@ -149,6 +149,43 @@ def lay_out(genome: SequenceSet) -> ContigLayout:
     first in the order of letters: what is found on one is then exactly the mirror of what is found
     on the other.
     """
+    check_contigs(genome)
+    names, lengths = np.asarray(genome.names), np.asarray(genome.lengths)
+    # Twice a small ring: a gene may be as long as the ring, and start anywhere in it.
+    extra = np.where(genome.circular, np.minimum(ROUND, 2 * lengths), 0).astype(np.int64)
+    turned, pieces, known = np.zeros(len(names), bool), [], 0
+    for k in range(len(names)):
+        codes = np.minimum(genome[k : k + 1].flat_codes(), UNKNOWN)
+        other = _COMPLEMENT[codes[::-1]]
+        turned[k] = _comes_first(other, codes)
+        pieces.append(other if turned[k] else codes)
+        known += int((codes < UNKNOWN).sum())
+    if not known:
+        raise no_letters(names, lengths)
+    return _laid(names, pieces, extra, turned)
+
+
+def no_letters(names: NDArray[np.str_], lengths: NDArray[np.int64]) -> DataError:
+    """Error of a genome of which no letter is known."""
+    return DataError(
+        f"The {len(names)} sequences have {int(lengths.sum())} letters, none of them A, C, G or T",
+        "DNA with known bases was needed",
+        "Is the genome masked, or the file empty?",
+    )
+
+
+def check_contigs(genome: SequenceSet) -> None:
+    """Raise where sequences are no genome.
+
+    Parameters
+    ----------
+    genome : DNA or RNA.
+
+    Raises
+    ------
+    KindError, DataError
+        No sequences of nucleotides; two of one name.
+    """
     if not isinstance(genome, SequenceSet):
         raise KindError(
             f"A {type(genome).__name__} came as a genome",
@@ -161,25 +198,7 @@ def lay_out(genome: SequenceSet) -> ContigLayout:
             "DNA was needed to find genes on",
             'If these are nucleotides, open the file with alphabet="dna"',
         )
-    names, lengths = np.asarray(genome.names), np.asarray(genome.lengths)
-    _check_names(names)
-    # Twice a small ring: a gene may be as long as the ring, and start anywhere in it.
-    extra = np.where(genome.circular, np.minimum(ROUND, 2 * lengths), 0).astype(np.int64)
-    turned, pieces, known = np.zeros(len(names), bool), [], 0
-    for k in range(len(names)):
-        codes = np.minimum(genome[k : k + 1].flat_codes(), UNKNOWN)
-        other = _COMPLEMENT[codes[::-1]]
-        turned[k] = _comes_first(other, codes)
-        pieces.append(other if turned[k] else codes)
-        known += int((codes < UNKNOWN).sum())
-    if not known:
-        raise DataError(
-            f"The {len(names)} sequences have {int(lengths.sum())} letters, none of them A, C, G "
-            "or T",
-            "DNA with known bases was needed",
-            "Is the genome masked, or the file empty?",
-        )
-    return _laid(names, pieces, extra, turned)
+    _check_names(np.asarray(genome.names))
 
 
 def _check_names(names: NDArray[np.str_]) -> None:

@@ -39,11 +39,16 @@ _SPARSE = (
 _LINE = 60
 #: Heading of a protein that was written here.
 _HEADING = re.compile(rb">\S+ \S+:\d+-\d+\([+-]\) probability=[01]\.\d{3}\r?\n?")
+#: Types of rows of GFF3 that was written here.
+_TYPES = (b"gene", b"mRNA", b"CDS")
 #: Attributes of a gene in GFF3 that was written here.
-_ATTRIBUTES = {b"ID", b"locus_tag", b"transl_table", b"partial", b"start_range", b"end_range"}
+_ATTRIBUTES = {
+    b"ID", b"Parent", b"locus_tag", b"gene", b"transl_table", b"partial", b"start_range",
+    b"end_range",
+}  # fmt: skip
 
 
-class _Contigs(NamedTuple):
+class Contigs(NamedTuple):
     """Contigs without their letters."""
 
     names: NDArray[np.str_]
@@ -148,7 +153,7 @@ class Genes(TableResult):
 
         target = check_target(path, ours=not_our_gff3, overwrite=overwrite)
         columns = ("contig", "length", "is_circular")
-        placed = _Contigs(*(self.contigs[name].values for name in columns))
+        placed = Contigs(*(self.contigs[name].values for name in columns))
         return write_gff3(self.features, target, sequences=placed, overwrite=True)
 
     def sequences(self, genome: SequenceSet) -> SequenceSet:
@@ -416,4 +421,4 @@ def _is_our_row(line: bytes) -> bool:
     if cells[2] == b"region":
         return said == {b"ID", b"Is_circular"}
     # The probability stands in column 6, and no other program's remarks in column 9.
-    return cells[2] == b"CDS" and cells[5] != b"." and said <= _ATTRIBUTES
+    return cells[2] in _TYPES and cells[5] != b"." and said <= _ATTRIBUTES

@@ -92,7 +92,7 @@ def simulate_genome(
     stops = [CODONS[k] for k in np.flatnonzero(code.stops)]
     # In some codes a stop is an amino acid too: within a gene no stop is drawn.
     residues = "".join(np.where(code.stops, "*", list(code.amino_acids)))
-    usage = _codon_usage(residues, gc, codon_bias, draw)
+    usage = codon_usage(residues, gc, codon_bias, draw)
     letters: list[str] = []
     records: list[dict[str, Any]] = []
     at, strand = 0, 1
@@ -104,7 +104,7 @@ def simulate_genome(
         gene = str(draw.choice(("ATG", "GTG", "TTG"), p=(0.83, 0.12, 0.05))) + body
         gene += str(draw.choice(stops))
         gap = int(draw.integers(16, 31)) if follows else 20 + int(draw.exponential(mean_gap))
-        between = _random(gap, gc, draw)
+        between = random_letters(gap, gc, draw)
         if draw.random() < binding_share:
             site = str(draw.choice(("AGGAGG", "GGAGG", "AGGAG", "GGAG", "AGGA")))
             spacer = int(draw.integers(5, 10))
@@ -126,10 +126,16 @@ def simulate_genome(
     return SequenceSet.from_sequences(names, pieces, features=features_from_records(cut))
 
 
-def _codon_usage(
+def codon_usage(
     amino_acids: str, gc: float, bias: float, draw: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Share of each codon: residues as in bacteria, synonyms by their third place and a bias."""
+    """Share of each codon: residues as in proteins, synonyms by their third place and a bias.
+
+    Parameters
+    ----------
+    amino_acids : 64 letters. gc : share of G and C at third places. bias : sd of the log usage.
+    draw : of the bias.
+    """
     third = np.tile(np.where(np.isin(np.arange(4), (1, 2)), gc, 1 - gc), 16) ** 1.5
     third *= np.exp(bias * draw.standard_normal(64))
     usage = np.zeros(64)
@@ -140,7 +146,8 @@ def _codon_usage(
     return usage / usage.sum()
 
 
-def _random(n: int, gc: float, draw: np.random.Generator) -> str:
+def random_letters(n: int, gc: float, draw: np.random.Generator) -> str:
+    """Letters that are independent of one another."""
     share = np.array([1 - gc, gc, gc, 1 - gc]) / 2
     return "".join(np.array(list("ACGT"))[draw.choice(4, n, p=share)])
 
