@@ -305,3 +305,24 @@ def test_genome(folder):
     assert exact["sensitivity"] == exact["exact_starts"] == 1
     ax = nr.plot.genes(again, annotation=annotated.features)
     assert len(ax.patches) == 2 * len(genes)
+
+
+def test_gene_structures(folder):
+    """Genes of exons and introns: learned, found on another genome, saved, written, drawn."""
+    known = nr.simulate.simulate_spliced_genome(50_000, rng=0)
+    genome = nr.simulate.simulate_spliced_genome(30_000, rng=1)
+    (folder / "spliced.fa").write_text(f">{genome.names[0]}\n{genome[0]}\n")
+    model = nr.sequences.GeneStructure(max_iterations=5).fit(known)
+    model.save(folder / "structures")
+    genes = nr.load(folder / "structures").predict(folder / "spliced.fa")
+    score = genes.score_against(genome)
+    # A dozen genes of some fifty coding parts; more than one in ten missed would be news.
+    assert score["exon_sensitivity"] > 0.85
+    genes.save(folder / "spliced.nc")
+    again = nr.load(folder / "spliced.nc")
+    again.to_gff3(folder / "spliced.gff3")
+    annotated = nr.open(folder / "spliced.fa", annotation=folder / "spliced.gff3")
+    exact = again.score_against(annotated)
+    assert exact["exon_sensitivity"] == exact["exon_precision"] == exact["gene_precision"] == 1
+    ax = nr.plot.gene_structures(again, annotation=annotated, end=30_000)
+    assert len(ax.patches) == 2 * again.exons.sizes["exon"]

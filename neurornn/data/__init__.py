@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = room(
         "genetic_codes": ["GeneticCode", "genetic_code", "translate"],
         "inferred_clock": ["infer_clock"],
         "intervals": ["intersect", "restrict", "support"],
+        "kmers": ["cluster_by_kmers"],
         "leakage": ["leakage_report"],
         "neo_objects": ["from_neo"],
         "one_hot_reading": ["from_one_hot"],

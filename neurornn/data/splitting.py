@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neurornn._core.checks import check_labels, check_number, check_numbers, check_rng
-from neurornn._core.errors import KindError, ShapeError, SplitError
+from neurornn._core.errors import KindError, NameUnknownError, ShapeError, SplitError, nearest
 from neurornn._core.rng import RNG, generator
 from neurornn.data.intervals import as_ranges, restrict, support
 from neurornn.data.recording import sampling_rate_of
@@ -148,15 +148,22 @@ def split_trials(
 
 
 def split_groups(
-    data: Any, groups: ArrayLike, fractions: Sequence[float] = (0.7, 0.15, 0.15), rng: RNG = None
+    data: Any,
+    groups: ArrayLike | str,
+    fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    rng: RNG = None,
 ) -> tuple[Any, ...]:
     """Deal whole groups (species, family, animal, session) out: none is in two parts.
 
     Parameters
     ----------
     data : anything with rows along its first axis: array, DataArray, SequenceSet, list. Pass
-        ``np.arange(n)`` to get row numbers.
-    groups : (row,), label of the group of each row.
+        ``np.arange(n)`` to get row numbers. A Dataset of features or of variants is split along
+        the axis of `groups`.
+    groups : (row,), label of the group of each row
+        Or the name of a column: ``"species"`` of the groups of a SequenceSet, ``"contig"`` of a
+        table of features. Sequences that are near copies have one label by
+        `cluster_by_kmers`.
     fractions : of the rows, met as nearly as whole groups allow; sum 1.
     rng : int, Generator or None.
 
@@ -165,6 +172,18 @@ def split_groups(
     One part per fraction, its rows in their old order.
     """
     shares = check_fractions(fractions)
+    if isinstance(groups, str):
+        groups = _column(data, groups)
+    if isinstance(data, xr.Dataset):
+        if not isinstance(groups, xr.DataArray) or groups.ndim != 1:
+            raise KindError(
+                "A Dataset came with groups that name none of its axes",
+                "The name of a variable along one axis was needed, or a DataArray",
+                'Pass groups="contig", for example',
+            )
+        dim = str(groups.dims[0])
+        parts = split_groups(np.arange(groups.size), groups.values, fractions, rng)
+        return tuple(data.isel({dim: rows}) for rows in parts)
     if not hasattr(data, "__getitem__") or isinstance(data, str | bytes | Mapping | Set):
         raise KindError(
             f"data is a {type(data).__name__}",
@@ -212,6 +231,24 @@ def split_groups(
     if isinstance(data, list | tuple):
         return tuple([data[i] for i in r] for r in rows)
     return tuple(data[r] for r in rows)
+
+
+def _column(data: Any, name: str) -> Any:
+    """Labels that the data hold under a name."""
+    if isinstance(data, xr.Dataset):
+        known: dict[str, Any] = {str(k): v for k, v in data.variables.items() if v.ndim == 1}
+        found = data[name] if name in known else None
+    else:
+        known = dict(getattr(data, "groups", {}))
+        found = known.get(name)
+    if found is None:
+        raise NameUnknownError(
+            f"groups is {name!r}",
+            f"One of {', '.join(map(repr, known)) or 'no'} columns, or a label for each row, was "
+            "needed",
+            nearest(name, known) if known else "Pass the labels themselves",
+        )
+    return found
 
 
 def check_windows(start: ArrayLike, stop: ArrayLike, stretches: ArrayLike) -> None:

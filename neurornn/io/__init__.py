@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = room(
         "bed": ["read_bed"],
         "caiman": ["read_caiman"],
         "delimited": ["read_delimited", "write_csv"],
+        "exon_intron_exon": ["read_exon_intron_exon"],
         "fasta": ["read_fasta"],
         "genbank": ["read_genbank"],
         "gff": ["read_gff"],

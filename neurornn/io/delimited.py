@@ -301,8 +301,9 @@ def write_csv(
     table : Dataset of variables along one dimension, ``ci_bound`` beside it becoming the columns
         ``_ci_lower`` and ``_ci_upper``; or a DataArray (time, unit). Units stand in the header.
         What has no dimension is repeated in every row, as by xarray's own ``to_dataframe``.
-    path : written whole or not at all. A table of results of the same columns is replaced;
-        traces are not, since others write those in the same form.
+    path : written whole or not at all; columns stand apart by tabs where it ends in .tsv. A table
+        of results of the same columns is replaced; traces are not, since others write those in
+        the same form.
     overwrite : replace a file there whatever it holds.
 
     Raises
@@ -311,7 +312,8 @@ def write_csv(
         Another file stands there; disk full or no permission; it is untouched.
     """
     frame = _frame(table)
-    header = frame.head(0).to_csv(index=False)
+    separator = "\t" if os.fspath(path).lower().endswith(".tsv") else ","
+    header = frame.head(0).to_csv(index=False, sep=separator)
     traces = isinstance(table, xr.DataArray) and table.ndim == 2
 
     def other(path: Path) -> str | None:
@@ -322,7 +324,7 @@ def write_csv(
         return None if same else "is not a CSV file of these columns"
 
     with atomic_path(path, ours=other, overwrite=overwrite) as temporary:
-        frame.to_csv(temporary, index=False)
+        frame.to_csv(temporary, index=False, sep=separator)
 
 
 def _frame(table: xr.Dataset | xr.DataArray) -> pd.DataFrame:

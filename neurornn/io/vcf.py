@@ -41,8 +41,8 @@ def read_vcf(
     Dataset over ``variant``
         ``contig``, ``position`` (bp, 0-based), ``ref``, ``alt``, ``id``, ``quality`` (NaN where
         missing), ``filter``, ``kind`` (``snv``, ``mnv``, ``insertion``, ``deletion``, ``complex``,
-        ``symbolic``, ``reference``), ``is_symbolic``, and ``record``, the row of the file, which
-        the alleles of a site share.
+        ``symbolic``, ``reference``), ``is_symbolic``, ``record``, the row of the file, which the
+        alleles of a site share, and ``line``, the number of its line.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read_vcf(
                     "A line that begins with #CHROM was needed before the variants",
                     "Was the head of the file lost?",
                 )
-            rows.extend((*row, n_records) for row in _alleles(line, number, source.name))
+            rows.extend((*row, n_records, number) for row in _alleles(line, number, source.name))
             n_records += 1
     if not heading:
         raise FileFormatError(
@@ -81,8 +81,8 @@ def read_vcf(
             "A line that begins with #CHROM was needed",
             "Is it a VCF file, and whole?",
         )
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 9
-    contig, position, ref, alt, name, quality, passed, kind, record = columns
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 10
+    contig, position, ref, alt, name, quality, passed, kind, record, line_number = columns
     table = xr.Dataset(
         {
             "contig": ("variant", np.asarray(contig, dtype=str)),
@@ -95,6 +95,7 @@ def read_vcf(
             "kind": ("variant", np.asarray(kind, dtype=str)),
             "is_symbolic": ("variant", np.asarray([k == "symbolic" for k in kind], dtype=bool)),
             "record": ("variant", np.asarray(record, dtype=np.int64)),
+            "line": ("variant", np.asarray(line_number, dtype=np.int64)),
         },
         attrs={
             "convention": "position is 0-based",
@@ -208,9 +209,13 @@ def check_reference(variants: xr.Dataset, sequences: "SequenceSet") -> None:
         there = sequences.bytes_of(int(row), start, start + len(ref)).tobytes() if inside else b""
         if there.decode("ascii").upper() != ref.upper():
             found = f"has {there.decode('ascii')!r}" if inside else f"goes from 1 to {length}"
+            told = ""
+            if {"line", "record"} <= set(variants):
+                line, record = (int(variants[n][k]) for n in ("line", "record"))
+                told = f" (line {line} of the VCF file, record {record + 1})"
             raise DataError(
                 f"REF of the variant at {contigs[k]}:{start + 1} is {ref!r}, and the sequence "
-                f"{found}",
+                f"{found}{told}",
                 "Variants of this very reference were needed",
                 "Was it called on another assembly (hg19, hg38)?",
             )

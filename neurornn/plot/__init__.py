@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = room(
         ],
         "estimates": ["league_scores", "timescales"],
         "files": ["write_figure"],
+        "exon_tracks": ["gene_structures"],
         "gene_tracks": [
             "calibration",
             "coding_potential",
@@ -34,6 +35,7 @@ __getattr__, __dir__, __all__ = room(
             "mode_shapes",
             "spectrum",
         ],
+        "mutations": ["logo_heights", "mutation_map", "sequence_logo"],
         "pages": ["Page"],
         "populations": ["autocorrelation", "latent_planes", "single_trial_rates"],
         "portraits": ["energy_landscape", "phase_portrait"],
@@ -47,5 +49,6 @@ __getattr__, __dir__, __all__ = room(
             "time_rescaling",
             "tuning_curve",
         ],
+        "splice_pictures": ["acceptor_candidates", "pairing_accuracy"],
     },
 )

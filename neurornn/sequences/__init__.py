@@ -6,10 +6,16 @@ __getattr__, __dir__, __all__ = room(
     __name__,
     {
         "bacterial_genes": ["BacterialGenes"],
+        "gene_structure": ["GeneStructure"],
         "genes": ["Genes"],
         "held_out_genomes": ["score_held_out_genomes"],
+        "mutagenesis": ["mutate_all"],
+        "pairing_memory": ["memory_against_distance"],
+        "splice_pairing": ["SplicePairing"],
         "splice_sites": ["SpliceSites"],
+        "spliced_genes": ["SplicedGenes"],
         "stream_weights": ["StreamWeights"],
         "streaming": ["stream"],
+        "variant_scores": ["variant_effects"],
     },
 )

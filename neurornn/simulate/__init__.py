@@ -21,6 +21,8 @@ __getattr__, __dir__, __all__ = room(
         "environments": ["from_environment"],
         "dna": ["simulate_dna_memory"],
         "genomes": ["simulate_genome"],
+        "spliced_genomes": ["simulate_spliced_genome"],
+        "splice_pairs": ["simulate_splice_pairs"],
         "latents": ["simulate_latent_population", "simulate_lorenz_population"],
         "populations": [
             "simulate_flip_flop_spikes",

@@ -316,6 +316,7 @@ def test_bursts_within_a_slow_frame_are_multiples_of_one_size():
     np.testing.assert_allclose(table["tau_decay"].values[ok], 1.0, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_a_fit_that_leaves_more_noise_than_the_steps_have_says_so():
     """Three kinds of cells whose events follow one another faster than frames tell."""
     for tau, rate, sampling_rate in ((1.5, 6.0, 3.7), (0.3, 2.0, 3.7), (0.3, 6.0, 7.5)):

@@ -223,6 +223,7 @@ def test_a_held_rise_frees_the_decay_of_it():
         (500.0, 0.06, 0.003, 60.0),
     ],
 )
+@pytest.mark.slow
 def test_frame_rates_from_5_to_500_hz(sampling_rate, tau, rise, duration):
     errors, covered = [], []
     for seed in range(6):

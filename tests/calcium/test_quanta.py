@@ -110,6 +110,7 @@ def test_single_spikes_are_one_each_and_no_mixture_is_claimed():
 
 
 @pytest.mark.parametrize("law", ["normal", "gamma", "lognormal"])
+@pytest.mark.slow
 def test_one_broad_mode_is_not_taken_for_many(law):
     claimed = []
     for seed in range(12):

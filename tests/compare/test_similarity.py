@@ -148,6 +148,7 @@ def test_bad_input():
     assert few.parameters["status"].values == "too_short"
 
 
+@pytest.mark.slow
 def test_one_system_seen_by_other_units_is_tested_by_its_time_scales():
     """20 % and 40 % of noise in 16 and 12 units: maps differ by it, eigenvalues do not."""
     draw = np.random.default_rng(0)

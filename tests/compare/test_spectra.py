@@ -17,6 +17,7 @@ def modes(seed, noise=0.1, **options):
     )
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_where_the_spectra_are_the_same():
     p = [nr.compare.spectra(modes([k, 0]), modes([k, 1]), n_draws=200).p_value for k in range(40)]
     # Kolmogorov-Smirnov at 1e-3.

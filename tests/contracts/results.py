@@ -7,7 +7,7 @@ ok or have no interval, tell more than one that is well.
 
 import inspect
 import warnings
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 import numpy as np
 import xarray as xr
@@ -624,6 +624,16 @@ def genes():
     return nr.sequences.BacterialGenes().predict(genome)
 
 
+def structure_model():
+    genome = nr.simulate.simulate_spliced_genome(30_000, n_contigs=2, rng=0)
+    return nr.sequences.GeneStructure(max_iterations=2).fit(genome)
+
+
+def spliced_genes():
+    genome = nr.simulate.simulate_spliced_genome(15_000, n_contigs=2, rng=1)
+    return structure_model().set_params(max_rounds=1).predict(genome)
+
+
 def splice_sites(level=LEVEL):
     """Donors whose letters leave some doubt, of two networks."""
     draw = np.random.default_rng(0)
@@ -636,6 +646,44 @@ def splice_sites(level=LEVEL):
         "donor", n_seeds=2, n_hidden=3, n_channels=6, max_epochs=2, confidence_level=level
     )
     return model.fit(windows, np.repeat([1, 0], 120))
+
+
+def splice_pairs(level=LEVEL):
+    """Introns whose acceptors leave some doubt, of two networks."""
+    draw = np.random.default_rng(0)
+    introns = []
+    for size in draw.integers(20, 60, 160):
+        up, middle, down = ("".join(draw.choice(list("ACGT"), n)) for n in (12, size, 20))
+        introns.append((up, f"GTAAGT{middle}TCTCAG", down))
+    model = nr.sequences.SplicePairing(
+        n_seeds=2, n_hidden=3, n_channels=6, max_epochs=2, flank=(10, 20), confidence_level=level
+    )
+    return model.fit(introns)
+
+
+def mutated(level=LEVEL):
+    """Every mutant of seven letters, by three matrices that differ a little."""
+    draw = np.random.default_rng(0)
+    first = draw.normal(size=(7, 4))
+    models = [partial(weighed, first + 0.1 * draw.normal(size=(7, 4))) for _ in range(3)]
+    return nr.sequences.mutate_all(models, "GATTACA", confidence_level=level)
+
+
+def variants(level=LEVEL):
+    """Three variants, one of them without letters."""
+    calls = xr.Dataset({
+        "contig": ("variant", ["1", "1", "1"]), "position": ("variant", [4, 8, 9]),
+        "ref": ("variant", ["A", "CAT", "A"]), "alt": ("variant", ["G", "C", "*"]),
+    })  # fmt: skip
+    genome = nr.data.SequenceSet.from_sequences(["1"], ["GATTACAGCATTACCA"])
+    draw = np.random.default_rng(1)
+    models = [partial(weighed, draw.normal(size=(7, 4)) + 1) for _ in range(3)]
+    return nr.sequences.variant_effects(models, genome, calls, window=7, confidence_level=level)
+
+
+def weighed(matrix, x):
+    """Sum of the entries of a matrix at the letters."""
+    return (x * matrix).sum(axis=(1, 2))
 
 
 #: Results that report themselves: name -> what makes one.
@@ -687,7 +735,10 @@ REPORTED = {
     "PopulationScore of PSTHs": matched_psths,
     "BacterialGenes": gene_finder,
     "Genes": genes,
+    "GeneStructure": structure_model,
+    "SplicedGenes": spliced_genes,
     "SpliceSites": splice_sites,
+    "SplicePairing": splice_pairs,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {
@@ -702,6 +753,8 @@ TABLES = {
     "closed-loop scores": closed_loop,
     "neuron dropping": dropping,
     "cross scores": crossed,
+    "mutations": mutated,
+    "variants": variants,
 }
 #: What reports without a table of parameters.
 COUNTED = {"Stream": stream}

@@ -801,10 +801,20 @@ STATED = {
         f"({len(result)}, genetic code {result.settings['genetic_code']})",
         f"probability {result.settings['min_probability']:g}",
     ],
+    "GeneStructure": lambda result: [f"{result.n_genes_} genes of", *result.genomes_],
+    "SplicedGenes": lambda result: [
+        f"({len(result)}, genetic code {result.settings['genetic_code']})",
+        result.settings["trained_on"],
+        f"in {result.settings['n_rounds']} rounds",
+    ],
     "SpliceSites": lambda result: [
         f"Splice {result.site}s",
         f"{result.n_seeds} networks trained on {result.n_windows_} windows",
         f"{result.n_held_out_} windows held out",
+    ],
+    "SplicePairing": lambda result: [
+        f"{result.n_seeds} networks trained on {result.n_pairs_} introns",
+        f"{result.n_held_out_} introns of genes held out",
     ],
     "SequentialAutoencoder": autoencoder_stated,
     "Timescales": timescales_stated,

@@ -6,11 +6,12 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurornn._core.errors import DataError, KindError, ShapeError, SplitError
+from neurornn._core.errors import DataError, KindError, NameUnknownError, ShapeError, SplitError
 from neurornn.data import (
     SequenceSet,
     bin_spikes,
     check_windows,
+    cluster_by_kmers,
     from_spikes,
     from_traces,
     join_trials,
@@ -241,3 +242,34 @@ def test_groups_of_labelled_rows_keep_their_labels():
     for part in parts:
         assert [list("abcdef")[k] for k in part.values] == part["row"].values.tolist()
         assert len(part) in (2, 4)
+
+
+def test_groups_go_by_the_name_of_a_column():
+    letters = ["ACGTACGTAC", "TTTTGGGGCC", "ACGTACGTAC", "GATTACAGAT"]
+    species = ["fly", "worm", "worm", "plant"]
+    names = [f"s{k}" for k in range(4)]
+    genes = SequenceSet.from_sequences(names, letters, groups={"species": species})
+    by_name = split_groups(genes, "species", (0.5, 0.5), rng=0)
+    by_label = split_groups(genes, species, (0.5, 0.5), rng=0)
+    assert [p.names.tolist() for p in by_name] == [p.names.tolist() for p in by_label]
+    assert not set(by_name[0].groups["species"]) & set(by_name[1].groups["species"])
+    # Near copies: one cluster, whatever the species.
+    clusters = cluster_by_kmers(genes, 8)
+    one, other = split_groups(genes, clusters, (0.5, 0.5), rng=0)
+    assert {"s0", "s2"} <= set(one.names) or {"s0", "s2"} <= set(other.names)
+    table = xr.Dataset({
+        "contig": ("feature", ["1", "2", "2", "1", "3"]), "start": ("feature", np.arange(5)),
+        "length": ("contig_row", [7, 8, 9]),
+    })  # fmt: skip
+    first, second = split_groups(table, "contig", (0.6, 0.4), rng=0)
+    assert not set(first["contig"].values) & set(second["contig"].values)
+    assert sorted([*first["start"].values, *second["start"].values]) == list(range(5))
+    assert first.sizes["contig_row"] == 3
+    same = split_groups(table, table["contig"], (0.6, 0.4), rng=0)
+    assert same[0].identical(first)
+    with pytest.raises(NameUnknownError, match=r"groups is 'specie'.*'species'"):
+        split_groups(genes, "specie")
+    with pytest.raises(NameUnknownError, match="no columns"):
+        split_groups(np.zeros(3), "contig")
+    with pytest.raises(KindError, match="name none of its axes"):
+        split_groups(table, ["1", "2", "2", "1", "3"])

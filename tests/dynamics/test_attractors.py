@@ -294,6 +294,7 @@ def test_a_saturated_unit_makes_no_line():
     assert found.kind == "points" and int(found.parameters["n_points"][0]) == 2
 
 
+@pytest.mark.slow
 def test_a_cycle_that_is_slow_on_a_part_of_its_way_is_no_line():
     """A turn whose speed falls to a hundredth at one place."""
 
@@ -357,6 +358,7 @@ def test_a_gap_between_modes_is_counted():
     assert manifolds.slow_modes(Fixed(1.0005, 0.9, 0.7), h).dimension == 1
 
 
+@pytest.mark.slow
 def test_two_lines_side_by_side_are_two():
     """A leak along one axis, and two places to rest on the other."""
 
@@ -373,6 +375,7 @@ def test_two_lines_side_by_side_are_two():
     np.testing.assert_allclose(uneven.parameters["share"], [0.75, 0.25])
 
 
+@pytest.mark.slow
 def test_what_is_left_after_many_cycles_is_told():
     """Ten circles at different places of one axis, of which eight are looked at."""
 

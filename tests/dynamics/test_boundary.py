@@ -87,6 +87,7 @@ def test_a_scan_of_all_directions_finds_nothing_nearer(seed):
 
 
 @pytest.mark.parametrize("n", [3, 6])
+@pytest.mark.slow
 def test_no_push_below_at_least_changes_anything(n, rng):
     ((model, points),) = chosen(n, 1)
     tell = nr.dynamics.basins(model, points, n_states=1).tell

@@ -144,6 +144,7 @@ def bits(n=3):
     lambda: nr.models.LinearStateSpace(2, 4, 1, dt=0.01, rng=1),
     lambda: torch.nn.GRU(2, 4),
 ], ids=["bits", "current", "gru", "stacked lstm", "low rank", "linear", "torch"])  # fmt: skip
+@pytest.mark.slow
 def test_the_diagram_holds_the_points_of_each_value(make):
     model = make()
     before = copy.deepcopy(model.state_dict())

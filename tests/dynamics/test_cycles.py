@@ -244,6 +244,7 @@ def test_an_orbit_is_told_with_its_least_period():
     assert cycles._orbit(cell, h, 4, 0.7).period == 2
 
 
+@pytest.mark.slow
 def test_a_cycle_from_which_pushes_lead_away_is_none():
     """A circle of radius 1 that a third number leaves: e**.05 a step, never reached from 0."""
 

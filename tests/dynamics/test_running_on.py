@@ -46,6 +46,7 @@ def near_the_circle(n=4, seed=0):
     return 1.05 * np.stack([np.cos(angle), np.sin(angle)], 1)
 
 
+@pytest.mark.slow
 def test_a_curve_that_is_slowly_come_to_is_found_and_read():
     """Exponents 0 and -rate; a turn takes 2 pi / sqrt(1 - 1/4)."""
     rate, dt = 0.004, 0.1
@@ -96,6 +97,7 @@ def test_one_exponent_is_enough_where_the_cycle_is_found():
     assert abs(float(found.exponents[0])) < 1e-8
 
 
+@pytest.mark.slow
 def test_curves_side_by_side_are_each_read():
     """Two circles, gone round at speeds 1 and 2, told apart by a third number."""
 
@@ -130,6 +132,7 @@ def test_an_orbit_of_whole_steps_is_read_before_it_is_reached():
     np.testing.assert_allclose(found.exponents, [-rate / dt, np.log(0.65) / dt], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_multiplier_that_is_lost_to_rounding_is_measured_instead():
     """e^{-20 T} of a third direction is no number; along the trajectory it is."""
     step = stepped(uneven(0.004), 0.05)

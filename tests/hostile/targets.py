@@ -23,6 +23,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import xarray as xr
 
 import neurornn as nr
 from neurornn import cli
@@ -222,6 +223,13 @@ def _genes() -> Any:
     return nr.sequences.BacterialGenes().predict(_genome())
 
 
+@cache
+def _spliced() -> Any:
+    genome = nr.simulate.simulate_spliced_genome(20_000, rng=0)
+    model = nr.sequences.GeneStructure(max_iterations=1, max_rounds=1)
+    return model.fit(genome).predict(genome)
+
+
 def _genes_command(option: str) -> Callable[[Any], None]:
     def write(target: Any) -> None:
         genome = _genome()
@@ -233,6 +241,20 @@ def _genes_command(option: str) -> Callable[[Any], None]:
             os.unlink(file.name)
 
     return write
+
+
+def _variants(target: Any) -> None:
+    genome, places = _genome(), [100, 200]
+    calls = xr.Dataset({
+        "contig": ("variant", [str(genome.names[0])] * 2), "position": ("variant", places),
+        "ref": ("variant", [genome[0][p] for p in places]), "alt": ("variant", ["<A>", "AC"]),
+    })  # fmt: skip
+    out = "" if target is None else target
+    nr.sequences.variant_effects(_guanines, genome, calls, window=9, out=out)
+
+
+def _guanines(x: Any) -> Any:
+    return x[:, :, 2].sum(axis=1)
 
 
 def doors() -> dict[str, Callable[[Any], Any]]:
@@ -253,12 +275,14 @@ def doors() -> dict[str, Callable[[Any], Any]]:
         "plot.write_figure": _figure,
         "io.write_gff3": lambda t: nr.io.write_gff3(_genome(), t),
         "Genes.to_gff3": lambda t: _genes().to_gff3(t),
+        "SplicedGenes.to_gff3": lambda t: _spliced().to_gff3(t),
         # None is the way to ask for no file.
         "Genes.proteins": lambda t: _genes().proteins("" if t is None else t),
         "genes --out": _genes_command("--out"),
         "genes --proteins": _genes_command("--proteins"),
         "genes --csv": _genes_command("--csv"),
         "genes --figures": _genes_command("--figures"),
+        "variant_effects(out=)": _variants,
         "run_chunks(checkpoint=)": lambda t: run_chunks(
             _double, [(np.arange(3.0),)], checkpoint=t or "", key="k"
         ),

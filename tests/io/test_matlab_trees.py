@@ -281,6 +281,7 @@ def test_clouds_of_a_brain_machine_interface():
 
 
 @pytest.mark.skipif(not (DATA / "ps4_motor_planning").is_dir(), reason="the data set is not here")
+@pytest.mark.slow
 def test_trials_of_motor_planning():
     path = DATA / "ps4_motor_planning" / "ps4_realdata.mat"
     one = read_matlab(path, variable="train_trial(728).spikes", sampling_rate=1000)

@@ -112,6 +112,7 @@ def test_the_other_strand_of_a_whole_genome(genome):
     assert list(extract(turned, pick_features(turned))) == list(extract(ours, cds))
 
 
+@pytest.mark.slow
 def test_biopython_on_all_letters_at_once(genome):
     ours, theirs, (*_, code, _, _) = genome
     # All three frames of both strands, stop codons and N included.

@@ -69,6 +69,7 @@ def test_functions_that_close_leave_nothing_and_others_do():
         ("van_der_pol", 1, {}),
     ],
 )
+@pytest.mark.slow
 def test_polynomials_do_not_close_what_has_no_closed_form(system, degree, options):
     run = simulate_system(system, 10.0, 0.05, n_trials=30, spread=0.8, rng=0, **options)
     found = EDMD(degree=degree).fit(run["series"])
@@ -134,6 +135,7 @@ def test_many_functions_and_few_frames_raise_no_alarm_of_their_own():
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.05])
+@pytest.mark.slow
 def test_what_does_not_close_is_seen_through_noise(noise):
     """Twenty data sets of the manifold without its square, seen through noise of the frames."""
     seen = 0

@@ -71,6 +71,7 @@ def test_nothing_is_claimed_of_what_is_lost(name, loss):
 
 
 @pytest.mark.parametrize("name", ["van_der_pol", "lorenz"])
+@pytest.mark.slow
 def test_systems_that_conserve_nothing(name):
     run = simulate_system(
         name, 10.0, 0.1 if name == "van_der_pol" else 0.02, n_trials=20, spread=1.0, settle=0.0,

@@ -56,6 +56,7 @@ def test_a_motif_at_a_known_place_is_learned(learned):
     assert np.mean(learned.predict(windows) == labels) > 0.85
 
 
+@pytest.mark.slow
 def test_a_state_read_at_another_place_knows_nothing():
     windows, labels = simulated()
     near, far = (
@@ -163,6 +164,7 @@ def test_the_states_are_those_of_a_bidirectional_layer_at_the_site():
     assert (out[:, 8] != 0).all() and not out[:, :8].any() and not out[:, 9:].any()
 
 
+@pytest.mark.slow
 def test_another_species_is_learned_from_bare_windows(learned):
     fresh, truth = simulated(1500, seed=7)
     # In the other species the motif has other letters at half of its places, and CC far away.

@@ -76,6 +76,7 @@ def bits(rates, counts):
     return nr.spikes.bits_per_spike(rates * BIN, counts)
 
 
+@pytest.mark.slow
 def test_rates_of_single_trials_are_better_than_smoothed_ones(vae, population):
     test = population.isel(trial=slice(N_TRAIN, None))
     truth, counts = test["rate_true"].values, test["counts"].values
@@ -210,6 +211,7 @@ def test_a_gru_is_read_in_seconds(few):
     assert "gate" in tau["tau"].attrs["method"]
 
 
+@pytest.mark.slow
 def test_inputs_are_found_where_the_start_does_not_tell():
     """A step of the rate at a random time: no start tells when."""
     rng = np.random.default_rng(0)

@@ -76,6 +76,7 @@ def test_units_that_hardly_fire_are_not_called_together():
 
 
 @pytest.mark.parametrize("what", ["silent", "constant", "nothing shown"])
+@pytest.mark.slow
 def test_columns_that_say_nothing_do_not_stop_the_climb(what, trains):
     alone = PointProcess().fit(recorded(trains)).parameters_
     if what == "silent":

@@ -340,6 +340,7 @@ def test_drawn_rows_stand_for_all(pair):
         PointProcess(max_rows=10).fit(pair)
 
 
+@pytest.mark.slow
 def test_a_penalty_is_chosen_on_blocks_held_out(pair):
     options = {"history": 0.05, "history_basis": "raised_cosine", "coupling": True, "unit": [0]}
     noise = np.random.default_rng(2).standard_normal((60_000, 3))

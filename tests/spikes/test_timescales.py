@@ -39,6 +39,7 @@ def pooled():
 # The likelihood
 
 
+@pytest.mark.slow
 def test_likelihood_of_two_bins_is_the_integral():
     counts = np.array([[1.0, 0.0], [0.0, 2.0]])
     rows = rows_of(counts)
@@ -153,6 +154,7 @@ def test_units_alone(pooled):
     assert width[0] > width[1] > width[2]
 
 
+@pytest.mark.slow
 def test_own_latents_of_one_time_constant_are_pooled():
     counts = np.concatenate(
         [population(seed, n_units=1, duration=120.0)["counts"].values for seed in range(8)], axis=1
@@ -223,6 +225,7 @@ def test_bins_do_not_move_tau():
     assert found[1] == pytest.approx(found[0], rel=0.06)
 
 
+@pytest.mark.slow
 def test_forms_of_counts_are_one(pooled):
     counts = population()["counts"]
     as_array = nr.spikes.Timescales(pooled=True, bin_size=0.01).fit(counts.values)

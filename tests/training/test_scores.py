@@ -47,6 +47,7 @@ def test_the_score_of_each_trial_is_its_gradient(options):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.slow
 def test_drawn_scores_give_the_information_of_the_jacobian(objective):
     model = nr.models.LeakyRNN(1, 2, 2, dt=0.01, tau=0.03, rng=0).double()
     # Many trials: every pass over them draws a sample of each.
@@ -87,6 +88,7 @@ def test_the_bias_of_an_inverse_is_taken_out():
     assert np.mean(wide) == pytest.approx(1.0, abs=0.08)
 
 
+@pytest.mark.slow
 def test_intervals_from_scores_are_those_of_the_jacobian(monkeypatch):
     win = nr.simulate.simulate_rate_trials(4, 40, 0.5, 0.01, n_inputs=3, snr=10, rng=0)
     model = nr.models.LeakyRNN(3, 4, 4, dt=0.01, tau=0.05, readout="states", rng=0)

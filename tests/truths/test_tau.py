@@ -22,6 +22,7 @@ def parse(row):
 WIDTH = 2.42
 
 
+@pytest.mark.slow
 def test_spikes_given():
     rows = list(foundation.spikes_given(seeds=range(3)))
     error, covered, width = parse(next(r for r in rows if r[0] == "all"))
