@@ -10,6 +10,8 @@ from neurornn.cli._said import Said, as_plain
 HELP = "genes of a genome, each with its probability; of bacteria the genetic code is told"
 #: Pictures of genes.
 FIGURES = ("genes.png", "start_codons.png")
+#: Of the genes of bacteria that are listed.
+LEAST_PROBABILITY = 0.2
 #: What is said of the score against an annotation.
 SCORES = {
     "BacterialGenes": ("sensitivity", "precision", "exact_starts"),
@@ -28,7 +30,13 @@ def add_arguments(parser: Any) -> None:
     add_option(
         parser, "genetic_code", str, "number of NCBI, or auto: told from the genome", "auto"
     )
-    add_option(parser, "min_probability", float, "of the genes that are listed", 0.2)
+    add_option(
+        parser,
+        "min_probability",
+        float,
+        "of the genes that are listed, of bacteria",
+        LEAST_PROBABILITY,
+    )
     add_option(
         parser, "weights", str,
         "folder of a saved GeneStructure, for eukaryotes, or BacterialGenes; by default the "
@@ -70,8 +78,16 @@ def run(a: Any) -> Said:
     model.set_params(progress=bool(a.progress))
     if kind == "BacterialGenes":
         model.set_params(genetic_code=code, min_probability=a.min_probability)
-    elif code != "auto":
-        model.set_params(genetic_code=code)
+    else:
+        if a.min_probability != LEAST_PROBABILITY:
+            raise KindError(
+                "--min_probability came with a GeneStructure",
+                "It is a setting of bacterial genes; those with introns are the most probable "
+                "structure as it is",
+                "Leave it out, and select by the probabilities of the table",
+            )
+        if code != "auto":
+            model.set_params(genetic_code=code)
     genes = model.predict(genome)
     said = [genes.report()]
     result = {"genes": as_plain(genes.parameters), "settings": as_plain(genes.settings)}

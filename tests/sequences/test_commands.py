@@ -5,7 +5,7 @@ import pytest
 
 import neurornn as nr
 from neurornn.cli import main
-from neurornn.simulate import simulate_genome
+from neurornn.simulate import simulate_genome, simulate_spliced_genome
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +107,46 @@ def test_what_is_no_genome_and_what_stands_elsewhere(fasta, tmp_path, capsys):
     protein.write_text(">p\nMKLVWWDEHIKL\n")
     assert main(["genes", str(protein), "--progress", "false"]) != 0
     assert "protein" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def structures(tmp_path_factory):
+    known = simulate_spliced_genome(50_000, rng=0)
+    folder = tmp_path_factory.mktemp("structures") / "model"
+    nr.sequences.GeneStructure(max_iterations=3, max_rounds=1).fit(known).save(folder)
+    return folder
+
+
+def test_genes_with_introns_by_a_saved_model(structures, tmp_path, capsys):
+    genome = simulate_spliced_genome(30_000, rng=1)
+    fasta, gff = tmp_path / "g.fa", tmp_path / "known.gff3"
+    fasta.write_text(f">{genome.names[0]}\n{genome[0]}\n")
+    from neurornn.io import write_gff3
+
+    write_gff3(genome, gff)
+    arguments = [
+        "genes", str(fasta), "--annotation", str(gff), "--weights", str(structures), "--out",
+        str(tmp_path / "g.gff3"), "--proteins", str(tmp_path / "p.faa"), "--csv",
+        str(tmp_path / "t.csv"), "--figures", str(tmp_path / "figures"), "--progress", "false",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    genes = nr.load(structures).predict(genome)
+    score = genes.score_against(genome)
+    for name in ("exon_sensitivity", "exon_precision", "gene_sensitivity"):
+        low, high = score[f"{name}_ci"].values
+        line = f"{name.replace('_', ' ')} against the annotation: {float(score[name]):.4f} "
+        assert line + f"[{low:.4f}, {high:.4f}]" in said
+    back = nr.data.pick_features(nr.open(tmp_path / "g.gff3"), "CDS")
+    assert np.array_equal(back["part_start"].values, genes.exons["start"].values)
+    assert list(nr.open(tmp_path / "p.faa")) == list(genes.proteins())
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == len(genes) + 1
+    assert (tmp_path / "figures" / "genes.png").stat().st_size > 5000
+    # Its own results are replaced.
+    assert main(arguments) == 0
+
+
+def test_a_setting_of_bacteria_is_refused_with_introns(structures, fasta, capsys):
+    arguments = ["genes", str(fasta), "--weights", str(structures), "--progress", "false"]
+    assert main([*arguments, "--min_probability", "0.5"]) != 0
+    assert "setting of bacterial genes" in capsys.readouterr().err
