@@ -72,7 +72,7 @@ def read_gff(
     genes: dict[str, tuple[str, str]] = {}
     wanted = {types} if isinstance(types, str) else set(types or ())
     passed = wanted | ({"stop_codon"} if "CDS" in wanted else set())
-    is_gff3 = is_gtf = False
+    is_gff3 = is_gtf = names_contigs = False
     sequences = None
     with explained(source, "GFF3 or GTF"), text_lines(source) as lines:
         for row in read_rows(lines, source.name):
@@ -86,10 +86,13 @@ def read_gff(
                     genes[said["ID"]] = _own_gene(row), said.get("Parent", "").split(",")[0]
                 if not wanted or row.type in passed:
                     rows.append(row)
+            elif row[1].startswith("##sequence-region"):
+                names_contigs = True
             elif row[1].startswith((">", "##FASTA")):
                 ahead = [row] if row[1].startswith(">") else []
                 sequences = _section(chain(ahead, lines), source.name)
-    if not (rows or genes or is_gtf) and sequences is None:
+    # A file that names its contigs, and nothing on them, is one of a genome without genes.
+    if not (rows or genes or is_gtf or names_contigs) and sequences is None:
         raise FileFormatError(
             f"{source.name} holds no row",
             "Rows of nine columns, separated by tabs, were needed",

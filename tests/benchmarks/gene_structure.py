@@ -233,6 +233,8 @@ def faults_of(found: Any, bare: Any, path: Path) -> tuple[int, int, int, int]:
     import gffutils
     from Bio.Seq import Seq
 
+    if not len(found):
+        return 0, 0, 0, 0
     found.to_gff3(path, overwrite=True)
     table = gffutils.create_db(str(path), ":memory:", merge_strategy="create_unique")
     letters = dict(zip(bare.names.tolist(), bare, strict=True))

@@ -223,6 +223,18 @@ def test_bad_rows_are_told_with_their_line(tmp_path, line, words):
         opened(tmp_path, HEAD + rows("c|.|gene|1|9|.|+|.|ID=g", line))
 
 
+def test_a_genome_without_genes_has_a_table_without_rows(tmp_path):
+    bare = HEAD + "##sequence-region c 1 9\n"
+    assert opened(tmp_path, bare).sizes["feature"] == 0
+    (tmp_path / "c.fa").write_text(">c\nACGTACGTA\n")
+    genome = open_file(tmp_path / "c.fa", annotation=tmp_path / "a.gff3")
+    assert genome.features.sizes["feature"] == 0
+    # What is written of it reads back.
+    again = write_gff3(genome, tmp_path / "again.gff3")
+    assert again.read_text() == bare
+    assert open_file(again).sizes["feature"] == 0
+
+
 def test_files_that_are_no_gff(tmp_path):
     with pytest.raises(FileFormatError, match="holds no row"):
         opened(tmp_path, HEAD)

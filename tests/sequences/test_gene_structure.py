@@ -470,6 +470,12 @@ def test_very_short_contigs_have_no_genes(model):
     assert "0 genes" in found.report()
 
 
+def test_files_without_genes_read_back(model, tmp_path):
+    tiny = SequenceSet.from_sequences(["a"], ["ACGTA"])
+    path = model.predict(tiny).to_gff3(tmp_path / "none.gff3")
+    assert nr.open(path).sizes["feature"] == 0
+
+
 def test_files_do_as_well(model, other, found, tmp_path):
     fasta, gff = tmp_path / "g.fa", tmp_path / "g.gff3"
     fasta.write_text(f">{other.names[0]}\n{other[0].lower()}\n")
