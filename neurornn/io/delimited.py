@@ -312,7 +312,7 @@ def write_csv(
         Another file stands there; disk full or no permission; it is untouched.
     """
     frame = _frame(table)
-    separator = "\t" if os.fspath(path).lower().endswith(".tsv") else ","
+    separator = "\t" if str(path).lower().endswith(".tsv") else ","
     header = frame.head(0).to_csv(index=False, sep=separator)
     traces = isinstance(table, xr.DataArray) and table.ndim == 2
 

