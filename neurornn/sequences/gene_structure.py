@@ -90,7 +90,7 @@ class GeneStructure(Estimator):
     With `adapt` (the default) a model serves other species: what tells genes is carried over to
     the composition of the genome, whose own letters, sites and lengths are then counted in rounds
     of EM, without any known gene. Genomes of many genes are needed for that, some 100 kb at
-    least. It makes probabilities too sure: they count each letter as evidence of its own.
+    least. Probabilities order exons, but hold less well there than their values say.
 
     References
     ----------
