@@ -527,30 +527,16 @@ class SpliceSites(Estimator):
         )
 
     def _to_saved(self) -> dict[str, Any]:
-        check_is_fitted(self, "parameters_")
-        weights = {
-            f"{k}.{name}": value.detach().numpy()
-            for k, network in enumerate(self._networks)
-            for name, value in network.state_dict().items()
-        }
-        return {**super()._to_saved(), "weights": weights}
+        from neurornn.sequences.saved_networks import arrays_of
+
+        return {**super()._to_saved(), "weights": arrays_of(self._networks)}
 
     def _after_load(self, content: SavedContent) -> None:
-        import torch
-
+        from neurornn.sequences.saved_networks import networks_from
         from neurornn.sequences.splice_network import SiteReader
 
-        self._networks = []
-        weights = content.weights or {}
-        for k in range(self.history_.sizes["network"]):
-            network = SiteReader(**self._network_settings)
-            own = {
-                name.partition(".")[2]: torch.as_tensor(np.asarray(value))
-                for name, value in weights.items()
-                if name.partition(".")[0] == str(k)
-            }
-            network.load_state_dict(own)
-            self._networks.append(network.eval())
+        n = self.history_.sizes["network"]
+        self._networks = networks_from(SiteReader, self._network_settings, content.weights, n)
         self.classes_ = np.array([0, 1])
 
 
