@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurornn._core.errors import DataError, NameUnknownError, ShapeError, nearest
-from neurornn.plot.gene_tracks import coding_of, contig_length, range_shown
+from neurornn._core.errors import ShapeError
+from neurornn.plot.gene_tracks import coding_of, contig_length, contig_shown, range_shown
 from neurornn.plot.style import DATA, FIT, new_axes
 
 #: Half the height of an exon.
@@ -54,16 +54,7 @@ def gene_structures(
             "Pass the result of sequences.GeneStructure().predict(genome); for bacterial genes "
             "there is nr.plot.genes",
         )
-    names = np.unique(exons["contig"].values).tolist()
-    if not names:
-        raise DataError("There are no genes", "At least one was needed", "Is this the genome?")
-    chosen = str(exons["contig"].values[0]) if contig is None else contig
-    if chosen not in names:
-        raise NameUnknownError(
-            f"No genes lie on {chosen!r}",
-            "The name of a contig was needed",
-            nearest(chosen, names),
-        )
+    chosen = contig_shown(exons, contig)
     shown = range_shown(start, end, contig_length(genes, annotation, chosen))
     features = coding_of(annotation, chosen)
     ax = new_axes(ax, (9.0, 2.4 if annotation is None else 3.6))

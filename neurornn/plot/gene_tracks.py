@@ -66,16 +66,7 @@ def genes(
         No such contig, or one that the annotation calls otherwise; nothing to show; another table.
     """
     table = _table(genes)
-    names = np.unique(table["contig"].values).tolist()
-    if not names:
-        raise DataError("There are no genes", "At least one was needed", "Lower min_probability")
-    chosen = str(table["contig"].values[0]) if contig is None else contig
-    if chosen not in names:
-        raise NameUnknownError(
-            f"No genes lie on {chosen!r}",
-            "The name of a contig was needed",
-            nearest(chosen, names),
-        )
+    chosen = contig_shown(table, contig)
     size = contig_length(genes, annotation, chosen)
     start, end = range_shown(start, end, size)
     features = coding_of(annotation, chosen)
@@ -93,6 +84,25 @@ def genes(
     ax.set_xlabel(f"position on {chosen} (kb)")
     ax.set_title(f"{n} gene{'s' * (n != 1)} found between {start:,} and {end:,} bp")
     return ax
+
+
+def contig_shown(table: xr.Dataset, contig: str | None) -> str:
+    """The contig that was asked for, or the first with genes."""
+    names = np.unique(table["contig"].values).tolist()
+    if not names:
+        raise DataError(
+            "There are no genes",
+            "At least one was needed",
+            "Is this the genome? For bacteria, lower min_probability",
+        )
+    chosen = str(table["contig"].values[0]) if contig is None else contig
+    if chosen not in names:
+        raise NameUnknownError(
+            f"No genes lie on {chosen!r}",
+            "The name of a contig was needed",
+            nearest(chosen, names),
+        )
+    return chosen
 
 
 def range_shown(start: int, end: int | None, size: int | None) -> tuple[int, int]:

@@ -94,7 +94,7 @@ class Genes(TableResult):
     def table(self) -> xr.Dataset:
         """The genes, one row for each, in the order of the contigs."""
         return self.parameters.drop_vars(
-            ["probability_ci", "start_probability_ci", "ci_bound", "status"], errors="ignore"
+            [*(f"{q.name}_ci" for q in self._quantities), "ci_bound", "status"], errors="ignore"
         )
 
     @property

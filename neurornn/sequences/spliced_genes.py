@@ -23,6 +23,12 @@ _NO_INTERVAL = "a probability has no interval"
 _RESAMPLES = 500
 #: Probability from which exons are counted as sure in the report.
 _SURE = 0.9
+#: Genes below which there is too little to adapt to.
+_ENOUGH = 20
+_FEW = (
+    f"Fewer than {_ENOUGH} genes: too little for a model to adapt to. Compare with adapt=False, "
+    "or pass more of the genome."
+)
 _Key = tuple[str, int, int, int]
 
 
@@ -59,13 +65,6 @@ class SplicedGenes(Genes):
         ),
     )  # fmt: skip
     exons: xr.Dataset
-
-    @property
-    def table(self) -> xr.Dataset:
-        """The genes, one row for each, in the order of the contigs."""
-        return self.parameters.drop_vars(
-            ["probability_ci", "structure_probability_ci", "ci_bound", "status"], errors="ignore"
-        )
 
     def __repr__(self) -> str:
         n = self.exons.sizes["exon"]
@@ -240,7 +239,8 @@ class SplicedGenes(Genes):
             f"{_SURE:g} and more; {float(chance.sum()):.1f} expected to be right",
             f"coding: {100 * coding / max(size, 1):.1f} % of the letters",
         ]
-        return parameters_table(t, "Genes", head=head)
+        notes = [_FEW] if s["n_rounds"] and len(self) < _ENOUGH else []
+        return parameters_table(t, "Genes", head=head, notes=notes)
 
     def _papers_used(self) -> Sequence[str]:
         return ("sarawagi_2004", "bernal_2007", "lomsadze_2005")

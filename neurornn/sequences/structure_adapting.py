@@ -1,6 +1,6 @@
 """Learning what is particular to a genome from its bare sequence."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from neurornn.sequences.structure_statistics import (
     length_densities,
     moved,
     spread_out,
+    total_of,
 )
 from neurornn.sequences.structure_strands import Stretch, Structure
 
@@ -94,7 +95,7 @@ def adapted(
     mean that they had in training, which their width would change.
     """
     bare = [count(stretch, known_marginals(stretch, [])) for stretch in stretches()]
-    source = moved(model.statistics, _total(bare))
+    source = moved(model.statistics, total_of(bare))
     source = replace(
         source,
         exons=spread_out(source.exons, _SPREAD_FIRST),
@@ -118,7 +119,7 @@ def adapted(
             genes.extend(as_structures(best(scores, lengths)))
         rounds.append(Round(whole, n_genes, n_exons))
         tick()
-        learned = _total(counted).with_prior(source, _PRIOR)
+        learned = total_of(counted).with_prior(source, _PRIOR)
         exons, introns = now.statistics.exons, now.statistics.introns
         if len(genes) >= _ENOUGH:
             exons, introns = length_densities(genes, _SPREAD)
@@ -143,10 +144,3 @@ def _entropy(density: NDArray[np.float64]) -> NDArray[np.float64]:
     p = np.exp(density)
     p = p / p.sum(axis=-1, keepdims=True)
     return np.asarray(-(p * density).sum(axis=-1, keepdims=True))
-
-
-def _total(counted: Sequence[Statistics]) -> Statistics:
-    total = counted[0]
-    for one in counted[1:]:
-        total = total.with_prior(one, 1.0)
-    return total

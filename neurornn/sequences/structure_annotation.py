@@ -12,7 +12,7 @@ from neurornn.data.alphabets import ALPHABETS
 from neurornn.data.contigs import contig_rows
 from neurornn.data.feature_tables import check_places
 from neurornn.data.features import pick_features
-from neurornn.data.genetic_codes import genetic_code
+from neurornn.data.genetic_codes import CODONS, genetic_code
 from neurornn.data.sequence_sets import SequenceSet
 from neurornn.sequences.structure_statistics import LEAST_EXON
 from neurornn.sequences.structure_strands import (
@@ -121,10 +121,7 @@ def _is_stop(genome: SequenceSet, row: int, start: int, strand: int, code: int) 
         assert complement is not None
         letters = complement[letters[::-1]]
     text = letters.tobytes().decode("ascii").upper().replace("U", "T")
-    numbers = ["ACGT".find(c) for c in text]
-    if min(numbers) < 0:
-        return False
-    return bool(genetic_code(code).stops[16 * numbers[0] + 4 * numbers[1] + numbers[2]])
+    return text in {CODONS[k] for k in np.flatnonzero(genetic_code(code).stops)}
 
 
 def structure_on(isoform: Isoform, stretch: Stretch) -> Structure:
@@ -163,6 +160,7 @@ def lessons_of(
     isoforms = annotated_isoforms(genome, code)
     units = _units(genome, isoforms, draw)
     lessons, excluded = [], []
+    hidden: list[tuple[str, str]] = []
     for fold, unit in enumerate(units):
         for piece, offset in unit:
             stretch = stretch_of(piece, code, offset=offset)
@@ -185,6 +183,8 @@ def lessons_of(
                 if one.gene not in best or size > best[one.gene][0]:
                     best[one.gene] = (size, gene)
             genes = _apart([g for _, g in best.values()], stretch.size)
+            kept = {g.name for g in genes}
+            hidden += [(name, "it overlaps another gene") for name in best if name not in kept]
             lessons.append(Lesson(stretch, genes, fold))
     if 2 * len(excluded) > len(isoforms):
         name, why = excluded[0]
@@ -194,7 +194,7 @@ def lessons_of(
             "An annotation of this assembly was needed, with the right genetic code",
             f"Check the version of the genome, and genetic_code={code}",
         )
-    return lessons, excluded
+    return lessons, excluded + hidden
 
 
 def _apart(genes: list[Structure], size: int) -> list[Structure]:

@@ -102,6 +102,14 @@ class Statistics:
         )  # fmt: skip
 
 
+def total_of(counted: Sequence[Statistics]) -> Statistics:
+    """Add up counts; lengths are those of the first."""
+    total = counted[0]
+    for one in counted[1:]:
+        total = total.with_prior(one, 1.0)
+    return total
+
+
 def _interpolated(counts: Array) -> Array:
     """Log probability of letters behind contexts, shrunk towards shorter contexts."""
     p = ((counts.sum(axis=0) + 1.0) / (counts.sum() + 4.0))[None]

@@ -25,6 +25,7 @@ from neurornn.sequences.structure_statistics import (
     count,
     known_marginals,
     length_densities,
+    total_of,
 )
 from neurornn.sequences.structure_strands import Stretch, Structure
 
@@ -135,10 +136,7 @@ def train(
 
 
 def _summed(counted: Sequence[Statistics], exons: Array, introns: Array) -> Statistics:
-    total = counted[0]
-    for one in counted[1:]:
-        total = total.with_prior(one, 1.0)
-    return replace(total, exons=exons, introns=introns)
+    return replace(total_of(counted), exons=exons, introns=introns)
 
 
 def _sites_of(lesson: Lesson) -> tuple[dict[str, NDArray[np.int64]], ...]:

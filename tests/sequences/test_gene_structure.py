@@ -329,6 +329,13 @@ def test_the_report_tells_what_was_found(found, other):
     assert f"{float(e['probability'].sum()):.1f} expected to be right" in text
     assert f"coding: {100 * coding:.1f} % of the letters" in text
     assert f"adapted in {found.settings['n_rounds']} rounds" in text
+    assert len(found) >= 20
+    assert "Fewer than 20 genes" not in text
+    few = nr.sequences.SplicedGenes(
+        found.parameters.isel(gene=slice(0, 19)), found.settings, contigs=found.contigs,
+        exons=found.exons.isel(exon=slice(0, int(found.parameters["n_exons"][:19].sum()))),
+    )  # fmt: skip
+    assert "Fewer than 20 genes" in few.report()
 
 
 def test_the_shell_of_the_estimator(model, genome):
@@ -337,6 +344,8 @@ def test_the_shell_of_the_estimator(model, genome):
     assert f"{n} genes; 0 coding sequences left out" in text
     assert model.parameters_["feature"].values.tolist() == list(WEIGHTS)
     assert "semi-Markov" in model.methods_text()
+    loss = model.history_["loss"].values
+    assert f"{loss.min():.2f} nats per gene after {len(loss)} iterations" in text
     assert model.history_["loss"].values[-1] < model.history_["loss"].values[0]
 
 
@@ -420,6 +429,17 @@ def test_the_longest_legal_isoform_is_learned_from():
     lessons, left = lessons_of(genome, 1, 30, np.random.default_rng(0))
     assert [name for name, _ in left] == ["bad"]
     assert len(lessons[0].structures) == 1
+
+
+def test_a_gene_within_another_is_left_out_and_listed():
+    records = [
+        {"contig": "c", "type": "CDS", "name": n, "gene": n, "strand": 1, "parts": PARTS}
+        for n in ("one", "two")
+    ]
+    genome = SequenceSet.from_sequences(["c"], [GENE], features=features_from_records(records))
+    lessons, left = lessons_of(genome, 1, 30, np.random.default_rng(0))
+    assert len(lessons[0].structures) == 1
+    assert left == [("two", "it overlaps another gene")]
 
 
 def test_an_annotation_of_another_assembly_is_refused(genome):
