@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = room(
         "sessions": ["join_sessions"],
         "splitters": ["BlockedSplit", "RandomSplit"],
         "splitting": ["check_windows", "split_blocks", "split_groups", "split_trials"],
+        "substitutions": ["mutant_sequence"],
         "windowing": ["windows"],
     },
 )

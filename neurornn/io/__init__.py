@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = room(
         "hdf5": ["read_hdf5"],
         "matlab": ["read_matlab"],
         "minian": ["read_minian"],
+        "mutation_tables": ["read_mutations"],
         "netcdf": ["read_netcdf", "read_zarr", "write_netcdf"],
         "numpy_files": ["read_npy", "read_npz"],
         "nwb": ["read_nwb"],
