@@ -296,6 +296,7 @@ def test_missed_events_are_not_taken_for_noise_by_which_others_are_missed(
     np.testing.assert_allclose(table["event_rate"].values[ok], true[ok], rtol=0.08)
 
 
+@pytest.mark.slow
 def test_bursts_within_a_slow_frame_are_multiples_of_one_size():
     """From a start that drops single spikes as small ones the fit never came back."""
     rng = np.random.default_rng(8)

@@ -51,6 +51,7 @@ def test_agrees_with_the_bound_at_thirty_frames(tau, tau_rise, rate, snr):
     check_against_recordings(tau, tau_rise, rate, snr, 30.0)
 
 
+@pytest.mark.slow
 def test_agrees_with_the_bound_of_one_lone_decay():
     # Rare events, fast frames: each decay of size A stands alone, and what is known of tau is
     # sum((t / tau**2)**2 exp(-2 t / tau)) less its part along exp(-t / tau); per event, with

@@ -210,6 +210,7 @@ def test_a_forecast_that_leaves_all_bounds_is_told_and_not_scored():
     assert np.isfinite(table.runs["valid_time"].sel(model="EDMD (relifted)"))
 
 
+@pytest.mark.slow
 def test_several_of_a_kind_keep_their_way_in_their_name():
     edmd = nr.koopman.EDMD
     recipes = [edmd(degree=1), edmd(degree=2), nr.koopman.Modes(rank=2), nr.koopman.Modes(rank=4)]
@@ -254,6 +255,7 @@ def test_recipes_that_do_not_fit_the_data_are_refused(recipe, words):
         nr.compare.league(as_series(oscillators(0.1, 2000)), [recipe], duration=2.0, n_seeds=1)
 
 
+@pytest.mark.slow
 def test_types_of_the_two_accounts():
     task = the_task(oscillators(0.1, 2000))
     assert isinstance(solved("modes", task)["modes"], ModesForecaster)

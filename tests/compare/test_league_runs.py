@@ -109,6 +109,7 @@ def test_a_run_is_the_forecasts_of_every_horizon_from_one_step(name):
         torch.testing.assert_close(run[:, k], one.at(data, k)[:, 6], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_numbers_with_a_point_are_seconds_and_make_the_same_table():
     recipes = ["ridge"]
     a, b = (
@@ -128,6 +129,7 @@ def test_numbers_with_a_point_are_seconds_and_make_the_same_table():
     assert horizon_told(3, {"dt": 1.0, "time_unit": "steps"}) == "horizon 3"
 
 
+@pytest.mark.slow
 def test_memoryless_and_persistence_take_part_unless_turned_off_or_passed():
     def names(recipes, data=None, **more):
         found = nr.compare.league(

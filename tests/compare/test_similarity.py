@@ -51,6 +51,7 @@ def test_the_angle_is_that_of_the_matrices():
     assert one.distance == pytest.approx(2.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_better_angle_than_gradient_descent():
     torch = pytest.importorskip("torch")
     draw = np.random.default_rng(1)

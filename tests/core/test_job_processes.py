@@ -1,11 +1,13 @@
 """Processes that work side by side."""
 
+import pytest
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 
+@pytest.mark.slow
 def test_processes_that_did_something_light_do_not_pass_for_leaking(tmp_path):
     (tmp_path / "work_of_two_kinds.py").write_text(
         "import time\n"

@@ -86,6 +86,7 @@ def test_silent_units_are_left_out_once_they_are_known():
     np.testing.assert_allclose(found[500:], expected[500:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_interval_of_a_filter_without_half_of_its_units_still_covers():
     covered, narrow = [], []
     for seed in range(4):

@@ -95,6 +95,7 @@ def test_what_is_held_out_has_targets_and_is_not_trained_on():
     assert len(test) == pytest.approx(140, abs=2) and known[test].all()
 
 
+@pytest.mark.slow
 def test_intervals_of_networks_hold_in_short_sessions_too():
     rng = np.random.default_rng(3)
     tuning = 0.5 * rng.normal(size=(2, 20))

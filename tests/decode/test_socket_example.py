@@ -14,7 +14,10 @@ import neurornn as nr
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/decode_over_a_socket.md"
 
 # A source archive holds the tests but not the pages.
-pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="there is no such page here")
+pytestmark = [
+    pytest.mark.skipif(not PAGE.is_file(), reason="there is no such page here"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,7 @@ def test_points_hold_for_ever():
     assert np.isnan(one.lifetime) and "no end" not in one.report()
 
 
+@pytest.mark.slow
 def test_what_turns_slowly_to_rest_or_onto_a_cycle_is_named():
     """Just below and just past where a cycle is born: 1 in 10,000 of a turn is lost in a step."""
     assert classify(hopf(-1e-4), n_hidden=2, n_steps=2000).kind == "point"
@@ -96,6 +97,7 @@ def test_a_leak_is_a_line_that_lasts_as_long_as_its_time_constant(dt):
     assert found.drift == pytest.approx(rms, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_memory_on_a_leak_is_known():
     found = classify(linear(0.999, 0.8, 0.7), n_hidden=3, dt=DT, n_steps=1000)
     along = turned()[:, 0]
@@ -139,6 +141,7 @@ def test_two_slow_modes_are_a_plane():
     assert int(found.parameters["n_points"][0]) == 1
 
 
+@pytest.mark.slow
 def test_a_ring_is_one_thing():
     found = classify(ring(), n_hidden=40, dt=DT)
     assert (found.kind, found.dimension) == ("ring", 1)

@@ -35,6 +35,7 @@ def torch_rivals():
 
 @pytest.mark.parametrize("make", [rivals, lambda: rivals("current"), torch_rivals],
                          ids=["rate", "current", "torch"])  # fmt: skip
+@pytest.mark.slow
 def test_equal_rivals_are_parted_by_the_diagonal(make):
     model = make()
     points = nr.dynamics.find_fixed_points(model)

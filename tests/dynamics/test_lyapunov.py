@@ -478,6 +478,7 @@ def test_an_unstable_point_is_told_from_what_is_stable():
     assert found.regime == "fixed point" and "start elsewhere" in found.reason
 
 
+@pytest.mark.slow
 def test_two_attractors_are_told():
     """h < 0 comes to rest at -1/2 or moves round; a map of two parts."""
 

@@ -56,6 +56,7 @@ def assert_same(first, second):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.slow
 def test_each_is_as_the_call_with_it_alone(n_jobs):
     models = networks()
     before = [{k: v.clone() for k, v in m.state_dict().items()} for m in models]

@@ -68,6 +68,7 @@ class Meddler:
     ],
     ids=["adam", "lbfgs", "dropout"],
 )
+@pytest.mark.slow
 def test_a_fit_that_is_looked_at_is_the_same_bit_for_bit(windows, options):
     plain = fitted(windows, validation=windows, **options)
     meddler, monitor = Meddler(), DynamicsMonitor(every=2, n_steps=64)

@@ -157,6 +157,7 @@ def test_what_creeps_runs_on_until_it_has_settled():
     assert "10.2 s left the regime undecided: trajectories ran on" in found.report()
 
 
+@pytest.mark.slow
 def test_weak_chaos_runs_on_until_a_push_has_grown_enough():
     """h' = 1.002 h modulo 1: e^{.002 n}, a hundredfold after 2305 steps."""
 
@@ -171,6 +172,7 @@ def test_weak_chaos_runs_on_until_a_push_has_grown_enough():
     assert kept.regime == "undecided" and kept.settings["n_first"] == 0
 
 
+@pytest.mark.slow
 def test_what_falls_as_one_over_time_stays_within_its_interval(monkeypatch):
     """One block of Jordan: log(t) / t, which is 0 at last, however far it ran."""
     monkeypatch.setattr(lyapunov, "MOST_STEPS", 4096)
@@ -234,6 +236,7 @@ def test_running_on_is_one_run():
     assert second.stayed.all() and second.directions.shape == (3, 5, 5)
 
 
+@pytest.mark.slow
 def test_large_networks_and_tori_are_not_read_on_cycles():
     def two(s):
         return np.concatenate([van_der_pol(s[:, :2]), 5**0.5 / 2 * van_der_pol(s[:, 2:])], 1)

@@ -201,6 +201,7 @@ def test_nodes_are_spread_out():
     assert len(_scattered(np.zeros((9, 2)), 4, rng)) == 1
 
 
+@pytest.mark.slow
 def test_what_comes_to_a_ring_late_is_counted_to_it():
     """One value starts by the unstable point within, and is half-way out when it is looked at."""
 

@@ -110,6 +110,7 @@ def test_starts_in_blocks_are_those_at_once(monkeypatch, rng):
         np.testing.assert_allclose(a, b, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_a_large_network_is_read_without_its_matrix(monkeypatch):
     """1200 units of unequal tau: a few leading modes, as a dense solver tells them."""
     n = 1200

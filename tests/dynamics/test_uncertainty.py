@@ -69,6 +69,7 @@ def test_the_points_stay_and_their_time_constants_have_intervals(known, tmp_path
     assert "no interval of time_constant" in points.report()
 
 
+@pytest.mark.slow
 def test_more_data_and_a_lower_level_narrow_them(known):
     result, data, points, told = known
     lower = nr.dynamics.point_intervals(points, result, data, confidence_level=0.5, n_draws=200)
@@ -107,6 +108,7 @@ def test_what_cannot_be_carried_over_is_refused(known):
         next(nr.training.weight_draws(result, (u[:1, :4], y[:1, :4])))
 
 
+@pytest.mark.slow
 def test_a_point_that_goes_has_no_interval():
     """A fold within reach of the noise: the point is there in some drawn networks alone."""
     result, data = fitted(0, noise=0.1)

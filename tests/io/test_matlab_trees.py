@@ -225,6 +225,7 @@ def test_a_cell_that_lies_in_itself(tmp_path, kind):
         nr.open(path, sampling_rate=10)
 
 
+@pytest.mark.slow
 def test_cells_that_name_one_cell_over_and_over(tmp_path):
     path = tmp_path / "a.mat"
     file = mat(path)

@@ -132,6 +132,7 @@ def test_one_trajectory_agrees_with_pydmd():
 @pytest.mark.parametrize(
     "options", [{}, {"missing": 0.3}, {"n_trials": 8, "min_duration": 1.2}], ids=str
 )
+@pytest.mark.slow
 def test_intervals_cover(options):
     hits, n = [], 40
     for seed in range(n):
@@ -158,6 +159,7 @@ def test_amplitude_intervals_cover():
     assert np.mean(hits) >= 0.87
 
 
+@pytest.mark.slow
 def test_the_bootstrap_agrees_with_the_curvature():
     run = simulate_oscillators(noise_sd=0.1, rng=2)
     a, b = (

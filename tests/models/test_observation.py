@@ -180,6 +180,7 @@ def recording(n_units=3, duration=60.0, **settings):
     )
 
 
+@pytest.mark.slow
 def test_a_recording_windows_and_arrays_are_one_fit():
     rec = recording(1)
     model = nr.models.CalciumRNN(1, dt=DT)
@@ -197,6 +198,7 @@ def test_a_recording_windows_and_arrays_are_one_fit():
     assert float(model.prepared) == 0.0
 
 
+@pytest.mark.slow
 def test_scale_and_offset_of_a_cell_do_not_matter():
     rec = recording(2)
     model = nr.models.CalciumRNN(2, dt=DT)

@@ -44,6 +44,7 @@ def test_the_table_is_labelled(small):
     assert (small["horizon_seeds"].sel(cell="cnn") == 256).all()
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_bits_and_goes_on_where_it_stopped(brief, small, tmp_path):
     folder = tmp_path / "partial"
     kept = memory_against_distance(("gru", "cnn"), **FEW, checkpoint=folder)

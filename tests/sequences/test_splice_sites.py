@@ -102,6 +102,7 @@ def test_windows_in_another_order_and_form_have_the_same_scores(learned):
     assert np.isfinite(learned.decision_function(["N" * LENGTH])).all()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_one_others(learned):
     windows, labels = simulated()
     again = clone(learned).fit(windows, labels)
@@ -134,6 +135,7 @@ def test_the_table_has_scores_with_intervals_beside_baselines(learned):
     assert np.isnan(table["tau_ci"]).all() and "curvature" in table["tau_ci"].attrs["reason"]
 
 
+@pytest.mark.slow
 def test_only_letters_within_reach_count():
     windows, labels = simulated()
     model = SpliceSites("donor", position=PLACE, reach=6, **SMALL).fit(windows, labels)

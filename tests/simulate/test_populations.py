@@ -89,6 +89,7 @@ def test_a_low_rank_network_has_the_slow_modes_asked_for():
     assert np.linalg.matrix_rank(connectivity, tol=1e-9) == 3
 
 
+@pytest.mark.slow
 def test_the_latents_and_rates_of_a_low_rank_network_forget_as_they_should():
     rec = simulate_low_rank_spikes(12, 1500.0, tau=[0.5], rng=2)
     z = rec["latents"].values[:, 0]
@@ -124,6 +125,7 @@ def test_private_noise_makes_the_share_it_is_given():
 # ------------------------------------------------------------------ hierarchy
 
 
+@pytest.mark.slow
 def test_areas_forget_more_slowly_up_the_hierarchy():
     rec = simulate_hierarchy(4, 2000.0, rng=4)
     assert rec["tau_true"].values.tolist() == [0.05, 0.1, 0.2, 0.4]
@@ -199,6 +201,7 @@ def test_a_flip_flop_holds_the_sign_of_the_last_pulse():
     assert np.log(rec["rate_true"]).std(("trial", "time")).values == pytest.approx([0.8] * 5)
 
 
+@pytest.mark.slow
 def test_a_bit_that_is_shaken_comes_back_with_its_time_constant():
     rec = simulate_flip_flop_spikes(
         2, 60.0, pulse_rate=0.0, noise=0.02, n_trials=40, n_hidden=8, tau=[0.15, 0.3], rng=8
@@ -212,6 +215,7 @@ def test_a_bit_that_is_shaken_comes_back_with_its_time_constant():
         assert remembered(z[:, :, k], round(tau / 0.01)) == pytest.approx(np.exp(-1), abs=0.04)
 
 
+@pytest.mark.slow
 def test_bins_do_not_change_the_network():
     wide = simulate_flip_flop_spikes(
         2,

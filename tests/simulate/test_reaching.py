@@ -127,6 +127,7 @@ def flattery(drift, seed):
     return score(mixed[:cut], mixed[cut:]) - later
 
 
+@pytest.mark.slow
 def test_drift_makes_a_random_split_flatter_a_decoder():
     # Measured over seeds 0 to 2: 0.25 to 0.48 with a drift of 1; without, the two splits differ
     # by how hard their parts of the session are, at most 0.02.
@@ -134,6 +135,7 @@ def test_drift_makes_a_random_split_flatter_a_decoder():
     assert abs(flattery(0.0, 0)) < 0.05
 
 
+@pytest.mark.slow
 def test_drift_is_shared_slow_and_of_the_stated_size():
     session = nr.simulate.simulate_reaches(300, 200, drift=0.5, drift_time=20.0, rng=6)
     gain = session["log_gain"].values

@@ -92,6 +92,7 @@ def test_columns_that_say_nothing_do_not_stop_the_climb(what, trains):
                        rtol=1e-4 if exact else 0.03)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_time_constants_do_not_hang_on_the_bins(trains):
     fits = [PointProcess(bin_size=b).fit(recorded(trains)).parameters_
             for b in (0.0005, 0.001, 0.01, 0.05)]  # fmt: skip

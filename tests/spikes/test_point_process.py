@@ -400,6 +400,7 @@ def test_units_that_hardly_fire_are_kept_with_a_status(pair):
     assert np.isnan(table["baseline_rate"].values[1:]).all()
 
 
+@pytest.mark.slow
 def test_a_unit_that_was_not_observed_throughout_is_not_silent(pair):
     times = pair["spike_times"].values[pair["spike_unit"].values == 0]
     rec = nr.data.from_spikes([times[times < 30.0], times], t_start=0.0, t_stop=60.0)

@@ -55,6 +55,7 @@ def test_a_run_begins_at_rest(network, recordings):
     assert np.allclose(network.rates(rec).values[10_000:], network.rates(alone).values, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_simulated_spikes_are_those_of_the_network(network, recordings):
     drawn = network.simulate(8.0, rng=0)
     rates = network.rates(drawn)
@@ -68,6 +69,7 @@ def test_simulated_spikes_are_those_of_the_network(network, recordings):
 
 
 @pytest.mark.parametrize("shown", ["as it is", "filtered"])
+@pytest.mark.slow
 def test_spikes_are_simulated_from_the_inputs_they_are_read_from(shown, recordings):
     wave = np.sin(np.arange(20_000) / 60)
     model = RecurrentPointProcess(

@@ -148,6 +148,7 @@ def test_which_unit_fired_is_tested_where_rates_are_exchanged():
     assert float(wrong.population["population_p_value"].sel(test="marks")) < 1e-6
 
 
+@pytest.mark.slow
 def test_false_names_are_rare():
     """What fits is called so: at level .01 each, and .05 for the distance itself."""
     rng = np.random.default_rng(4)
@@ -201,6 +202,7 @@ def test_saved_and_loaded_it_says_the_same(tmp_path):
 
 
 @pytest.mark.realdata
+@pytest.mark.slow
 def test_real_ganglion_cells_fit_once_drift_is_followed(realdata):
     from scipy.io import loadmat
 

@@ -239,6 +239,7 @@ def test_forms_of_counts_are_one(pooled):
     assert both[0] == both[1]
 
 
+@pytest.mark.slow
 def test_what_was_not_observed_does_not_count(pooled):
     counts = population()["counts"].astype(float)
     hidden = counts.copy()
@@ -302,6 +303,7 @@ def test_locked_rate_is_found_where_trials_end_at_different_times():
 # Nothing to be found
 
 
+@pytest.mark.slow
 def test_claims_without_dynamics_are_rare():
     rng = np.random.default_rng(0)
     chance = []

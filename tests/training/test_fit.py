@@ -287,6 +287,7 @@ def test_windows_of_another_clock_are_refused():
         nr.fit(nr.models.LeakyRNN(1, 1, 1, dt=0.01, tau=0.5), win)
 
 
+@pytest.mark.slow
 def test_a_series_is_fitted_to_its_own_next_frame():
     rec = nr.simulate.simulate_calcium(2, 40.0, 30.0, rng=0)
     model = nr.models.LeakyRNN(2, 2, 2, dt=1 / 30, tau=0.5)

@@ -149,6 +149,7 @@ def test_weights_that_are_held_stay_held():
     assert torch.equal(result.model.recurrent_weight, model.recurrent_weight)
 
 
+@pytest.mark.slow
 def test_intervals_do_not_move_the_estimate():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -74,6 +74,7 @@ def test_what_was_left_open_is_settled_by_model_and_data():
 
 
 @pytest.mark.filterwarnings("ignore::neurornn._core.errors.ConvergenceWarning")
+@pytest.mark.slow
 def test_a_fit_of_tensors_is_the_fit_at_the_door_bit_for_bit():
     options = {"max_epochs": 3, "rng": 5, "optimizer": "adam", "learning_rate": 0.02}
     door = nr.fit(model(), data(), **options)

@@ -35,6 +35,7 @@ def test_spikes_given():
     assert correlation >= 0.95
 
 
+@pytest.mark.slow
 def test_spikes_unknown():
     # Networks are fitted for seeds below 10 alone: here for one in four.
     seeds = (0, 10, 11, 12)
