@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = room(
     __name__,
     {
         "table": ["League", "league"],
+        "belief_readout": ["BeliefReadout", "belief"],
         "spectra_compared": ["SpectraComparison", "spectra"],
         "dynamical_similarity": ["DynamicalSimilarity", "similarity"],
     },

@@ -14,6 +14,8 @@ __getattr__, __dir__, __all__ = room(
         "many": ["fit_many"],
         "objectives": ["OBJECTIVES", "Objective"],
         "passes": ["follow"],
+        "policy": ["fit_policy", "policy_sizes"],
+        "policy_result": ["PolicyResult"],
         "result": ["FitResult"],
     },
 )
