@@ -115,6 +115,11 @@ def dna():
     )
 
 
+def proteins():
+    """Five species of 120 proteins; those that are richest in what stabilises are the coldest."""
+    return nr.simulate.simulate_proteins(600, 5, rng=4)
+
+
 SAMPLES = {
     "sample_calcium": (calcium, "1", "Six simulated cells, tau 0.3 to 1.8 s, with their spikes"),
     "sample_fluorescence": (
@@ -124,6 +129,7 @@ SAMPLES = {
     ),
     "sample_spikes": (spikes, "s", "Twelve simulated units that follow a stimulus with tau 0.2 s"),
     "sample_dna": (dna, "bp", "Simulated DNA and a signal with a length constant of 25 bp"),
+    "sample_proteins": (proteins, "degC", "Simulated proteins whose species hide an effect"),
 }
 
 

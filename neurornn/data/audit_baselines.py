@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
+from sklearn.naive_bayes import CategoricalNB
 
 from neurornn._core.confidence import Estimate
 from neurornn._core.units import format_number
+from neurornn.data.audit_decoding import flag_label_noise
 from neurornn.data.audit_ledger import WORDS, Ledger, Prediction
 from neurornn.data.audit_report import NOTABLE, AuditStatus
 from neurornn.data.baselines import (
@@ -21,6 +23,7 @@ from neurornn.data.baselines import (
     predict_from_label,
     simple_features,
 )
+from neurornn.data.sequence_sets import SequenceSet
 from neurornn.data.splitters import BlockedSplit, RandomSplit
 
 #: Rows a model baseline is fitted on at most; label baselines use every row.
@@ -111,6 +114,10 @@ def score_features(
 
     random = predict(folds)
     ledger.scores("features_random", [random], metrics, f"from {what}, random split")
+    who = f"{what[0].upper()}{what[1:]} under a random split"
+    flag_label_noise(ledger, f"features_random_{metrics[-1]}", who, task)
+    if isinstance(data, SequenceSet):
+        _score_shortcuts(ledger, data[keep], y, task, what, random, folds)
     splits: dict[str, Folds] = {}
     labelled = {**groups} if ledger.clusters is None else {**groups, "clusters": ledger.clusters}
     for name, labels in labelled.items():
@@ -141,7 +148,62 @@ def score_features(
             )
             if name in groups and name not in [n for _, n in ledger.confounders]:
                 ledger.confounders.append((drop, name))
+    for name, result in results.items():
+        _flag_constant(ledger, name, result, what, metrics[-1], task)
     read_labels(ledger, features, what, {k: v[keep] for k, v in groups.items()}, n_splits)
+
+
+def _flag_constant(
+    ledger: Ledger, name: str, result: Prediction, what: str, metric: Metric, task: Task
+) -> None:
+    """Write down where a score with whole labels held out is within noise of what a label says.
+
+    Of a label that training has not seen the label alone says the same of every row.
+    """
+    if task != "regression" or name not in [n for _, n in ledger.confounders]:
+        return
+    value, (low, _) = pooled_score(
+        result.y, result.predicted, result.folds, metric,
+        confidence_level=ledger.confidence_level, rng=ledger.rng,
+    )  # fmt: skip
+    if (low if np.isfinite(low) else value) <= 0:
+        ledger.finding(
+            f"With whole {name} held out, {what} give {WORDS[metric]} {format_number(value)}: "
+            "within noise of, or below, a constant, which is all that a new label says."
+        )
+
+
+def _score_shortcuts(
+    ledger: Ledger, sequences: SequenceSet, y: NDArray[Any], task: Task, what: str,
+    random: Prediction, folds: Folds,
+) -> None:  # fmt: skip
+    """Say what a composition tells about the target, and what letters at fixed places do."""
+    metric = metrics_of(task)[-1]
+    floor = 0.0
+    if task == "classification":
+        floor = float(np.unique(y, return_counts=True)[1].max() / len(y))
+    beside = f" (majority {format_number(floor)})" if task == "classification" else ""
+    score = random.score(metric)
+    if score - floor > NOTABLE:
+        ledger.finding(
+            f"{what[0].upper()}{what[1:]} alone tell y with {WORDS[metric]} "
+            f"{format_number(score)}{beside} under a random split: report them beside a model."
+        )
+    if task != "classification" or y.ndim > 1 or np.ptp(sequences.lengths) > 0:
+        return
+    codes = sequences.codes()
+    model = CategoricalNB(min_categories=int(codes.max()) + 1)
+    placed = Prediction(y=y, predicted=out_of_fold(model, codes, y, folds), folds=folds)
+    ledger.scores(
+        "places_random", [placed], (metric,), "from letters place by place, random split"
+    )
+    score = placed.score(metric)
+    if score - floor > NOTABLE:
+        ledger.finding(
+            f"Letters at fixed places, each by itself, tell y with {WORDS[metric]} "
+            f"{format_number(score)}{beside}: a motif, or how the windows were cut. Report the "
+            "weights of places beside a model."
+        )
 
 
 def read_labels(

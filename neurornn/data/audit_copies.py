@@ -7,11 +7,18 @@ from numpy.typing import NDArray
 
 from neurornn.data.audit_ledger import Ledger
 from neurornn.data.audit_report import AuditStatus
-from neurornn.data.kmers import cluster_by_kmers, copies, sharing
+from neurornn.data.kmers import cluster_by_kmers, copies, nearest_by_kmers, sharing
 from neurornn.data.sequence_sets import SequenceSet
 
 #: Letters beyond which k-mers are not hashed (about 2 GB of work space).
 MAX_LETTERS = 50_000_000
+#: Letters of the k-mers by which near copies are told, by alphabet, and of those in place.
+NEAR_KMER = {"dna": 21, "rna": 21, "protein": 6}
+_PLACED_KMER = 8
+#: Share of its k-mers from which a sequence is a near copy, and a twin in place.
+_NEAR, _TWIN = 0.5, 0.2
+#: Shares of the rows below which near copies and twins are told without a change of status.
+_SOME = 0.005
 
 
 def number_copies(data: Any) -> NDArray[np.int64]:
@@ -81,6 +88,68 @@ def look_for_shared_kmers(ledger: Ledger, sequences: SequenceSet, kmer: int) -> 
             f"with another; the largest family has {sizes.max()}.",
             AuditStatus.COPIES,
         )
+
+
+def look_for_near_copies(
+    ledger: Ledger,
+    train: SequenceSet,
+    test: SequenceSet | None,
+    classes: tuple[NDArray[Any], NDArray[Any]] | None,
+) -> None:
+    """Count rows half of whose short k-mers lie in one other row, and twins place by place.
+
+    Parameters
+    ----------
+    train : rows, or the training rows. test : the test rows, or None to compare rows of `train`.
+    classes : of the rows of both, for a classification, or None.
+    """
+    same, asked = test is None, train if test is None else test
+    if int(train.lengths.sum() + asked.lengths.sum()) > MAX_LETTERS or not len(asked):
+        return
+    k = NEAR_KMER[train.alphabet]
+    where = "another row" if same else "one training row"
+    prefix = "" if same else "test_"
+    near = nearest_by_kmers(train, asked, k, same=same)
+    hits, n = int(np.sum((near.share >= _NEAR) & _others(asked, train, near.row))), len(asked)
+    ledger.fraction(
+        f"{prefix}near_copies", hits, n, f"rows with half of their {k}-mers in {where}, no copies"
+    )
+    if hits > _SOME * n:
+        ledger.finding(
+            f"{hits} of {n} {'rows' if same else 'test rows'} are near copies: half of their "
+            f"{k}-mers, on either strand of DNA, lie in {where}.",
+            AuditStatus.COPIES,
+        )
+    if (
+        classes is None
+        or train.alphabet == "protein"
+        or np.ptp(np.r_[train.lengths, asked.lengths]) > 0
+    ):
+        return
+    who = "rows" if same else "test rows"
+    twin = nearest_by_kmers(train, asked, _PLACED_KMER, in_place=True, same=same)
+    twins = (twin.share >= _TWIN) & _others(asked, train, twin.row)
+    ledger.fraction(f"{prefix}twins", int(twins.sum()), n, f"rows like {where}, place by place")
+    torn = int(np.sum(twins & (classes[0][twin.row] != classes[1])))
+    ledger.fraction(
+        f"{prefix}opposite_twins", torn, n, f"rows like {where} of another class, by place"
+    )
+    if twins.sum() > _SOME * n:
+        ledger.finding(
+            f"{twins.sum()} of {n} {who} have a twin: {100 * _TWIN:.0f} % of their "
+            f"{_PLACED_KMER}-mers stand at the same places of {where}, {torn} of them of "
+            "another class."
+            + (" Were rows of one class made from rows of the other?" if torn > _SOME * n else ""),
+            AuditStatus.COPIES,
+        )
+
+
+def _others(asked: SequenceSet, train: SequenceSet, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which sequences have a nearest one that is no copy letter by letter: that has been told."""
+    return np.array([
+        row >= 0 and letters.upper() != train[row].upper()
+        for letters, row in zip(asked, rows.tolist(), strict=True)
+    ])  # fmt: skip
 
 
 def look_for_overlap(ledger: Ledger, train: Any, test: Any, kmer: int) -> None:

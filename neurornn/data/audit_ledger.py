@@ -42,6 +42,7 @@ class Ledger:
     findings : plain sentences. found : what they amount to.
     confounders : (strength, name) of each label that tells about the target.
     clusters : (row,), rows that must stay together, where looked for.
+    within : score of predictions within the labels of a group, and its interval.
     """
 
     confidence_level: float
@@ -52,6 +53,7 @@ class Ledger:
     found: list[AuditStatus] = field(default_factory=list)
     confounders: list[tuple[float, str]] = field(default_factory=list)
     clusters: NDArray[np.int64] | None = None
+    within: list[tuple[float, tuple[float, float]]] = field(default_factory=list)
 
     def finding(self, text: str, status: AuditStatus | None = None) -> None:
         """Write a sentence down, and what it amounts to."""

@@ -18,7 +18,18 @@ from neurornn._core.errors import DataError, KindError, ShapeError
 from neurornn._core.rng import RNG, generator
 from neurornn.data.alphabets import ALPHABETS
 from neurornn.data.audit_baselines import score_features, score_labels
-from neurornn.data.audit_copies import look_for_copies, look_for_overlap, look_for_shared_kmers
+from neurornn.data.audit_copies import (
+    look_for_copies,
+    look_for_near_copies,
+    look_for_overlap,
+    look_for_shared_kmers,
+)
+from neurornn.data.audit_decoding import (
+    check_features,
+    decode_groups,
+    penultimate_features,
+    score_predictions,
+)
 from neurornn.data.audit_ledger import Ledger
 from neurornn.data.audit_report import AuditReport, AuditStatus
 from neurornn.data.baselines import task_of
@@ -33,6 +44,9 @@ def audit(
     *,
     groups: Mapping[str, ArrayLike] | None = None,
     test: Any = None,
+    features: ArrayLike | None = None,
+    model: Any = None,
+    predictions: ArrayLike | None = None,
     kmer: int | None = None,
     task: str | None = None,
     n_splits: int = 5,
@@ -51,6 +65,12 @@ def audit(
         Labels that a model could hide behind: species, family, animal, session, day. The
         ``groups`` of a SequenceSet are used by default.
     test : another set like `X`, or row numbers or a mask of the test rows in it.
+    features : (row, feature), what your model reads; how well each group is decoded from them is
+        told beside chance.
+    model : a fitted model with ``transform(X)``, or a function of X, for the features that it
+        hands to its last layer.
+    predictions : your model's, the shape of `y`, each of a row that it had not seen; they are
+        scored beside what a label alone gives, and within its labels.
     kmer : letters of a stretch that no two independent sequences share by chance; by default 40
         for DNA and RNA and 10 for proteins.
 
@@ -70,7 +90,17 @@ def audit(
     Notes
     -----
     Scores are out of fold and pooled over all rows; their intervals come from a bootstrap over
-    folds. ``duplicate_rows`` counts rows that repeat an earlier row.
+    folds. ``duplicate_rows`` counts rows that repeat an earlier row; a near copy has half of its
+    21-mers (proteins: 6-mers) in one other row.
+
+    A group is decoded by a logistic regression and by boosted trees that count every label alike,
+    out of fold: balanced accuracy, beside 1 over the number of labels. What tells about the target
+    and is decoded as well is what a model may read instead of the physics; melting points of
+    proteins and their species are the known case.
+
+    References
+    ----------
+    Garcia Lopez et al. 2025, doi:10.1002/prot.70019 (melting points and species).
 
     Examples
     --------
@@ -97,10 +127,19 @@ def audit(
     ledger = Ledger(confidence_level=confidence_level, rng=generator(rng))
     if data is not None:
         look_for_copies(ledger, data, targets if kind == "classification" else None, ordered)
+    classes = targets if kind == "classification" and targets.ndim == 1 else None  # type: ignore[union-attr]
     if sequences is not None:
         look_for_shared_kmers(ledger, sequences, kmer)
+        look_for_near_copies(ledger, sequences, None, _both(classes, classes))
     if test is not None:
-        look_for_overlap(ledger, *_as_parts(data, what, test), kmer)
+        parts = _as_parts(data, what, test)
+        look_for_overlap(ledger, *parts, kmer)
+        if sequences is not None:
+            chosen = _test_rows(test, len(sequences))
+            own = (None, None) if classes is None or chosen is None else (
+                classes[~chosen], classes[chosen]
+            )  # fmt: skip
+            look_for_near_copies(ledger, *parts, _both(*own))
     if targets is not None:
         assert kind is not None
         varied = sequences is not None and np.ptp(sequences.lengths) > 0
@@ -108,6 +147,17 @@ def audit(
         score_labels(ledger, targets, kind, labels, lengths, n_splits)
         if data is not None:
             score_features(ledger, data, targets, kind, labels, n_splits, ordered)
+        if predictions is not None:
+            score_predictions(
+                ledger, np.asarray(predictions), targets, kind, labels, n_splits
+            )  # fmt: skip
+    sources = {}
+    if features is not None:
+        sources["the features"] = check_features(features, n, "features")
+    if model is not None:
+        given = penultimate_features(model, X)
+        sources["the model's features"] = check_features(given, n, "features of the model")
+    decode_groups(ledger, sources, labels, n_splits)
     split, sentence = _honest(ledger, ordered, list(labels))
     statuses = tuple(s for s in _GRAVITY if s in ledger.found) or (AuditStatus.CLEAN,)
     return AuditReport(
@@ -150,14 +200,27 @@ def _honest(ledger: Ledger, ordered: bool, groups: list[str]) -> tuple[str, str]
     return "random", f"{text}; no groups were given."
 
 
+def _both(
+    one: NDArray[Any] | None, other: NDArray[Any] | None
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    return None if one is None or other is None else (one, other)
+
+
+def _test_rows(test: Any, n: int) -> NDArray[np.bool_] | None:
+    """Which rows are the test, where it came as row numbers or a mask."""
+    rows = np.asarray(test) if not isinstance(test, SequenceSet) else np.empty(0, dtype="U1")
+    if rows.ndim != 1 or rows.dtype.kind not in "iub":
+        return None
+    chosen = np.zeros(n, dtype=bool)
+    chosen[rows] = True
+    return chosen
+
+
 def _as_parts(data: Any, what: str, test: Any) -> tuple[Any, Any]:
     """Return the training and the test rows, from another set or from row numbers or a mask."""
-    if data is not None and not isinstance(test, SequenceSet):
-        rows = np.asarray(test)
-        if rows.ndim == 1 and rows.dtype.kind in "iub":
-            chosen = np.zeros(len(data), dtype=bool)
-            chosen[rows] = True
-            return data[~chosen], data[chosen]
+    chosen = None if data is None else _test_rows(test, len(data))
+    if chosen is not None:
+        return data[~chosen], data[chosen]
     is_set = isinstance(data, SequenceSet)
     other, kind = _as_data(test, data.alphabet if is_set else None)
     if data is None or isinstance(other, SequenceSet) != is_set:

@@ -1,5 +1,6 @@
 """Score an estimator on splits that do not leak, windows included."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import accuracy_score, get_scorer, r2_score
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 from threadpoolctl import threadpool_limits
 
 from neurornn._core.checks import (
@@ -17,17 +18,19 @@ from neurornn._core.checks import (
     check_finite_or_missing,
     check_labels,
     check_rng,
+    check_rows,
 )
 from neurornn._core.confidence import Estimate, bootstrap_interval, to_dataset
-from neurornn._core.errors import KindError, NameUnknownError, SplitError, nearest
+from neurornn._core.errors import KindError, NameUnknownError, ShapeError, SplitError, nearest
 from neurornn._core.old_names import renamed
 from neurornn._core.rng import RNG, generator
 from neurornn.data.recording import sampling_rate_of
 from neurornn.data.rows import as_samples
 from neurornn.data.samples import check_window, history, whole_windows
+from neurornn.data.sequence_sets import SequenceSet
 from neurornn.data.splitters import BlockedSplit, RandomSplit
 
-SPLITS = ("blocked", "random", "grouped")
+SPLITS = ("blocked", "random", "grouped", "leave-group-out")
 
 
 @renamed(gap="gap_rows", window="n_lags")
@@ -52,9 +55,12 @@ def cross_score(
     ----------
     estimator : any scikit-learn estimator; a clone is fitted in each fold.
     X : (row, feature), or DataArray (time, unit) or (trial, time, unit)
-        Rows with NaN are left out.
+        Rows with NaN are left out. Or sequences, a SequenceSet or a list of strings, for an
+        estimator that takes them: `groups` are passed on to a ``fit`` that asks for ``species``
+        or ``groups``, and its own ``score`` counts.
     y : as many rows, one or several outputs.
-    split : ``"blocked"``, ``"grouped"``, ``"random"``, or a splitter with ``split(X, y, groups)``.
+    split : ``"blocked"``, ``"grouped"``, ``"leave-group-out"``, ``"random"``, or a splitter with
+        ``split(X, y, groups)``. ``"leave-group-out"`` holds every group out once, by itself.
         By default ``"grouped"`` where `groups` came and ``"blocked"`` otherwise. ``"random"`` is
         there to show the inflation: it leaks wherever neighbouring rows are alike, and its windows
         are cut before the split, as is done by mistake.
@@ -85,6 +91,16 @@ def cross_score(
     SplitError
         No whole window fits into a part, for example because the splitter shuffles rows.
     """
+    if _is_sequences(X):
+        if n_lags is not None or trials is not None:
+            raise KindError(
+                "Sequences came with n_lags or trials",
+                "Rows of a recording were needed for windows of time",
+                "Leave n_lags and trials out",
+            )
+        return _score_sequences(
+            estimator, X, y, split, groups, n_splits, scoring, confidence_level, rng
+        )
     rows = as_samples(X, y, trials)
     targets = rows.targets
     assert targets is not None
@@ -168,13 +184,91 @@ def _as_splitter(
                 "Pass groups=species",
             )
         return GroupKFold(min(n_splits, len(np.unique(np.asarray(groups))))), "grouped"
+    if split == "leave-group-out":
+        _check_groups(groups)
+        return LeaveOneGroupOut(), "leave-group-out"
     if isinstance(split, str) or not hasattr(split, "split"):
         raise NameUnknownError(
             f"split is {split!r}",
-            "'blocked', 'grouped', 'random' or a splitter with .split(X, y, groups) was needed",
+            "'blocked', 'grouped', 'leave-group-out', 'random' or a splitter with .split(X, y, "
+            "groups) was needed",
             nearest(str(split), SPLITS),
         )
     return split, type(split).__name__
+
+
+def _check_groups(groups: ArrayLike | None) -> None:
+    """Raise where no group can be held out by itself."""
+    if groups is None:
+        raise SplitError(
+            "split='leave-group-out' came without groups",
+            "The group of each row was needed",
+            "Pass groups=species",
+        )
+    labels, sizes = np.unique(check_labels(groups, "groups"), return_counts=True)
+    if len(labels) < 2:
+        raise SplitError(
+            f"All {sizes.sum()} rows are of one group, {labels[0]}",
+            "At least two groups were needed, one to train on when the other is held out",
+            "Add rows of another group, or pass split='random' for a score within this one",
+        )
+    if sizes.min() < 2:
+        raise SplitError(
+            f"Group {labels[sizes.argmin()]} has one member",
+            "At least two were needed to score a group that is held out by itself",
+            "Leave that row out, or pass split='grouped', which joins groups into folds",
+        )
+
+
+def _is_sequences(X: Any) -> bool:
+    if isinstance(X, SequenceSet):
+        return True
+    values = list(X[:1]) if isinstance(X, list | tuple | np.ndarray) and len(X) else []
+    return bool(values) and isinstance(values[0], str)
+
+
+def _score_sequences(
+    estimator: Any, X: Any, y: Any, split: Any, groups: ArrayLike | None, n_splits: int,
+    scoring: str | Callable[..., float] | None, confidence_level: float, rng: RNG,
+) -> xr.Dataset:  # fmt: skip
+    """Score an estimator that takes sequences."""
+    check_confidence_level(confidence_level)
+    draw = generator(check_rng(rng))
+    targets = check_rows(y, "y")
+    labels = None if groups is None else check_labels(groups, "groups")
+    for name, other in (("y", targets), ("groups", labels)):
+        if other is not None and len(other) != len(X):
+            raise ShapeError(
+                f"{len(X)} sequences came and {name} has {len(other)} rows",
+                "One for each sequence was needed",
+                "Select the same rows of all of them",
+            )
+    sequences = X if isinstance(X, SequenceSet) else np.asarray(X, dtype=object)
+    splitter, name = _as_splitter(split, groups, n_splits, 0, 1, draw)
+    asked = inspect.signature(estimator.fit).parameters
+    takes = [k for k in ("species", "groups") if k in asked][:1] if labels is not None else []
+    named = getattr(estimator, "score_name", None) if scoring is None else None
+    scores, sizes = [], []
+    for train, test in splitter.split(targets, targets, labels):
+        given = {} if labels is None else dict.fromkeys(takes, labels[train])
+        parts = [sequences[rows] for rows in (train, test)]
+        if not isinstance(X, SequenceSet):
+            parts = [p.tolist() for p in parts]
+        with threadpool_limits(1):
+            fitted = clone(estimator).fit(parts[0], targets[train], **given)
+            score = scorer_of(estimator, scoring) if scoring is not None or not hasattr(
+                fitted, "score"
+            ) else (lambda model, a, b: model.score(a, b))  # fmt: skip
+            scores.append(float(score(fitted, parts[1], targets[test])))
+        sizes.append([len(train), len(test)])
+    what = named or (None if scoring is not None else "score of the estimator")
+    table = _as_table(
+        scores, sizes, name, what if scoring is None else scoring, estimator, 1,
+        confidence_level, draw,
+    )  # fmt: skip
+    if name == "leave-group-out" and labels is not None:
+        table = table.assign_coords(group=("fold", np.unique(labels)))
+    return table
 
 
 def scorer_of(estimator: Any, scoring: str | Callable[..., float] | None) -> Callable[..., float]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from neurornn.data.alphabets import ALPHABETS
@@ -20,13 +20,14 @@ class Kmers(NamedTuple):
     owner: NDArray[np.int64]
 
 
-def hash_kmers(sequences: SequenceSet, k: int) -> Kmers:
+def hash_kmers(sequences: SequenceSet, k: int, *, in_place: bool = False) -> Kmers:
     """Hash every stretch of `k` letters; stretches with an ambiguous letter are left out.
 
     Parameters
     ----------
     sequences : (sequence,).
     k : letters.
+    in_place : the same letters at another place of a sequence are another k-mer.
 
     Notes
     -----
@@ -46,6 +47,11 @@ def hash_kmers(sequences: SequenceSet, k: int) -> Kmers:
     # A window ends where its sequence ends, and holds only letters that are known.
     known = np.concatenate([[0], np.cumsum(codes >= n_bases)])
     keep = (owner[:n_windows] == owner[k - 1 :]) & (known[k:] == known[:-k])
+    if in_place:
+        first = np.cumsum(lengths) - lengths
+        place = np.arange(n_windows) - first[owner[:n_windows]]
+        salt = np.random.default_rng(21).integers(2**63, size=int(lengths.max()), dtype=np.uint64)
+        hashes = hashes ^ salt[place]
     return Kmers(hashes[keep], owner[:n_windows][keep])
 
 
@@ -78,6 +84,92 @@ def sharing(train: SequenceSet, test: SequenceSet, k: int) -> NDArray[np.bool_]:
         at = np.minimum(np.searchsorted(seen, asked.hashes), len(seen) - 1)
         shared[asked.owner[seen[at] == asked.hashes]] = True
     return shared
+
+
+class Nearest(NamedTuple):
+    """The most similar training sequence of each: `share` (sequence,) of k-mers, and its `row`."""
+
+    share: NDArray[np.float64]
+    row: NDArray[np.int64]
+
+
+def nearest_by_kmers(
+    train: SequenceSet, test: SequenceSet, k: int, *, in_place: bool = False, same: bool = False
+) -> Nearest:
+    """Find the training sequence that holds most of the k-mers of each test sequence.
+
+    Parameters
+    ----------
+    train, test : (sequence,).
+    k : letters.
+    in_place : a k-mer counts where it stands at the same place of both; else at any place and,
+        of DNA, on either strand.
+    same : both are one set; a sequence is not compared with itself.
+
+    Returns
+    -------
+    Share of the distinct k-mers of each test sequence, and row of the training sequence, -1 where
+    none shares one.
+
+    Notes
+    -----
+    k-mers of more than 200 training sequences, repeats, are left out of what is shared.
+    """
+    forward = _found_in(train, test, k, in_place, same)
+    if in_place or train.alphabet != "dna":
+        return forward
+    turned = _found_in(train, test.reverse_complement(), k, in_place, same)
+    better = turned.share > forward.share
+    return Nearest(
+        np.where(better, turned.share, forward.share), np.where(better, turned.row, forward.row)
+    )
+
+
+#: Training sequences of a k-mer beyond which it is a repeat, and test sequences at a time.
+_REPEAT, _BLOCK = 200, 500
+
+
+def _found_in(
+    train: SequenceSet, test: SequenceSet, k: int, in_place: bool, same: bool
+) -> Nearest:
+    one, other = (_distinct(s, k, in_place) for s in (train, test))
+    share, row = np.zeros(len(test)), np.full(len(test), -1)
+    known, column, count = np.unique(one.hashes, return_inverse=True, return_counts=True)
+    if not len(known) or not len(other.hashes):
+        return Nearest(share, row)
+    few = count[column] <= _REPEAT
+    table = csr_matrix(
+        (np.ones(int(few.sum()), np.float32), (one.owner[few], column[few])),
+        shape=(len(train), len(known)),
+    ).T.tocsr()
+    total = np.bincount(other.owner, minlength=len(test))
+    at = np.minimum(np.searchsorted(known, other.hashes), len(known) - 1)
+    hit = known[at] == other.hashes
+    asked = csr_matrix(
+        (np.ones(int(hit.sum()), np.float32), (other.owner[hit], at[hit])),
+        shape=(len(test), len(known)),
+    )
+    for first in range(0, len(test), _BLOCK):
+        shared = (asked[first : first + _BLOCK] @ table).tocoo()
+        a, b, n = shared.row + first, shared.col, shared.data
+        if same:
+            a, b, n = (v[a != b] for v in (a, b, n))
+        order = np.lexsort((n, a))
+        last = np.flatnonzero(np.diff(a[order], append=-1) != 0)
+        best = order[last]
+        share[a[best]] = n[best] / total[a[best]]
+        row[a[best]] = b[best]
+    return Nearest(share, row)
+
+
+def _distinct(sequences: SequenceSet, k: int, in_place: bool) -> Kmers:
+    """Every k-mer of each sequence once; in place, the same k-mer elsewhere is another."""
+    found = hash_kmers(sequences, k, in_place=in_place)
+    order = np.lexsort((found.hashes, found.owner))
+    hashes, owner = found.hashes[order], found.owner[order]
+    new = np.r_[True, (np.diff(hashes) != 0) | (np.diff(owner) != 0)] if len(hashes) else []
+    keep = np.asarray(new, dtype=bool)
+    return Kmers(hashes[keep], owner[keep])
 
 
 def cluster_by_kmers(sequences: SequenceSet, k: int) -> NDArray[np.int64]:
