@@ -326,3 +326,36 @@ def test_gene_structures(folder):
     assert exact["exon_sensitivity"] == exact["exon_precision"] == exact["gene_precision"] == 1
     ax = nr.plot.gene_structures(again, annotation=annotated, end=30_000)
     assert len(ax.patches) == 2 * again.exons.sizes["exon"]
+
+
+def test_proteins(folder):
+    """Measured variants read, learned from, saved, compared with the bench, drawn."""
+    draw = np.random.default_rng(0)
+    letters = "ACDEFGHIKLMNPQRSTVWY"
+    lines, proteins = ["id,variant,dG"], {}
+    for name in "abcd":
+        protein = "".join(draw.choice(list(letters), 20))
+        proteins[name] = protein
+        for k, letter in enumerate(protein):
+            for to in (c for c in draw.choice(list(letters), 6, replace=False) if c != letter):
+                cost = 4.184 * (letter in "FILMVW") + 0.4 * draw.standard_normal()
+                lines.append(f"{name},{letter}{k + 11}{to},{-cost}")
+    (folder / "scan.csv").write_text("\n".join(lines))
+    variants = nr.io.read_mutations(
+        folder / "scan.csv", proteins, value="dG", positive="stabilising", units="kJ/mol",
+        mutation="variant", protein="id", first="find",
+    )  # fmt: skip
+    # The mean loss of a residue of the core is 1 kcal/mol, whatever sign and unit the file has.
+    core = np.array([m[0] in "FILMVW" for m in variants["mutation"].values])
+    assert float(variants["ddg"][core].mean()) == pytest.approx(1.0, abs=0.05)
+    model = nr.sequences.MutationModel(n_seeds=1, n_steps=40)
+    model.fit(variants, family=variants["protein"].values)
+    model.save(folder / "mutations")
+    again = nr.load(folder / "mutations")
+    one = variants.isel(variant=variants["protein"].values == "a")
+    table = again.mutate_all(proteins["a"])
+    scores = nr.sequences.agreement(table, one)
+    assert float(scores["spearman"][0]) > 0.5
+    assert scores.equals(nr.sequences.agreement(model.predict(one), one))
+    ax = nr.plot.ddg_map(table, one)
+    assert ax.images[0].get_array().shape == (20, 40)

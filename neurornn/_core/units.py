@@ -13,7 +13,7 @@ SYMBOLS = ("s", "ms", "Hz", "bp", "aa", "1", "px", "cm", "cm/s", "bits", "nats",
 _BASES = frozenset(
     [*SYMBOLS, "us", "min", "h", "day", "kHz", "bit", "nat", "spike", "rad", "deg", "m", "mm",
      "um", "nm", "M", "mM", "uM", "nM", "V", "mV", "uV", "A", "nA", "pA", "a.u.", "%", "trial",
-     "event"]
+     "event", "kcal", "kJ", "mol"]
 )  # fmt: skip
 
 _NAMES = {

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = room(
         "delimited": ["read_delimited", "write_csv"],
         "exon_intron_exon": ["read_exon_intron_exon"],
         "fasta": ["read_fasta"],
+        "melting_points": ["read_melting_points"],
         "genbank": ["read_genbank"],
         "gff": ["read_gff"],
         "gff_writer": ["write_gff3"],

@@ -8,8 +8,10 @@ from neurornn._core.rooms import room
 __getattr__, __dir__, __all__ = room(
     __name__,
     {
+        "beliefs": ["belief_course", "belief_sources"],
         "bifurcations": ["bifurcation"],
         "curves": ["history", "trace"],
+        "ddg_maps": ["ddg_calibration", "ddg_map"],
         "decoding": [
             "confusion",
             "cursor_paths",
@@ -50,5 +52,6 @@ __getattr__, __dir__, __all__ = room(
             "tuning_curve",
         ],
         "splice_pictures": ["acceptor_candidates", "pairing_accuracy"],
+        "stability": ["audit_scores", "predicted_by_group"],
     },
 )

@@ -13,10 +13,13 @@ from neurornn._core.report import Table
 from tests.benchmarks import (
     allen_league,
     attractors,
+    audit_peers,
     audits,
     autoencoders,
     bacterial_genes,
     basins,
+    belief,
+    belief_filters,
     bifurcations,
     busy_cells,
     calcium_invariance,
@@ -42,6 +45,7 @@ from tests.benchmarks import (
     long_memory,
     lorenz,
     lyapunov,
+    meltome,
     modes,
     mutagenesis,
     network_tau,
@@ -49,6 +53,7 @@ from tests.benchmarks import (
     point_processes,
     population,
     promoter_splits,
+    protein_mutations,
     real_dynamics,
     real_populations,
     real_tau,
@@ -242,6 +247,26 @@ SECTIONS = {
         "a training step of GRU and LSTM beside torch's own, one thread",
         gated_step.COLUMNS,
         gated_step.rows,
+    ),
+    "belief_tasks": (
+        "decisions under a hidden state: return, and the exact belief read from the state",
+        belief.TASK_COLUMNS,
+        belief.task_rows,
+    ),
+    "belief_sepsis": (
+        "a course of sepsis: severity read from the state, and what policies gain",
+        belief.SEPSIS_COLUMNS,
+        belief.sepsis_rows,
+    ),
+    "belief_speed": (
+        "steps of the sepsis task with its exact belief",
+        belief.SPEED_COLUMNS,
+        belief.speed_rows,
+    ),
+    "belief_filters": (
+        "networks that learned to predict, against the exact filter: log likelihood of a step",
+        belief_filters.COLUMNS,
+        belief_filters.rows,
     ),
     "bacterial_genes": (
         "genes of bacterial genomes that the network never saw, beside Prodigal",
@@ -593,11 +618,57 @@ SECTIONS = {
         mutagenesis.COLUMNS,
         mutagenesis.rows,
     ),
+    "ddg_families": (
+        "mutations of domains whose family was held out, sequence alone",
+        protein_mutations.FAMILY_COLUMNS,
+        protein_mutations.family_rows,
+    ),
+    "ddg_ours": (
+        "the same domains and folds, MutationModel",
+        protein_mutations.FAMILY_COLUMNS,
+        protein_mutations.our_rows,
+    ),
+    "ddg_intervals": (
+        "what 90 % intervals hold in families held out",
+        protein_mutations.INTERVAL_COLUMNS,
+        protein_mutations.interval_rows,
+    ),
+    "ddg_points": (
+        "point mutants of other proteins, taught by mega-scale alone",
+        protein_mutations.POINT_COLUMNS,
+        protein_mutations.point_rows,
+    ),
+    "ddg_scans": (
+        "deep mutational scans by split, Spearman correlation",
+        protein_mutations.SCAN_COLUMNS,
+        protein_mutations.scan_rows,
+    ),
+    "ddg_speed": (
+        "all mutants of a protein at once",
+        protein_mutations.SPEED_COLUMNS,
+        protein_mutations.speed_rows,
+    ),
     "promoter_splits": (
         "promoters told from other DNA: what a split promises, and a species never seen",
         promoter_splits.COLUMNS,
         promoter_splits.rows,
     ),
+    "meltome_audit": (
+        "melting points of three species: what composition and species tell",
+        meltome.AUDIT_COLUMNS,
+        meltome.audit_rows,
+    ),
+    "meltome_species": (
+        "melting points in a species never seen, and the species in the features",
+        meltome.COLUMNS,
+        meltome.rows,
+    ),
+    "meltome_curve": (
+        "melting points in a species never seen, by the number of species in the training",
+        meltome.CURVE_COLUMNS,
+        meltome.curve_rows,
+    ),
+    "audit_peers": ("our audit beside seqleak", audit_peers.COLUMNS, audit_peers.rows),
     "audits": ("audits of public sets", audits.COLUMNS, audits.rows),
 }
 

@@ -661,6 +661,52 @@ def splice_pairs(level=LEVEL):
     return model.fit(introns)
 
 
+def policy(level=LEVEL):
+    """A policy that has hardly begun, of a network with time constants."""
+    task = nr.simulate.TigerTask(n_steps=6, rng=0)
+    model = nr.models.LeakyRNN(**nr.training.policy_sizes(task), n_hidden=3, dt=DT, tau=0.4, rng=0)
+    return nr.training.fit_policy(
+        model, task, n_iterations=2, n_episodes=8, n_evaluation=20, confidence_level=level
+    )
+
+
+def belief_readout(level=LEVEL):
+    """Two networks that nobody trained, on a task with two questions."""
+    task = nr.simulate.ForagingTask(n_steps=8, rng=0)
+    sizes = nr.training.policy_sizes(task)
+    models = [nr.models.GRU(**sizes, n_hidden=3, dt=DT, rng=k) for k in range(2)]
+    return nr.compare.belief(
+        models, task, n_episodes=14, n_training=10, windows=(1, 3), nonlinear=False,
+        n_permutations=18, confidence_level=level,
+    )  # fmt: skip
+
+
+def mutation_model(level=LEVEL):
+    """Variants of a made-up law in six proteins, of two networks."""
+    draw = np.random.default_rng(0)
+    amino = "ACDEFGHIKLMNPQRSTVWY"
+    wild, mutation, ddg = [], [], []
+    for _ in range(6):
+        protein = "".join(draw.choice(list(amino), 14))
+        for k, letter in enumerate(protein):
+            for to in (c for c in draw.choice(list(amino), 4, replace=False) if c != letter):
+                wild.append(protein)
+                mutation.append(f"{letter}{k + 1}{to}")
+                ddg.append(float(letter in "FILMVWY") + draw.standard_normal())
+    model = nr.sequences.MutationModel(n_seeds=2, n_steps=10, confidence_level=level)
+    return model.fit(wild, mutation, ddg)
+
+
+def stability(level=LEVEL):
+    """Proteins of two species, of two networks."""
+    table = nr.simulate.simulate_proteins(100, 2, length=40, rng=0)
+    model = nr.sequences.StabilityModel(
+        n_seeds=2, n_hidden=3, n_features=2, max_epochs=2, confidence_level=level
+    )
+    letters = table["letters"].values.tolist()
+    return model.fit(letters, table["tm"].values, species=table["species"].values)
+
+
 def mutated(level=LEVEL):
     """Every mutant of seven letters, by three matrices that differ a little."""
     draw = np.random.default_rng(0)
@@ -739,6 +785,10 @@ REPORTED = {
     "SplicedGenes": spliced_genes,
     "SpliceSites": splice_sites,
     "SplicePairing": splice_pairs,
+    "MutationModel": mutation_model,
+    "StabilityModel": stability,
+    "PolicyResult": policy,
+    "BeliefReadout": belief_readout,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

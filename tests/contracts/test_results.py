@@ -256,6 +256,26 @@ def audit_layout(result):
     return ["quantity", "of", "value [interval]"], rows, list(result.findings)
 
 
+def belief_layout(result):
+    table, rows = result.parameters, []
+    names = ("linear_r2", "nonlinear_r2", "auroc", "calibration_error")
+    sources, questions = (table[d].values.tolist() for d in ("source", "question"))
+    for i, source in enumerate(sources):
+        for j, question in enumerate(questions):
+            p = float(table["p_value"].values[i])
+            told_p = "" if math.isnan(p) else f"{p:.2g}"
+            cells = [told(table, n, (i, j)) for n in names]
+            rows.append([source, question, *cells, told_p])
+    notes = []
+    for name in ("exact_auroc", "exact_calibration_error", "future_r2", "history_gain"):
+        labels = labels_of(table, table[name].dims[0])
+        each = [f"{label} {told(table, name, (k,))}" for k, label in enumerate(labels)]
+        notes.append(f"{table[name].attrs['long_name']}: {'; '.join(each)}")
+    last = table["exact_future_r2"]
+    notes.append(f"{last.attrs['long_name']}: {told(table, 'exact_future_r2', ())}")
+    return ["source", "question", *names, "p"], rows, notes
+
+
 def stream_layout(result):
     rows = [[k.replace("_", " "), str(v)] for k, v in result.counters.items()]
     verdicts = result.units.values.tolist()
@@ -277,6 +297,7 @@ LAYOUTS = {
     "BifurcationDiagram": diagram_layout,
     "Plan": plan_layout,
     "AuditReport": audit_layout,
+    "BeliefReadout": belief_layout,
     "Stream": stream_layout,
 }
 
@@ -816,6 +837,17 @@ STATED = {
         f"{result.n_seeds} networks trained on {result.n_pairs_} introns",
         f"{result.n_held_out_} introns of genes held out",
     ],
+    "MutationModel": lambda result: [
+        f"{result.n_seeds} networks trained on {result.n_variants_} variants",
+        f"of {result.n_proteins_} proteins",
+        "families held out",
+    ],
+    "StabilityModel": lambda result: [
+        f"Melting points of {result.n_proteins_} proteins",
+        f"within {len(result.species_)} species",
+        f"{result.n_seeds} gated recurrent networks",
+        f"{result.n_held_out_} proteins held out",
+    ],
     "SequentialAutoencoder": autoencoder_stated,
     "Timescales": timescales_stated,
     "PoissonDynamics": dynamics_stated,
@@ -839,6 +871,15 @@ STATED = {
     "Basins": basins_stated,
     "LyapunovSpectrum": spectrum_stated,
     "AuditReport": lambda result: [result.title.lower()],
+    "PolicyResult": lambda result: [
+        type(result.model).__name__,
+        f"{result.settings['n_iterations']} iterations of {result.settings['n_episodes']}",
+        f"discount {result.settings['discount']:g}",
+    ],
+    "BeliefReadout": lambda result: [
+        result.settings["task"],
+        f"{result.settings['n_networks']} networks on {result.settings['n_episodes']} episodes",
+    ],
     "Plan": plan_stated,
 }
 

@@ -1,10 +1,11 @@
 """Processes that work side by side."""
 
-import pytest
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 @pytest.mark.slow

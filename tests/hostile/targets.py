@@ -169,6 +169,16 @@ def _fit(**options: Any) -> None:
     nr.fit(_model(), _windows(), max_epochs=1, optimizer="adam", intervals=False, **options)
 
 
+def _policy(**options: Any) -> None:
+    task = nr.simulate.TigerTask(n_steps=3, rng=0)
+    model = nr.models.GRU(**nr.training.policy_sizes(task), n_hidden=2, dt=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nr.training.fit_policy(
+            model, task, n_iterations=1, n_episodes=2, n_evaluation=3, **options
+        )
+
+
 def _fit_config(key: str) -> Callable[[Any], None]:
     """Write a configuration beside the recording and fit it."""
 
@@ -291,6 +301,10 @@ def doors() -> dict[str, Callable[[Any], Any]]:
         ),
         "nr.fit(checkpoint=)": lambda t: _fit(checkpoint="" if t is None else t),
         "nr.fit(checkpoint=, n_seeds=2)": lambda t: _fit(
+            checkpoint="" if t is None else t, n_seeds=2
+        ),
+        "fit_policy(checkpoint=)": lambda t: _policy(checkpoint="" if t is None else t),
+        "fit_policy(checkpoint=, n_seeds=2)": lambda t: _policy(
             checkpoint="" if t is None else t, n_seeds=2
         ),
         "kinetics --out": _kinetics_command("--out"),
