@@ -75,11 +75,11 @@ def read_mutations(
 
     Examples
     --------
+    >>> import tempfile
     >>> from pathlib import Path
-    >>> _ = Path("toy.csv").write_text("mutation,dG\nM1A,-4.184\nK2R:T3S,2.092\n")
-    >>> table = read_mutations(
-    ...     "toy.csv", "MKT", value="dG", positive="stabilising", units="kJ/mol"
-    ... )
+    >>> path = Path(tempfile.mkdtemp()) / "toy.csv"
+    >>> _ = path.write_text("mutation,dG\nM1A,-4.184\nK2R:T3S,2.092\n")
+    >>> table = read_mutations(path, "MKT", value="dG", positive="stabilising", units="kJ/mol")
     >>> table["ddg"].values.tolist(), table["n_mutations"].values.tolist()
     ([1.0, -0.5], [1, 2])
     """

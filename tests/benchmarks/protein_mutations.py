@@ -52,6 +52,8 @@ from neurornn.data.substitutions import matching_start
 
 AMINO = "ACDEFGHIKLMNPQRSTVWY"
 N_FOLDS, SEED, N_RESAMPLES, REACH = 5, 0, 2000, 5
+#: Of so many variants one is predicted from both ways: every mutant is a sequence of its own.
+SPARSE = 50
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0)
 FAMILY_COLUMNS = [
     "variants", "mean within domain", "interval", "median", "all rows", "CPU (min)",
@@ -403,7 +405,10 @@ def _ours_out_of_fold() -> tuple[
         low, high = model.predict_interval(wild, mutation).T
         seconds += time.process_time() - begin
         half[fold == k] = (high - low) / 2
-        both[fold == k] = model.predict(wild, mutation, reference="both")
+        some = np.flatnonzero(fold == k)[::SPARSE]
+        both[some] = model.predict(
+            list(data.wild[some]), list(data.mutation[some]), reference="both"
+        )
     return one, both, half, seconds
 
 
@@ -412,7 +417,10 @@ def our_rows() -> Iterator[list[str]]:
     data, _ = megascale()
     one, both, _, seconds = _ours_out_of_fold()
     yield _row("MutationModel", data, one, seconds, ">= .54 in 15 min", ".60 in 5 min")
-    yield _row('MutationModel, reference="both"', data, both, None, "-", "-")
+    some = np.isfinite(both)
+    part = take(data, some)
+    for title, score in (("MutationModel", one), ('MutationModel, reference="both"', both)):
+        yield _row(f"{title}, one variant in {SPARSE}", part, score[some], None, "-", "-")
 
 
 def interval_rows() -> Iterator[list[str]]:
