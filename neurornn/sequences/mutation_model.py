@@ -24,7 +24,7 @@ from neurornn._core.report import Table, parameters_table
 from neurornn._core.rng import RNG, generator
 from neurornn.data.residue_scales import RESIDUES
 from neurornn.data.sequence_sets import SequenceSet
-from neurornn.data.substitutions import place_substitutions
+from neurornn.data.substitutions import mutant_sequence, place_substitutions
 from neurornn.io.mutation_tables import SIGN
 from neurornn.io.saved import SavedContent, load
 from neurornn.io.shell import Estimator
@@ -34,8 +34,6 @@ from neurornn.sequences.mutation_agreement import mean_within, spearman_within
 SHIPPED = "mutation_model"
 #: Variants below which nothing can be learned, and folds in which every network is tested.
 _LEAST, _FOLDS = 100, 3
-_ALONE = "one network has no spread, and no family was held out"
-_REFERENCES = ("wild_type", "both")
 _CONFORMAL = "conformal, families held out"
 
 Embeddings = Mapping[str, NDArray[Any]]
@@ -69,7 +67,7 @@ class MutationModel(Estimator):
 
     Notes
     -----
-    Two LSTM that were trained on 25,000 proteins without labels, to tell a residue from those
+    Two LSTM that were trained on three proteomes without labels, to tell a residue from those
     before and behind it, stop at the mutated residue (`residue_network`). From their states, the
     residue itself, and how far the ends are, small networks learn what every other residue costs
     there, along a few directions in which amino acids differ; boosted trees learn the same from
@@ -277,12 +275,7 @@ class MutationModel(Estimator):
         if isinstance(wild_types, xr.Dataset):
             mutations, _, wild_types = _columns(wild_types, mutations, None)
         sequences, texts = _as_variants(wild_types, mutations)
-        mutants = []
-        for sequence, text in zip(sequences, texts, strict=True):
-            letters = list(sequence)
-            for at, letter in place_substitutions(sequence, text):
-                letters[at] = letter
-            mutants.append("".join(letters))
+        mutants = [mutant_sequence(s, t) for s, t in zip(sequences, texts, strict=True)]
         if isinstance(reference, str) and reference == "wild_type":
             reference = sequences
         return self.difference(sequences, mutants, reference=reference, embeddings=embeddings)
@@ -372,7 +365,7 @@ class MutationModel(Estimator):
             table = self._table(text, None if embedding is None else {text: embedding})
         known = np.array([letter in RESIDUES for letter in text])
         table = np.where(known[:, None], table, np.nan)
-        half = np.where(table == 0, 0, self._halfwidth(table))
+        half = self._halfwidth(table)
         dims = ("position", "residue")
         made = to_dataset(
             [
@@ -406,7 +399,7 @@ class MutationModel(Estimator):
             if n not in tables:
                 tables[n] = self._table(n, embeddings)
             energy = [
-                sum(tables[n][i, _code(x[i], i)] for i in range(len(n)) if x[i] != n[i])
+                sum(_cell(tables[n], i, n[i], x[i]) for i in range(len(n)) if x[i] != n[i])
                 for x in (a, b)
             ]
             changes.append(energy[1] - energy[0])
@@ -456,7 +449,9 @@ class MutationModel(Estimator):
         return self._read_by
 
     def _halfwidth(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.halfwidth_ * (1 + self.growth_ * np.abs(value)))
+        # Of what changes nothing 0 is known, and not predicted.
+        wide = self.halfwidth_ * (1 + self.growth_ * np.abs(value))
+        return np.where(value == 0, 0.0, wide)
 
     def _tabulate(self, found: Any, proteins: NDArray[Any], values: NDArray[np.float64]) -> None:
         level = float(self.confidence_level)
@@ -468,7 +463,7 @@ class MutationModel(Estimator):
             rho, group = spearman_within(proteins, found.family, values, predicted)
             mean, ci = mean_within(rho, group, level)
             estimates.append(self.quantity(name).of(mean, ci))
-        whole, group = spearman_within(
+        whole, _ = spearman_within(
             np.zeros(len(values)), np.zeros(len(values)), values, found.held_out
         )
         estimates.append(
@@ -512,11 +507,19 @@ class MutationModel(Estimator):
             f"{self.n_variants_} variants of {self.n_proteins_} proteins in {self.n_families_} "
             f"families; {len(self._networks)} networks",
             held,
+            *self._doubts(),
             SIGN,
             f"{100 * self.confidence_level:g} % interval of a prediction: give or take "
             f"{self.halfwidth_:.3g} kcal/mol, times 1 + {self.growth_:.3g} for each kcal/mol",
         ]
         return parameters_table(self.parameters_, "MutationModel", head=head)
+
+    def _doubts(self) -> list[str]:
+        """Say where nothing was learned that holds in what was held out."""
+        value, low = float(self.parameters_["spearman"]), self.parameters_["spearman_ci"].values[0]
+        if (value if np.isnan(low) else low) > 0:
+            return []
+        return ["IN WHAT WAS HELD OUT PREDICTIONS ARE NO BETTER THAN CHANCE: do not use them"]
 
     def _methods_sentence(self) -> str:
         held = "families" if self.has_families_ else "residues"
@@ -557,15 +560,15 @@ class MutationModel(Estimator):
         self._read_by = network_of(reader)
 
 
-def _code(letter: str, at: int) -> int:
-    code = RESIDUES.find(letter)
-    if code < 0:
+def _cell(table: NDArray[np.float64], at: int, wild: str, letter: str) -> float:
+    """Cost of a change at one place; both residues must be known."""
+    if wild not in RESIDUES or letter not in RESIDUES:
         raise DataError(
-            f"Residue {at + 1} becomes {letter!r}",
-            f"One of the 20 amino acids ({RESIDUES}) was needed",
+            f"Residue {at + 1} changes from {wild!r} to {letter!r}",
+            f"Two of the 20 amino acids ({RESIDUES}) were needed",
             "Leave variants with unknown residues out",
         )
-    return code
+    return float(table[at, RESIDUES.index(letter)])
 
 
 def _letters(sequences: Any, name: str) -> list[str]:

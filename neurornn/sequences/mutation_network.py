@@ -1,6 +1,6 @@
 """The networks behind `MutationModel`: what every residue in place of another costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -348,7 +348,3 @@ def take_variants(variants: Variants, keep: NDArray[np.bool_]) -> Variants:
     return variants._replace(
         row=variants.row[chosen], letter=variants.letter[chosen], variant=variants.variant[chosen]
     )
-
-
-#: What `MutationModel.fit` calls after every network.
-Tick = Callable[[], None]

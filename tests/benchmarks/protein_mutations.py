@@ -20,18 +20,15 @@ a bootstrap over proteins, and the mean within proteins of ten variants and more
 Settings were chosen on folds of mega-scale alone. FireProt's training part serves as a second
 training set for its own test part.
 
-Deep mutational scans: the four-site library of GB1 with FLIP's splits, and the four scans of
-nn4dms: singles by random folds, by whole positions, and the worse half for training with the
-better one for the test. Ridge on one-hot letters beside.
+Deep mutational scans, the four of nn4dms: singles by random folds, by whole positions, and the
+worse half for training with the better one for the test. Ridge on one-hot letters beside.
 """
 
 import gzip
-import io
 import os
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -41,7 +38,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
@@ -337,22 +334,6 @@ def _ssym(folder: Path) -> tuple[Variants, NDArray[np.bool_], Variants]:
     ]
     inverse = _made(one.PDB.to_numpy(str), mutant, place, after, before, one.DDG.to_numpy(float))
     return direct, found, inverse
-
-
-def gb1(split: str) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_]]:
-    """Sequences, fitness and which rows are for the training, of a split of FLIP."""
-    with zipfile.ZipFile(home("flip_gb1") / "splits.zip") as archive:
-        table = pd.read_csv(io.BytesIO(archive.read(f"splits/{split}.csv")))
-    return (
-        table.sequence.to_numpy(str),
-        table.target.to_numpy(float),
-        (table.set == "train").to_numpy(),
-    )
-
-
-def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ranks from 0 to 1."""
-    return (rankdata(values) - 0.5) / len(values)
 
 
 def family_rows() -> Iterator[list[str]]:

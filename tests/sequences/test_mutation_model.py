@@ -296,3 +296,20 @@ def test_nothing_is_told_of_noise():
     # Four proteins of some 137 variants: a correlation by chance has a spread of 0.04.
     # Trees that had seen the family would remember it, and show well above 0.3.
     assert abs(float(model.parameters_["spearman"])) < 0.2
+
+
+def test_a_model_that_learned_nothing_says_so(fitted):
+    wild, mutation, ddg, _ = toy(n_proteins=6)
+    noise = np.random.default_rng(3).standard_normal(len(ddg))
+    model = nr.sequences.MutationModel(n_seeds=1, n_steps=10).fit(wild, mutation, noise)
+    assert "NO BETTER THAN CHANCE" in model.report()
+    assert "CHANCE" not in fitted.report()
+
+
+def test_what_changes_nothing_is_known_to_and_what_is_unknown_cannot_change(fitted):
+    wild, *_ = toy(n_proteins=1, seed=13)
+    assert fitted.predict_interval(wild[0], ["WT"]).tolist() == [[0.0, 0.0]]
+    other = "X" + wild[0][1:]
+    for first, second in ((other, wild[0]), (wild[0], other)):
+        with pytest.raises(DataError, match="Residue 1 changes from"):
+            fitted.difference([first], [second])
