@@ -362,6 +362,7 @@ def test_the_demo_looks_at_its_places_first(tmp_path, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["kinetics.csv"]
 
 
+@pytest.mark.slow
 def test_kinetics_replaces_its_own_results(desk, tmp_path):
     # Two cells for a minute: what is fitted does not matter here.
     short = nr.simulate.simulate_calcium(2, 60.0, 20.0, tau_decay=0.5, snr=10, rng=0)
@@ -462,6 +463,7 @@ def test_the_table_of_the_command_line_is_that_of_the_library(many_cells, tmp_pa
         assert value == table["tau_decay"].values[k] or np.isnan(value)
 
 
+@pytest.mark.slow
 def test_the_truth_of_the_demo_stands_beside_its_own_cells(tmp_path, capsys, monkeypatch):
     import matplotlib.pyplot as plt
 

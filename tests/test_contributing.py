@@ -113,6 +113,7 @@ def test_each_is_one_file_and_at_most_one_line_elsewhere(copy):
     assert copy[1] == len(BLOCKS) - len(files) <= len(files)
 
 
+@pytest.mark.slow
 def test_all_six_are_used_in_a_copy_of_the_package(copy, tmp_path):
     code = f"HERE = {str(copy[0])!r}\n" + USED
     # The copy comes before the installed package; -P keeps the working folder out of the path.

@@ -152,6 +152,7 @@ def test_normal_equations_fall_into_parts():
     np.testing.assert_allclose(_solved_in_parts(gram, cross), np.linalg.solve(gram, cross))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.2, 1.0, 30.0])
 def test_transients_that_go_down(scale):
     recording = nr.simulate.simulate_calcium(2, 200.0, 20.0, tau_decay=1.2, rate=0.3, rng=3)

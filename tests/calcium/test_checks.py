@@ -56,6 +56,7 @@ def test_white_noise_around_a_true_kernel_passes(recording, kinetics):
         assert np.mean(np.abs(r) > table["white_limit"].values) < 0.15
 
 
+@pytest.mark.slow
 def test_autocorrelation_is_freed_of_what_the_fitted_sizes_take_up():
     busy = nr.simulate.simulate_calcium(6, 300.0, 30.0, tau_decay=TAU, snr=20, rate=1.0, rng=3)
     kinetics = nr.calcium.Kinetics(tau_rise=False).fit(busy["dff"])

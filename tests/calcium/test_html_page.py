@@ -80,6 +80,7 @@ def page(recording, kinetics, tmp_path_factory):
     return Page(path)
 
 
+@pytest.mark.slow
 def test_the_file_needs_nothing_else(page):
     assert not page.links
     assert not {"script", "link", "iframe", "object"} & set(page.tags)

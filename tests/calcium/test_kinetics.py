@@ -80,6 +80,7 @@ def test_tau_is_in_seconds_whatever_the_clock(recording):
     )
 
 
+@pytest.mark.slow
 def test_order_of_cells_and_chunks_do_not_matter(recording, fitted):
     other = nr.calcium.Kinetics(chunk_size=1, n_jobs=2).fit(recording["dff"].isel(unit=[2, 0, 1]))
     assert np.array_equal(

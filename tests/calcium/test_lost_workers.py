@@ -58,6 +58,7 @@ def group_is_gone(group):
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to a group are a Unix matter")
 def test_ctrl_c_costs_the_running_chunks_alone(tmp_path, traces, undisturbed):
     script = textwrap.dedent(

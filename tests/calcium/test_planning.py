@@ -90,6 +90,7 @@ def test_what_shortens_a_recording(better, worse):
     assert planned(**better).duration < planned(**worse).duration
 
 
+@pytest.mark.slow
 def test_events_that_overlap_tell_less_each():
     slow, fast = planned(rate=0.1), planned(rate=4.0)
     per_event = [p.information / p.settings["rate"] for p in (slow, fast)]
@@ -111,6 +112,7 @@ def test_time_has_no_unit_of_its_own(monkeypatch):
     assert slow.duration > scaled.duration
 
 
+@pytest.mark.slow
 def test_the_fewest_events_may_take_longer_than_the_width():
     plan = planned(snr=100.0, rate=0.01, relative_width=0.5)
     assert plan.limited_by == "events"

@@ -221,6 +221,7 @@ def test_cells_keep_their_labels_and_silent_ones_have_no_quantum():
         assert np.isnan(quanta["quantum"][1])
 
 
+@pytest.mark.slow
 def test_a_saved_fit_gives_the_same_and_a_known_quantum_is_used(tmp_path):
     kinetics = fitted(bursty(2))
     quanta = nr.calcium.estimate_quantum(kinetics)

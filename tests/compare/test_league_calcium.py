@@ -51,6 +51,7 @@ def table():
     return found
 
 
+@pytest.mark.slow
 def test_what_describes_the_data_forecasts_at_least_as_well_as_what_does_not(table):
     p = table.parameters
     for horizon in (1, 10):
@@ -143,6 +144,7 @@ def test_targets_are_no_part_of_what_it_sees_when_it_forecasts():
     assert torch.equal(one.at(task.test, 3), one.at(other, 3))
 
 
+@pytest.mark.slow
 def test_a_frame_that_was_not_recorded_corrects_nothing():
     data = calcium(missing=0.1)
     task = the_task(data)
@@ -241,6 +243,7 @@ def test_a_stimulus_that_drives_the_rates_makes_the_forecast_better():
     assert "1 input known up to the frame that is forecast" in found.report()
 
 
+@pytest.mark.slow
 def test_the_league_scores_what_the_forecaster_gives():
     task = the_task(calcium())
     entries = named_entries([nr.models.CalciumRNN(3, dt=DT)], task, gaussian=True, looks_on=True)

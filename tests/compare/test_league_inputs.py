@@ -179,6 +179,7 @@ def table():
     )
 
 
+@pytest.mark.slow
 def test_those_that_take_inputs_win_where_inputs_make_the_series(table):
     r2 = table.parameters["r2"]
     for horizon in (1, 20):

@@ -63,6 +63,7 @@ def table():
     )
 
 
+@pytest.mark.slow
 def test_modes_win_where_the_system_is_linear(table):
     p = table.parameters
     # Noise of sd 0.1 on a signal of sd 1 leaves 1 - 0.01 / 1.01 to be known. A forecast one frame
@@ -190,6 +191,7 @@ def test_frames_that_were_not_recorded_are_left_out_of_the_fit():
         assert np.abs(rates.real).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_forecast_that_leaves_all_bounds_is_told_and_not_scored():
     draw = np.random.default_rng(1)
     values = np.zeros((3000, 2))

@@ -158,6 +158,7 @@ def table():
     )
 
 
+@pytest.mark.slow
 def test_free_runs_are_told_with_their_cost(table):
     runs = table.runs
     assert list(runs["model"].values) == list(table.parameters["model"].values)
@@ -186,6 +187,7 @@ def test_free_runs_are_told_with_their_cost(table):
     assert "as many windows of the training part in place of free runs: spectrum distance" in told
 
 
+@pytest.mark.slow
 def test_without_statistics_and_with_inputs_there_are_no_runs_but_a_cost():
     x = np.random.default_rng(0).standard_normal((12, 20, 2))
     short = {"n_seeds": 1, "max_epochs": 1, "duration": 2.0}

@@ -58,6 +58,7 @@ def table():
     return found
 
 
+@pytest.mark.slow
 def test_what_describes_the_spikes_is_ahead_of_what_does_not(table):
     near = table.parameters.sel(horizon=1)
     behind = near["bits_behind_best_ci"].sel(ci_bound="lower")
@@ -216,6 +217,7 @@ def test_the_training_part_is_laid_together_again():
     assert sum(map(len, runs)) < 0.8 * task.train.inputs.shape[0] * task.train.inputs.shape[1]
 
 
+@pytest.mark.slow
 def test_a_stimulus_that_is_known_ahead_is_shown():
     draw = np.random.default_rng(5)
     light = np.repeat(draw.integers(0, 2, 800), 10).astype(float)

@@ -51,6 +51,7 @@ def gain(rows):
     return (rows[:, 2] - rows[:, 3]).sum() / rows[:, 4].sum()
 
 
+@pytest.mark.slow
 def test_every_entry_is_that_of_its_rows():
     scored = {"good": made(0, 3, error=0.5), "bad": made(1, 3), "solved": made(2, 1, error=0.7)}
     table = table_of(scored)

@@ -77,6 +77,7 @@ def test_a_better_angle_than_gradient_descent():
     assert align(a, b, n_starts=20, rng=draw).distance <= best + 1e-4
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_for_one_network():
     p = []
     for seed in range(40):

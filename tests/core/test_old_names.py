@@ -145,6 +145,7 @@ def test_options_of_a_fit_go_on_working():
     assert again.history.identical(fits().history)
 
 
+@pytest.mark.slow
 def test_options_of_many_fits_and_of_a_league_go_on_working():
     def many(options, **more):
         jobs = [(linear(), WIN, {"optimizer": "adam", "max_epochs": 3, **options})]

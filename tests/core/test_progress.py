@@ -23,6 +23,7 @@ def test_a_notebook_shows_bars_and_a_script_without_a_terminal_does_not(monkeypa
         assert not shown or (bar.bar.n, bar.bar.total, bar.bar.desc) == (1, 3, "cells")
 
 
+@pytest.mark.slow
 def test_a_sample_is_found_without_what_downloads():
     """Pooch warns in a notebook without ipywidgets, of bars that nobody has asked for."""
     code = "import sys, neurornn as nr; nr.fetch('sample_calcium'); print('pooch' in sys.modules)"

@@ -86,6 +86,7 @@ def linear_track():
     return [t for t in trains if len(t)], track["time"] / 30_000, track["xy"].astype(float)
 
 
+@pytest.mark.slow
 def test_a_random_split_makes_a_useless_decoder_look_good():
     trains, clock, xy = linear_track()
     assert len(trains) == 31

@@ -298,6 +298,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_the_first_steps_of_a_process_load_and_compile_nothing(bench_of, tmp_path):
     # A step takes microseconds where nothing is loaded; loading takes 20 to 260 ms.
     names = ("ridge", "kalman", "gru")

@@ -114,6 +114,7 @@ def test_what_varies_by_rounding_alone_does_not_vary():
     assert float(nr.decode.movement_scores(far, far)["r2_mean"]) == 1.0
 
 
+@pytest.mark.slow
 def test_an_angle_needs_a_movement_and_a_direction():
     true = np.tile([[3.0, 4.0]], (30, 1))
     true[:10] = [0.0, 2.0]

@@ -240,6 +240,7 @@ def test_a_cycle_beside_a_point_are_two_attractors():
     assert found.kind == "limit cycle and point" and found.parameters["share"][0] > 0.5
 
 
+@pytest.mark.slow
 def test_a_trained_network_that_holds_bits_has_points():
     import torch
 

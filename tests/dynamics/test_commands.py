@@ -60,6 +60,7 @@ def test_attractors(saved, tmp_path, capsys):
     assert told["kind"] == "points" and sum(told["attractors"]["n_points"]["values"]) == 2
 
 
+@pytest.mark.slow
 def test_a_portrait_of_more_states_and_none_of_one(tmp_path, capsys, monkeypatch):
     """The plane is that of runs: points may lie on a line, or be one alone."""
     figures = tmp_path / "figs"

@@ -57,6 +57,7 @@ def test_a_pitchfork_and_its_branches():
     assert np.isnan(upper[~there]).all()
 
 
+@pytest.mark.slow
 def test_branches_are_taken_up_where_no_search_shows_them():
     """The arms are born at 1 and are followed though the ends are all that is searched."""
     step = lambda h, g: np.tanh(g * h)  # noqa: E731

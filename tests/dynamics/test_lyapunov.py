@@ -215,6 +215,7 @@ def test_lorenz_in_seconds():
     assert found.kaplan_yorke_dimension == pytest.approx(2.062, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_clock_is_a_limit_cycle():
     found = spectrum_of(stepped(van_der_pol, 0.05), n_hidden=2, dt=0.05)
     assert found.regime == "limit cycle" and found.settings["period"] == 0

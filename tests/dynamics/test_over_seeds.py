@@ -59,6 +59,7 @@ TURNS = (((0, 1), (1.0, 1.0)), ((1, 0), (1.0, -1.0)), ((0, 1), (-1.0, 1.0)),
          ((1, 0), (-1.0, -1.0)), ((1, 0), (1.0, 1.0)))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_units_in_another_order_are_told_by_what_they_say(fit, tmp_path):
     first, *rest = (
         of(fit, two_bits(g, *turn)) for g, turn in zip(GAINS, TURNS, strict=True)

@@ -326,6 +326,7 @@ def test_a_landscape_with_a_place_that_does_not_move_has_finite_colours():
     assert np.isfinite(image.get_clim()).all()
 
 
+@pytest.mark.slow
 def test_axes_and_title_say_what_is_drawn(two_bits, five_units, rng):
     ax = nr.plot.phase_portrait(two_bits[0])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("state of unit 0", "state of unit 1")
@@ -379,6 +380,7 @@ def test_runs_of_the_model_lie_on_the_plane(five_units):
     assert told.count("trajectories") == 1
 
 
+@pytest.mark.slow
 def test_a_field_that_was_computed_before_is_drawn_as_it_is(two_bits):
     model, points = two_bits
     field = flow_field(model, points, limits=((-1, 1), (-1, 1)), n_grid=21)

@@ -71,6 +71,7 @@ def test_a_curve_that_is_slowly_come_to_is_found_and_read():
     assert "Floquet multipliers" in found.methods_text()
 
 
+@pytest.mark.slow
 def test_intervals_of_a_curve_hold_what_a_map_has_to_the_last_digit():
     """Turns of the plane, and in by a factor. With 10 steps a turn polynomials miss 1e-6 of it."""
     rate = 1e-4
@@ -147,6 +148,7 @@ def test_a_multiplier_that_is_lost_to_rounding_is_measured_instead():
     np.testing.assert_allclose(found.exponents, [0.0, -0.004, -20.0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_creeps_runs_on_until_it_has_settled():
     found = spectrum_of(lambda h: 0.9995 * h, n_hidden=1, dt=0.01)
     assert found.regime == "fixed point" and found.settings["n_first"] == 1024
@@ -185,6 +187,7 @@ def test_what_falls_as_one_over_time_stays_within_its_interval(monkeypatch):
     assert (low <= 0).all() and (high >= 0).all() and found.settings["n_steps"] > 1024
 
 
+@pytest.mark.slow
 def test_there_is_an_end_to_it(monkeypatch):
     """Rest or chaos, by where it started: no run is long enough."""
 

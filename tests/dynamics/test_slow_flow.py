@@ -88,6 +88,7 @@ def test_where_values_go_that_spiral_or_are_drawn_to_a_point_is_known(slow):
     np.testing.assert_allclose(told["mean_error"][1], middle, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_states_beside_the_manifold_are_laid_onto_it(wells):
     x = np.array([[0.4, 0.1], [-0.3, -0.2]])
     off = np.array([[0.05, 0, 0, 0], [0, 0, 0, 0.05]])

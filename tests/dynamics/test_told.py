@@ -54,6 +54,7 @@ def test_a_point_that_is_not_there_is_refused(fitted):
         nr.plot.eigenvalues(points, point=99)
 
 
+@pytest.mark.slow
 def test_the_command_writes_points_and_picture(fitted, tmp_path, capsys):
     fitted.save(tmp_path / "fit")
     there = [str(tmp_path / name) for name in ("fit", "points", "figs")]

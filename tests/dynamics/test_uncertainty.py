@@ -48,6 +48,7 @@ def known():
     return result, data, points, nr.dynamics.point_intervals(points, result, data, n_draws=200)
 
 
+@pytest.mark.slow
 def test_the_points_stay_and_their_time_constants_have_intervals(known, tmp_path):
     _, _, points, told = known
     np.testing.assert_array_equal(told.states, points.states)

@@ -31,15 +31,15 @@ def quick_cases():
 
 
 def test_a_sample_of_hostile_arrays_and_numbers():
-    # 3 % of 11,000 cases take some seconds; the whole run has them all.
-    found = sampled(quick_cases(), 0.03)
-    assert len(found) > 200
+    # 1.5 % of 11,000 cases take some seconds; the whole run has them all.
+    found = sampled(quick_cases(), 0.015)
+    assert len(found) > 100
     assert failures(found, run_case) == []
 
 
 def test_a_sample_of_wrong_configurations():
-    found = sampled(list(configs.cases()), 0.08)
-    assert len(found) > 40
+    found = sampled(list(configs.cases()), 0.05)
+    assert len(found) > 25
     assert failures(found, run_config) == []
 
 

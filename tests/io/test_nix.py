@@ -60,6 +60,7 @@ def test_nix_comes_in_seconds_and_hertz(tmp_path, rng, name):
     assert recording["event_label"].values.tolist() == ["go"]
 
 
+@pytest.mark.slow
 def test_segments_of_one_clock_are_one_recording(tmp_path, rng):
     values = rng.normal(size=(500, 2))
     recording = nr.open(nix(tmp_path / "a.nix", values, n_segments=2))

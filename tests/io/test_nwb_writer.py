@@ -242,6 +242,7 @@ def test_beside_the_recording(tmp_path, template, parameters, events):
     assert pynwb.validate(path=str(tmp_path / "out.nwb")) == []
 
 
+@pytest.mark.slow
 def test_the_roi_table_of_a_template(tmp_path, template, rng):
     part = nr.data.from_traces(rng.random((50, 2)), sampling_rate=10.0, unit=[16, 14])
     write_nwb(part, tmp_path / "a.nwb", template=template, rois="cells1")

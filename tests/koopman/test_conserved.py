@@ -35,6 +35,7 @@ ENERGY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENERGY)
 def test_the_law_is_found_and_written_down(name):
     run = trajectories(name, 0)
@@ -58,6 +59,7 @@ def test_the_law_is_found_and_written_down(name):
     assert laws.evaluate(run["states"].values).values.std() == pytest.approx(1, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "loss"), [("pendulum", {"damping": 0.0223}), ("harmonic", {"damping": 0.0223})]
 )
@@ -121,6 +123,7 @@ def test_without_noise():
     }
 
 
+@pytest.mark.slow
 def test_along_other_trajectories():
     laws = nr.koopman.conserved_quantities(trajectories("harmonic", 0)["series"])
     kept = trajectories("harmonic", 1, noise=0.0)["states"]
@@ -181,6 +184,7 @@ def test_least_moving_is_the_least_ratio():
     assert (np.einsum("ik,kl,il->i", others, a - ratios[0] * b, others) > -1e-6).all()
 
 
+@pytest.mark.slow
 def test_given_functions_and_files(tmp_path):
     run = trajectories("pendulum", 0)
     own = nr.koopman.conserved_quantities(

@@ -175,6 +175,7 @@ def test_the_bootstrap_agrees_with_the_curvature():
     assert "bootstrap" in b["time_constant"].attrs["method"]
 
 
+@pytest.mark.slow
 def test_noise_that_remembers_widens_the_intervals():
     run = simulate_oscillators(rng=0, duration=8.0)
     states = run["states"].values[0]

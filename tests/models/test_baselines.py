@@ -283,6 +283,7 @@ def league():
     )
 
 
+@pytest.mark.slow
 def test_accounts_compete_in_the_league(league):
     r2 = league.parameters["r2"].sel(horizon=1)
     # The present frame says nothing of the next, the one four before it 0.95^2 = 0.90 of its

@@ -41,6 +41,7 @@ def test_a_clock_in_s_or_in_a_unit_that_is_named_is_not(kind, options):
         getattr(nr.models, kind)(2, 2, 1, rng=0, **options)
 
 
+@pytest.mark.slow
 def test_a_frame_interval_in_ms_is_no_rate():
     trace = np.random.default_rng(0).standard_normal((600, 1))
     kinetics = nr.calcium.Kinetics

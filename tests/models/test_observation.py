@@ -209,6 +209,7 @@ def test_scale_and_offset_of_a_cell_do_not_matter():
         assert other[name].values == pytest.approx(first[name].values, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_lost_frames_are_left_out():
     rec = recording(missing=0.1, duration=120.0)
     found = nr.fit(nr.models.CalciumRNN(3, dt=DT), rec["dff"]).parameters

@@ -101,6 +101,7 @@ def test_settings_make_it_again(cell):
     assert twin.mirrored == MIRRORED and twin.settings == model.settings
 
 
+@pytest.mark.slow
 def test_a_length_constant_is_fitted_on_both_strands_in_bp(tmp_path):
     """A signal that remembers letters on either side, those on the right by their complement."""
     effects = np.array([-1.0, 0.5, 1.0, -0.5])

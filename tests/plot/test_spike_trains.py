@@ -77,6 +77,7 @@ def test_a_raster_has_a_tick_for_every_spike(recording):
     assert nr.plot.raster(late).get_xlim() == (30.0, 40.0)
 
 
+@pytest.mark.slow
 def test_rates_stand_in_the_row_of_their_unit_and_grow_upward(recording, model):
     rates = model.rates(recording).isel(unit=[2, 0])
     ax = nr.plot.raster(recording, rates=rates, start=1.0, duration=2.0)

@@ -117,6 +117,7 @@ def structures(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_genes_with_introns_by_a_saved_model(structures, tmp_path, capsys):
     genome = simulate_spliced_genome(30_000, rng=1)
     fasta, gff = tmp_path / "g.fa", tmp_path / "known.gff3"

@@ -30,6 +30,7 @@ def small(brief):
     return memory_against_distance(("gru", "cnn"), **FEW)
 
 
+@pytest.mark.slow
 def test_the_table_is_labelled(small):
     assert small["accuracy"].dims == ("cell", "distance")
     assert small["accuracy_seeds"].dims == ("cell", "distance", "seed")

@@ -60,6 +60,7 @@ def learned():
     return SplicePairing(**SMALL).fit(simulated())
 
 
+@pytest.mark.slow
 def test_a_tract_before_the_acceptor_is_learned(learned):
     windows, donors, acceptors = in_windows(simulated(200, seed=1))
     # Seven pyrimidines and a C stand before a chance AG once in 500.

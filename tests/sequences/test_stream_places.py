@@ -174,6 +174,7 @@ def test_weights_of_an_unknown_cell_are_refused(tmp_path):
         nr.load(tmp_path / "w")
 
 
+@pytest.mark.slow
 def test_torch_is_not_needed(contigs, tmp_path):
     for name, model in (("lstm", MODEL), ("tied", TIED)):
         StreamWeights.of(model).save(tmp_path / name)

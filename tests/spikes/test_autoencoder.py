@@ -91,6 +91,7 @@ def test_rates_of_single_trials_are_better_than_smoothed_ones(vae, population):
     assert abs(rates.values.mean() / truth.mean() - 1) < 0.1
 
 
+@pytest.mark.slow
 def test_a_unit_that_was_not_observed_is_told_from_the_others(vae, population):
     test = population.isel(trial=slice(N_TRAIN, None))
     counts = test["counts"].astype(float)

@@ -155,6 +155,7 @@ def test_rows_of_one_unit_with_a_dead_time_stay_apart():
     assert _n_merged(locked, **at) > 1
 
 
+@pytest.mark.slow
 def test_the_command_takes_a_dead_time(tmp_path, capsys):
     path = tmp_path / "session.nc"
     recording(1, 3, duration=20.0, rate=15.0).to_netcdf(path)

@@ -141,6 +141,7 @@ def test_a_unit_that_was_not_watched_does_not_drift(trains):
     assert np.ptp(hole) < 1e-9 * hole.mean()
 
 
+@pytest.mark.slow
 def test_what_came_is_not_changed_and_the_same_seed_draws_the_same(trains):
     spikes = recorded(trains)
     before = spikes.copy(deep=True)

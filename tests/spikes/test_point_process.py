@@ -508,6 +508,7 @@ def test_slopes_and_curvatures_of_the_likelihood_are_those_of_differences(pair):
         assert across == pytest.approx(curve[k], abs=1e-5 * np.abs(curve).max())
 
 
+@pytest.mark.slow
 def test_units_are_found_by_their_labels_in_whatever_order_they_come(pair):
     times, owner = pair["spike_times"].values, pair["spike_unit"].values
     one = {"a": times[owner == 0], "b": times[owner == 1]}

@@ -76,6 +76,7 @@ def test_what_is_no_counts_is_explained(counts, model, wrong):
         model.fit(given[wrong])
 
 
+@pytest.mark.slow
 def test_a_table_and_ragged_trials_and_trains(counts):
     frame = pd.DataFrame(
         counts, index=pd.Index(0.01 * np.arange(1, len(counts) + 1), name="time"),

@@ -21,6 +21,7 @@ def network(recordings):
     ).fit(recordings[0])
 
 
+@pytest.mark.slow
 def test_it_learns_the_past_of_two_units(network, recordings):
     bits = network.bits_per_spike(recordings[1]).values
     best = PointProcess(bin_size=0.002).fit(recordings[0]).bits_per_spike(recordings[1]).values

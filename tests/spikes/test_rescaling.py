@@ -66,6 +66,7 @@ def test_without_the_correction_the_truth_is_refused():
     ).pvalue > 0.01  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_model_that_holds_is_said_to_fit():
     check = time_rescaling(PointProcess().fit(trains(0)), trains(1))
     assert check.missing == [[]]

@@ -134,6 +134,7 @@ def test_shared_time_constant_is_recovered(pooled):
     assert str(table["status"].values) == "ok"
 
 
+@pytest.mark.slow
 def test_trials_too_short_for_the_mean_do_not_shorten_tau():
     record = population(duration=0.5, n_trials=150, tau=0.2)
     fit = nr.spikes.Timescales(pooled=True).fit(record["counts"])
@@ -215,6 +216,7 @@ def test_order_of_units_and_sign_of_the_latent_do_not_matter(pooled):
     assert abs(np.sum(own * other)) == pytest.approx(np.sum(own**2), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_bins_do_not_move_tau():
     fine = population(7, n_units=10, duration=120.0, tau=0.15, bin_size=0.002)["counts"]
     found = []
@@ -325,6 +327,7 @@ def test_poisson_units_have_no_time_constant():
     assert "Record for longer" in fit.report()
 
 
+@pytest.mark.slow
 def test_rate_locked_to_trials_is_told_from_intrinsic():
     rng = np.random.default_rng(2)
     wave = 0.1 * (1 + 0.8 * np.sin(2 * np.pi * 2.0 * 0.01 * np.arange(100)))
@@ -348,6 +351,7 @@ def test_drift_slower_than_the_recording():
     assert str(fit.parameters_["status"].values) == "too_slow"
 
 
+@pytest.mark.slow
 def test_silent_units_say_so():
     counts = population(n_units=4)["counts"]
     counts[:, 2] = 0

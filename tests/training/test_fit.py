@@ -212,6 +212,7 @@ def test_poisson_and_bernoulli_recover_a_rate():
     assert result.model.direct_weight.item() == pytest.approx(1.0, abs=0.17)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_resumed_fit_ends_with_the_same_bits(tmp_path, optimizer):
     options = {"rng": 1, "optimizer": optimizer, "max_epochs": 9, "checkpoint_every": 1}

@@ -27,6 +27,7 @@ def fitted():
     return nr.fit(model, made(), max_epochs=4, rng=0, intervals=False)
 
 
+@pytest.mark.slow
 def test_predictions_are_the_outputs_of_the_model_on_its_clock(fitted):
     x, y = made(3, seed=1)
     found = fitted.predict((x, y))
@@ -55,6 +56,7 @@ def test_the_score_is_r2_over_what_counts(fitted):
     assert fitted.score((x, y, mask)) == pytest.approx(np.mean(wanted), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "mean"),
     [("poisson", np.exp), ("bernoulli", lambda z: 1 / (1 + np.exp(-z)))],
@@ -70,6 +72,7 @@ def test_predictions_are_on_the_scale_of_the_targets(objective, mean):
     np.testing.assert_allclose(result.predict(x).values, mean(output), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_series_is_predicted_in_the_windows_it_is_fitted_in():
     rng = np.random.default_rng(4)
     values = rng.normal(size=(600, 2)).cumsum(0)
