@@ -85,7 +85,7 @@ def run(a: Any) -> Said:
         said.append(f"table: {a.out}")
     if a.figure is not None:
         ax = nr.plot.ddg_map(table, measured)
-        ax.figure.savefig(a.figure, bbox_inches="tight", dpi=150)
+        nr.plot.write_figure(ax.figure, a.figure)
         said.append(f"figure: {a.figure}")
     plain = as_plain(rows)
     if scores is not None:

@@ -57,8 +57,8 @@ def read_mutations(
     mutation : column of the variants: ``A123G``, ``p.Ala123Gly``, ``AB123G`` with a chain, several
         as ``A1G:L2C``, ``WT``.
     protein : column of the name of the protein; not needed of one protein.
-    first : number of the first letter of the wild types, for all or by name; ``"find"`` takes the
-        one at which all variants of a protein fit.
+    first : number of the first letter of the wild types, for all or by name (1 for those that are
+        not named); ``"find"`` takes the one at which all variants of a protein fit.
 
     Returns
     -------
@@ -233,6 +233,14 @@ def _starts(kept: list[Any], first: Any) -> dict[tuple[str, str], int]:
     """Number of the first letter of each wild type."""
     proteins = dict.fromkeys((row[1], row[2]) for row in kept)
     if isinstance(first, Mapping):
+        names = [key[0] for key in proteins]
+        for name in first:
+            if name not in names:
+                raise NameUnknownError(
+                    f"first= names the protein {name!r}",
+                    "A protein of the table was needed",
+                    nearest(str(name), names),
+                )
         return {key: int(first.get(key[0], 1)) for key in proteins}
     if first != "find":
         return {key: int(first) for key in proteins}

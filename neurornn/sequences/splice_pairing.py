@@ -9,12 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.checks import (
-    check_confidence_level,
-    check_count,
     check_number,
     check_numbers,
-    check_positive,
-    check_rng,
 )
 from neurornn._core.confidence import (
     Estimate,
@@ -30,6 +26,7 @@ from neurornn._core.status import Status
 from neurornn.data.sequence_sets import SequenceSet
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator
+from neurornn.sequences.ensemble_settings import check_ensemble
 
 _RESAMPLES = 500
 #: Windows from which length constants are read.
@@ -425,16 +422,9 @@ class SplicePairing(Estimator):
         )  # fmt: skip
 
     def _check(self) -> tuple[int, int]:
-        check_count(self.n_seeds, "n_seeds")
-        check_count(self.n_hidden, "n_hidden")
-        check_count(self.n_channels, "n_channels")
-        check_count(self.max_epochs, "max_epochs")
-        check_positive(self.learning_rate, "learning_rate")
+        check_ensemble(self, "n_hidden", "n_channels")
         check_number(self.letter_dropout, "letter_dropout", least=0, below=1)
         check_number(self.shorten, "shorten", least=0, most=1)
-        check_number(self.validation_fraction, "validation_fraction", above=0, most=0.5)
-        check_confidence_level(self.confidence_level)
-        check_rng(self.rng)
         flank = check_numbers(self.flank, "flank")
         if (
             flank.shape != (2,)
@@ -445,12 +435,6 @@ class SplicePairing(Estimator):
                 f"flank is {self.flank!r}", "Fewest and most bp of exon were needed, 1 or more",
                 "Pass (10, 50)",
             )  # fmt: skip
-        if self.n_seeds * self.validation_fraction > 1 + 1e-9:
-            raise DataError(
-                f"n_seeds is {self.n_seeds} and validation_fraction {self.validation_fraction:g}",
-                "Parts that do not overlap were needed: a product of at most 1",
-                f"Pass validation_fraction={1 / self.n_seeds:.3g}",
-            )
         return int(flank[0]), int(flank[1])
 
     def _report_table(self) -> Table:

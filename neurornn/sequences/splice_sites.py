@@ -11,12 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.checks import (
     check_choice,
-    check_confidence_level,
     check_count,
     check_labels,
     check_number,
-    check_positive,
-    check_rng,
 )
 from neurornn._core.confidence import bootstrap_interval, to_dataset
 from neurornn._core.errors import DataError, KindError, ShapeError
@@ -29,6 +26,7 @@ from neurornn.data.kmers import cluster_by_kmers
 from neurornn.data.sequence_sets import SequenceSet
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator
+from neurornn.sequences.ensemble_settings import check_ensemble
 
 #: The two letters of a site, first letter first.
 LETTERS = {"donor": "GT", "acceptor": "AG"}
@@ -485,20 +483,7 @@ class SpliceSites(Estimator):
     def _check(self) -> None:
         check_choice(self.site, "site", LETTERS)
         check_count(self.reach, "reach", 4)
-        check_count(self.n_seeds, "n_seeds")
-        check_count(self.n_hidden, "n_hidden")
-        check_count(self.n_channels, "n_channels")
-        check_count(self.max_epochs, "max_epochs")
-        check_positive(self.learning_rate, "learning_rate")
-        check_number(self.validation_fraction, "validation_fraction", above=0, most=0.5)
-        check_confidence_level(self.confidence_level)
-        check_rng(self.rng)
-        if self.n_seeds * self.validation_fraction > 1 + 1e-9:
-            raise DataError(
-                f"n_seeds is {self.n_seeds} and validation_fraction {self.validation_fraction:g}",
-                "Parts that do not overlap were needed: a product of at most 1",
-                f"Pass validation_fraction={1 / self.n_seeds:.3g}",
-            )
+        check_ensemble(self, "n_hidden", "n_channels")
 
     def _report_table(self) -> Table:
         check_is_fitted(self, "parameters_")

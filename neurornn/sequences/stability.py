@@ -10,13 +10,9 @@ from scipy.stats import rankdata
 from sklearn.utils.validation import check_is_fitted
 
 from neurornn._core.checks import (
-    check_confidence_level,
-    check_count,
     check_labels,
     check_number,
     check_numbers,
-    check_positive,
-    check_rng,
 )
 from neurornn._core.confidence import bootstrap_interval, to_dataset
 from neurornn._core.errors import DataError, KindError, ShapeError
@@ -33,6 +29,7 @@ from neurornn.data.residue_scales import stretches
 from neurornn.data.sequence_sets import SequenceSet
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator
+from neurornn.sequences.ensemble_settings import check_ensemble
 
 #: Letters that relatives share and strangers do not.
 _KMER = 10
@@ -371,26 +368,17 @@ class StabilityModel(Estimator):
                 ]
             estimates.append(self.quantity(name).of([v for v, _ in pairs], [c for _, c in pairs]))
         estimates.append(self.quantity("decodable_chance").of(1 / len(self.species_)))
+        enough = np.bincount(labels, minlength=len(self.species_)) >= 3
+        status = [str(Status.OK if k else Status.NO_DATA) for k in enough]
         self.parameters_ = to_dataset(
             estimates, confidence_level=level,
             coords={"species": [str(s) for s in self.species_], "probe": list(PROBES)},
-            status=[str(Status.OK)] * len(self.species_), status_dims=("species",),
+            status=status, status_dims=("species",),
         )  # fmt: skip
 
     def _check(self) -> None:
-        for name in ("n_seeds", "n_hidden", "n_features", "max_epochs"):
-            check_count(getattr(self, name), name)
+        check_ensemble(self, "n_hidden", "n_features")
         check_number(self.reversal, "reversal", least=0)
-        check_positive(self.learning_rate, "learning_rate")
-        check_number(self.validation_fraction, "validation_fraction", above=0, most=0.5)
-        check_confidence_level(self.confidence_level)
-        check_rng(self.rng)
-        if self.n_seeds * self.validation_fraction > 1 + 1e-9:
-            raise DataError(
-                f"n_seeds is {self.n_seeds} and validation_fraction {self.validation_fraction:g}",
-                "Parts that do not overlap were needed: a product of at most 1",
-                f"Pass validation_fraction={1 / self.n_seeds:.3g}",
-            )
 
     def _report_table(self) -> Table:
         check_is_fitted(self, "parameters_")
@@ -400,8 +388,23 @@ class StabilityModel(Estimator):
             f"{n} network{'s' * (n > 1)}; scores are of {self.n_held_out_} "
             "proteins held out, of species that the training knows",
             'A species never seen: nr.data.cross_score(..., split="leave-group-out")',
+            *self._doubts(),
         ]
         return parameters_table(self.parameters_, "StabilityModel", head=head)
+
+    def _doubts(self) -> list[str]:
+        """Say in which species a plain model predicts as well."""
+        from neurornn.sequences.stability_training import BASELINES
+
+        table = self.parameters_
+        found = []
+        for name in BASELINES:
+            as_well = (table[f"spearman_{name}"] >= table["spearman"]).values
+            plain = table["species"].values[as_well]
+            if len(plain):
+                what = self.quantity(f"spearman_{name}").long_name.partition(" of ")[2]
+                found.append(f"NO BETTER than {what} in {', '.join(plain)}")
+        return found
 
     def _methods_sentence(self) -> str:
         return (

@@ -46,6 +46,8 @@ def test_numbering_that_starts_elsewhere(tmp_path):
     for first in (101, "find", {"protein": 101}):
         table = nr.io.read_mutations(path, WILD, value="v", positive="stabilising", first=first)
         assert table["mutation"].values.tolist() == ["M1A", "Y5W"]
+    with pytest.raises(NameUnknownError, match=r"first= names the protein 'protien'.*protein"):
+        nr.io.read_mutations(path, WILD, value="v", positive="stabilising", first={"protien": 101})
     path = write(tmp_path, "mutation,v\nA4G,1\n")
     with pytest.raises(DataError, match="in one way alone"):
         nr.io.read_mutations(path, WILD, value="v", positive="stabilising", first="find")

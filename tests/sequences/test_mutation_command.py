@@ -36,11 +36,12 @@ def test_the_table_and_what_is_said_are_the_library_s(fasta, tmp_path, capsys):
     assert said.index(f"  {worst} ") > said.index("worst:")
     assert said.index(f"  {worst} ") < said.index("best:")
     assert "less stable" in said and figure.stat().st_size > 10_000
-    # Its own table is replaced; a file of somebody else is not.
-    assert main(["mutations", str(fasta), "--out", str(out)]) == 0
-    (tmp_path / "notes.csv").write_text("mine\n")
-    assert main(["mutations", str(fasta), "--out", str(tmp_path / "notes.csv")]) == 1
-    assert (tmp_path / "notes.csv").read_text() == "mine\n"
+    # Its own table and picture are replaced; a file of somebody else is not.
+    assert main(["mutations", str(fasta), "--out", str(out), "--figure", str(figure)]) == 0
+    for option, name in (("--out", "notes.csv"), ("--figure", "notes.png")):
+        (tmp_path / name).write_text("mine\n")
+        assert main(["mutations", str(fasta), option, str(tmp_path / name)]) == 1
+        assert (tmp_path / name).read_text() == "mine\n"
 
 
 def test_measured_variants_need_a_sign(fasta, tmp_path, capsys):

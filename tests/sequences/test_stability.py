@@ -111,6 +111,20 @@ def test_the_report_shows_plain_models_beside(fitted):
     assert float(table["decodable_chance"]) == pytest.approx(1 / 3)
 
 
+def test_a_plain_model_that_predicts_as_well_is_named(fitted):
+    from copy import copy
+
+    model, *_ = fitted
+    told = copy(model)
+    told.parameters_ = model.parameters_.copy(deep=True)
+    first = str(model.parameters_["species"].values[0])
+    for name in ("ridge", "pairs", "trees"):
+        told.parameters_[f"spearman_{name}"][:] = told.parameters_["spearman"].values - 0.1
+    assert "NO BETTER" not in told.report()
+    told.parameters_["spearman_ridge"][0] += 0.2
+    assert f"NO BETTER than a ridge on composition and length in {first}\n" in told.report()
+
+
 def test_it_is_saved_and_loaded(fitted, tmp_path):
     model, proteins, *_ = fitted
     model.save(tmp_path / "model")
