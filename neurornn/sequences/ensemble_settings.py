@@ -1,6 +1,9 @@
-"""Settings that estimators of several networks share, checked in one place."""
+"""What estimators of several networks share: settings, checked, and the table of their losses."""
 
 from typing import Any
+
+import numpy as np
+import xarray as xr
 
 from neurornn._core.checks import (
     check_confidence_level,
@@ -10,6 +13,14 @@ from neurornn._core.checks import (
     check_rng,
 )
 from neurornn._core.errors import DataError
+from neurornn._core.quantities import Quantity
+
+#: Of gated units that read letters.
+LENGTH_CONSTANT = Quantity(
+    name="tau", units="bp", dims=("direction",),
+    long_name="median length constant of the gates of a direction", method="trained",
+    reason="the training ends early and has no curvature to read",
+)  # fmt: skip
 
 
 def check_ensemble(estimator: Any, *counts: str) -> None:
@@ -40,3 +51,24 @@ def check_ensemble(estimator: Any, *counts: str) -> None:
             "Parts that do not overlap were needed: a product of at most 1",
             f"Pass validation_fraction={1 / estimator.n_seeds:.3g}",
         )
+
+
+def training_history(found: Any, trained: str, held_out: str) -> xr.Dataset:
+    """Losses of every network over the epochs.
+
+    Parameters
+    ----------
+    found : with ``loss`` and ``validation_loss``, (network, epoch), NaN after the last epoch.
+    trained, held_out : what the two losses are, in words.
+    """
+    n_networks, n_epochs = np.shape(found.loss)
+    return xr.Dataset(
+        {
+            name: (("network", "epoch"), values, {"units": "1", "long_name": text})
+            for name, values, text in (
+                ("loss", found.loss, trained),
+                ("validation_loss", found.validation_loss, held_out),
+            )
+        },
+        coords={"network": np.arange(n_networks), "epoch": np.arange(1, n_epochs + 1)},
+    )

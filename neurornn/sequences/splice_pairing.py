@@ -26,7 +26,7 @@ from neurornn._core.status import Status
 from neurornn.data.sequence_sets import SequenceSet
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator
-from neurornn.sequences.ensemble_settings import check_ensemble
+from neurornn.sequences.ensemble_settings import LENGTH_CONSTANT, check_ensemble, training_history
 
 _RESAMPLES = 500
 #: Windows from which length constants are read.
@@ -103,11 +103,7 @@ class SplicePairing(Estimator):
     """
 
     _quantities: ClassVar[tuple[Quantity, ...]] = (
-        Quantity(
-            name="tau", units="bp", dims=("direction",),
-            long_name="median length constant of the gates of a direction", method="trained",
-            reason="the training ends early and has no curvature to read",
-        ),
+        LENGTH_CONSTANT,
         Quantity(
             name="accuracy", units="1", long_name="share of donors with the acceptor ranked first",
             method="held-out genes, bootstrap over genes",
@@ -216,15 +212,8 @@ class SplicePairing(Estimator):
         self._networks = found.networks
         self._network_settings = found.networks[0].settings
         self.n_pairs_, self.n_held_out_ = n, sum(map(len, parts))
-        self.history_ = xr.Dataset(
-            {
-                name: (("network", "epoch"), values, {"units": "1", "long_name": text})
-                for name, values, text in (
-                    ("loss", found.loss, "nats per donor of the training"),
-                    ("validation_loss", found.validation_loss, "nats per donor held out"),
-                )
-            },
-            coords={"network": np.arange(len(parts)), "epoch": np.arange(1, self.max_epochs + 1)},
+        self.history_ = training_history(
+            found, "nats per donor of the training", "nats per donor held out"
         )
         self._tabulate(found, [family[part] for part in parts])
         return self

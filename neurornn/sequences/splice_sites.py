@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score
 from sklearn.utils.validation import check_is_fitted
@@ -26,7 +25,7 @@ from neurornn.data.kmers import cluster_by_kmers
 from neurornn.data.sequence_sets import SequenceSet
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator
-from neurornn.sequences.ensemble_settings import check_ensemble
+from neurornn.sequences.ensemble_settings import LENGTH_CONSTANT, check_ensemble, training_history
 
 #: The two letters of a site, first letter first.
 LETTERS = {"donor": "GT", "acceptor": "AG"}
@@ -107,11 +106,7 @@ class SpliceSites(Estimator):
     """
 
     _quantities: ClassVar[tuple[Quantity, ...]] = (
-        Quantity(
-            name="tau", units="bp", dims=("direction",),
-            long_name="median length constant of the gates of a direction", method="trained",
-            reason="the training ends early and has no curvature to read",
-        ),
+        LENGTH_CONSTANT,
         Quantity(
             name="temperature", units="1", long_name="temperature of the log odds",
             method="likelihood of held-out windows, bootstrap over windows",
@@ -355,15 +350,8 @@ class SpliceSites(Estimator):
         self._networks = found.networks
         self._network_settings = found.networks[0].settings
         self.n_held_out_ = len(found.rows)
-        self.history_ = xr.Dataset(
-            {
-                name: (("network", "epoch"), values, {"units": "1", "long_name": text})
-                for name, values, text in (
-                    ("loss", found.loss, "nats per window of the training"),
-                    ("validation_loss", found.validation_loss, "nats per window held out"),
-                )
-            },
-            coords={"network": np.arange(len(parts)), "epoch": np.arange(1, self.max_epochs + 1)},
+        self.history_ = training_history(
+            found, "nats per window of the training", "nats per window held out"
         )
         return found
 

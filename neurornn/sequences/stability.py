@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.utils.validation import check_is_fitted
@@ -29,7 +28,7 @@ from neurornn.data.residue_scales import stretches
 from neurornn.data.sequence_sets import SequenceSet
 from neurornn.io.saved import SavedContent
 from neurornn.io.shell import Estimator
-from neurornn.sequences.ensemble_settings import check_ensemble
+from neurornn.sequences.ensemble_settings import check_ensemble, training_history
 
 #: Letters that relatives share and strangers do not.
 _KMER = 10
@@ -262,15 +261,10 @@ class StabilityModel(Estimator):
             self.species_ = labels
             self.n_proteins_, self.n_held_out_ = len(proteins), len(found.rows)
             self._tabulate(found, target, number, proteins, x)
-        self.history_ = xr.Dataset(
-            {
-                name: (("network", "epoch"), values, {"units": "1", "long_name": text})
-                for name, values, text in (
-                    ("loss", found.loss, "half squared error of the training, adversary included"),
-                    ("validation_loss", found.validation_loss, "half squared error held out"),
-                )
-            },
-            coords={"network": np.arange(len(parts)), "epoch": np.arange(1, self.max_epochs + 1)},
+        self.history_ = training_history(
+            found,
+            "half squared error of the training, adversary included",
+            "half squared error held out",
         )
         return self
 
