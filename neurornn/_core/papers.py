@@ -25,6 +25,10 @@ PAPERS = {
     "colbrook_2024": "Colbrook & Townsend 2024, doi:10.1002/cpa.22125 (residual DMD)",
     "dabholkar_2025": "Dabholkar & Barak 2025, doi:10.1371/journal.pcbi.1013789 (few-shot)",
     "delcher_1999": "Delcher et al. 1999, Nucleic Acids Res. 27:4636, doi:10.1093/nar/27.23.4636",
+    "duncker_2020": (
+        "Duncker, Driscoll, Shenoy, Sahani & Sussillo 2020, NeurIPS 33 (recurrent dynamics and "
+        "continual learning)"
+    ),
     "eden_2004": "Eden et al. 2004, Neural Comput. 16:971, doi:10.1162/089976604773135069",
     "efron_1993": "Efron & Tibshirani 1993, An Introduction to the Bootstrap (intervals)",
     "engelken_2023": "Engelken, Wolf & Abbott 2023, doi:10.1103/PhysRevResearch.5.043044",
@@ -55,6 +59,7 @@ PAPERS = {
     "killick_2012": "Killick et al. 2012, JASA 107:1590, doi:10.1080/01621459.2012.737745",
     "kingma_2015": "Kingma & Ba 2015, ICLR, arXiv:1412.6980 (Adam)",
     "kitagawa_1987": "Kitagawa 1987, doi:10.1080/01621459.1987.10478534 (sums over a grid)",
+    "kirkpatrick_2017": "Kirkpatrick et al. 2017, PNAS 114:3521, doi:10.1073/pnas.1611835114",
     "koppe_2019": "Koppe et al. 2019, doi:10.1371/journal.pcbi.1007263",
     "kuhn_1955": "Kuhn 1955, Naval Research Logistics 2:83, doi:10.1002/nav.3800020109",
     "kutz_2016": "Kutz, Fu & Brunton 2016, doi:10.1137/15M1023543 (multiresolution DMD)",
@@ -97,6 +102,7 @@ PAPERS = {
     "sussillo_2013": "Sussillo & Barak 2013, doi:10.1162/NECO_a_00409",
     "sussillo_2016": "Sussillo et al. 2016, doi:10.1038/ncomms13749",
     "tsuboyama_2023": "Tsuboyama et al. 2023, doi:10.1038/s41586-023-06328-6 (mega-scale)",
+    "tallec_2018": "Tallec & Ollivier 2018, ICLR, arXiv:1804.11188 (gates started in time)",
     "truccolo_2005": "Truccolo et al. 2005, doi:10.1152/jn.00697.2004",
     "tu_2014": "Tu et al. 2014, J. Comput. Dyn. 1:391, doi:10.3934/jcd.2014.1.391",
     "venzon_1988": "Venzon & Moolgavkar 1988, Applied Statistics 37:87, doi:10.2307/2347496",

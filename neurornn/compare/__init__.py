@@ -7,6 +7,9 @@ __getattr__, __dir__, __all__ = room(
     {
         "table": ["League", "league"],
         "belief_readout": ["BeliefReadout", "belief"],
+        "hidden_reading": ["HiddenReadout", "hidden_variable"],
+        "memory_lags": ["memory"],
+        "memory_table": ["MemoryTable"],
         "spectra_compared": ["SpectraComparison", "spectra"],
         "dynamical_similarity": ["DynamicalSimilarity", "similarity"],
     },

@@ -1,6 +1,7 @@
 """What is read from features of each step: by ridge regression, and by a small network."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -26,11 +27,12 @@ class Split:
 
     Parameters
     ----------
-    n : episodes. draw : for the parts; half are held out for the test.
+    n : episodes, or windows.
+    draw : for the parts; None for the order they came in, the last to test on. Half are held out.
     """
 
-    def __init__(self, n: int, draw: np.random.Generator) -> None:
-        order = draw.permutation(n)
+    def __init__(self, n: int, draw: np.random.Generator | None) -> None:
+        order = np.arange(n)[::-1] if draw is None else draw.permutation(n)
         half = n // 2
         self.test = np.sort(order[:half])
         train = order[half:]
@@ -40,8 +42,9 @@ class Split:
 
 
 def read_linear(
-    parts: list[Array], targets: list[Array], split: Split, n_lags: int = 1
-) -> list[Array]:
+    parts: list[Array], targets: list[Array], split: Split, n_lags: int = 1,
+    used: Sequence[NDArray[np.bool_]] | None = None,
+) -> list[Array]:  # fmt: skip
     """Predict targets from features by ridge regression, every row of every episode.
 
     Parameters
@@ -49,6 +52,7 @@ def read_linear(
     parts : of each episode, (row, feature). targets : likewise, (row, target).
     split : who fits and who chooses the penalty; it is then fitted to both.
     n_lags : rows that are read together, those before the first row being 0.
+    used : of each episode, (row,), False where a target is not to be learned from.
 
     Returns
     -------
@@ -61,8 +65,9 @@ def read_linear(
     rows = Histories(scaled, n_lags)
     y = np.concatenate(targets)
     of = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
+    on = np.concatenate(used) if used is not None else np.ones(len(y), dtype=bool)
     fitted, chosen = (
-        lagged_moments(rows, y, np.isin(of, part)) for part in (split.fit, split.choose)
+        lagged_moments(rows, y, np.isin(of, part) & on) for part in (split.fit, split.choose)
     )
     errors = [chosen.squared_error(ridge_weights(fitted, p)) for p in PENALTIES]
     weights = ridge_weights(fitted.plus(chosen), PENALTIES[int(np.argmin(errors))])
@@ -73,18 +78,20 @@ def read_linear(
 
 
 def read_nonlinear(
-    parts: list[Array], targets: list[Array], split: Split, n_lags: int = 1, seed: int = 0
-) -> list[Array]:
+    parts: list[Array], targets: list[Array], split: Split, n_lags: int = 1, seed: int = 0,
+    used: Sequence[NDArray[np.bool_]] | None = None,
+) -> list[Array]:  # fmt: skip
     """Predict targets from features by a network of one hidden layer; as `read_linear`."""
+    on = used if used is not None else [np.ones(len(p), dtype=bool) for p in parts]
     known = np.concatenate([parts[k] for k in split.train])
-    goal = np.concatenate([targets[k] for k in split.train])
+    goal = np.concatenate([targets[k][on[k]] for k in split.train])
     scales = [(v.mean(0), np.where(v.std(0) < 1e-9, 1.0, v.std(0))) for v in (known, goal)]
     (middle, spread), (level, size) = scales
     x = [history((p - middle) / spread, n_lags).astype(np.float32) for p in parts]
     y = [((t - level) / size).astype(np.float32) for t in targets]
     model = MemorylessMLP(x[0].shape[1], y[0].shape[1], dt=1.0, n_hidden=_UNITS, rng=seed)
     given, watched = (
-        tuple(_pieces(np.concatenate([v[k] for k in part])) for v in (x, y))
+        tuple(_pieces(np.concatenate([v[k][on[k]] for k in part])) for v in (x, y))
         for part in (split.fit, split.choose)
     )
     with warnings.catch_warnings():

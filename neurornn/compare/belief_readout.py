@@ -243,7 +243,7 @@ def belief(
             "windows is empty", "At least one length was needed", "Pass windows=(1, 5, 20)"
         )
     level, seed = check_confidence_level(confidence_level), seed_of(rng)
-    n_permutations = check_count(n_permutations, "n_permutations")
+    n_permutations = check_count(n_permutations, "n_permutations", most=100_000)
     with one_thread(), progress_bar(len(models), 0, progress, "networks") as tick:
         each = []
         for k, one in enumerate(models):
@@ -407,16 +407,8 @@ def _tables(
         two, lambda s: _pooled_r2(s[0]) - _pooled_r2(s[1]), level, draw
     )
     estimates.append(declared["history_gain"].of(gain, ci))
-    error = sums("linear")[..., 0]  # (network, episode, source, question)
-    total = sums("linear")[..., 2].sum(axis=(0, 1))
-    # A belief that never changes tells nobody apart: all errors are 0.
-    error = error / np.where(total > 0, total, np.inf)
-    error = error.sum(axis=-1).reshape(-1, len(sources))
-    p = [np.nan] + [
-        scores.sign_flip(error[:, k] - error[:, 0], n_permutations, draw)
-        for k in range(1, len(sources))
-    ]
-    estimates.append(declared["p_value"].of(np.array(p)))
+    p = scores.chances_against_first(sums("linear"), n_permutations, draw)
+    estimates.append(declared["p_value"].of(p))
     order = [q.name for q in BeliefReadout._quantities]
     estimates.sort(key=lambda e: order.index(e.name))
     table = to_dataset(

@@ -98,3 +98,26 @@ def sign_flip(differences: Array, n_permutations: int, draw: np.random.Generator
     signs = draw.choice([-1.0, 1.0], (n_permutations, len(differences)))
     return float((1 + ((signs @ differences) / len(differences) >= seen).sum())
                  / (1 + n_permutations))  # fmt: skip
+
+
+def chances_against_first(
+    linear: Array, n_permutations: int, draw: np.random.Generator
+) -> Array:  # fmt: skip
+    """Probability, for each source, that it reads as well as the first; NaN for the first itself.
+
+    Parameters
+    ----------
+    linear : (network, episode, source, question, 4), of `error_sums`.
+    """
+    error = linear[..., 0]
+    total = linear[..., 2].sum(axis=(0, 1))
+    # What never changes tells nobody apart: all errors are 0.
+    error = error / np.where(total > 0, total, np.inf)
+    error = error.sum(axis=-1).reshape(-1, linear.shape[2])
+    return np.array(
+        [np.nan]
+        + [
+            sign_flip(error[:, k] - error[:, 0], n_permutations, draw)
+            for k in range(1, linear.shape[2])
+        ]
+    )

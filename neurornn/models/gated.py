@@ -226,6 +226,9 @@ class GRU(GatedRNN):
         at the ends of a trial at which every input is 0 are padding, which neither half reads.
     tau : s, scalar or (hidden,), or None
         Time constant at which the update gates start; None for torch's own start.
+    tau_range : (shortest, longest), s, or None
+        Time constants of the units drawn uniformly between them, in place of `tau`: the start of
+        Tallec & Ollivier 2018, arXiv:1804.11188, for dependencies up to the longest.
 
     Other Parameters
     ----------------
@@ -276,6 +279,9 @@ class LSTM(GatedRNN):
         at the ends of a trial at which every input is 0 are padding, which neither half reads.
     tau : s, scalar or (hidden,), or None
         Time constant at which the forget gates start; None for torch's own start.
+    tau_range : (shortest, longest), s, or None
+        Time constants of the units drawn uniformly between them, in place of `tau`: the start of
+        Tallec & Ollivier 2018, arXiv:1804.11188, for dependencies up to the longest.
 
     Other Parameters
     ----------------

@@ -8,9 +8,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from neurornn._core.checks import check_count, check_numbers, check_rng
+from neurornn._core.checks import check_count, check_interval, check_numbers, check_rng
 from neurornn._core.errors import DataError, ShapeError
-from neurornn._core.rng import RNG, seed_of
+from neurornn._core.rng import RNG, derived_seed, seed_of
 from neurornn._core.status import Status
 from neurornn.models.base import MOST_LAYERS, ModelOutput, RecurrentModel, random_weights
 from neurornn.models.dropout import SequenceDropout
@@ -36,6 +36,7 @@ class GatedRNN(RecurrentModel):
         n_layers: int = 1,
         bidirectional: bool = False,
         tau: ArrayLike | None = None,
+        tau_range: tuple[float, float] | None = None,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         time_unit: str = "s",
@@ -45,9 +46,12 @@ class GatedRNN(RecurrentModel):
         check_count(n_hidden, "n_hidden")
         self.n_layers = check_count(n_layers, "n_layers", most=MOST_LAYERS)
         self.bidirectional = self.looks_ahead = bool(bidirectional)
+        seed = seed_of(check_rng(rng))
+        if tau_range is not None:
+            tau = self._drawn_tau(tau, tau_range, seed)
         self.initial_tau = None if tau is None else self._as_tau(tau)
         self.input_dropout, self.dropout = SequenceDropout(input_dropout), SequenceDropout(dropout)
-        draw = torch.Generator().manual_seed(seed_of(check_rng(rng)))
+        draw = torch.Generator().manual_seed(seed)
         n_above = self.n_hidden * (2 if self.bidirectional else 1)
         # Made without memory first: torch would draw their weights from the user's generator.
         self.layers = nn.ModuleList(
@@ -84,6 +88,17 @@ class GatedRNN(RecurrentModel):
         if self.bidirectional:
             return 0
         return self.n_layers * self._n_carried * self.n_hidden
+
+    def _drawn_tau(self, tau: Any, tau_range: Any, seed: int) -> np.ndarray:
+        """Time constants of the units, uniform in a range; they do not move other weights."""
+        if tau is not None:
+            raise DataError(
+                "tau and tau_range came together",
+                "One of them was needed",
+                "Pass tau for time constants of your own, tau_range to have them drawn",
+            )
+        low, high = check_interval(tau_range, "tau_range", self.time_unit)
+        return np.random.default_rng(derived_seed(seed, 41)).uniform(low, high, self.n_hidden)
 
     def _as_tau(self, tau: ArrayLike) -> np.ndarray:
         values = check_numbers(tau, "tau", missing=False)

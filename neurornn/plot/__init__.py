@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = room(
         ],
         "estimates": ["league_scores", "timescales"],
         "files": ["write_figure"],
+        "forgetting": ["foreseen_forgetting", "forgetting_matrix"],
         "exon_tracks": ["gene_structures"],
         "gene_tracks": [
             "calibration",
@@ -30,6 +31,7 @@ __getattr__, __dir__, __all__ = room(
             "start_logo",
             "start_profile",
         ],
+        "hidden_readings": ["hidden_course", "hidden_sources"],
         "linear_modes": [
             "conserved",
             "eigenfunction",

@@ -41,7 +41,13 @@ def belief_sources(table: xr.Dataset, *, question: str | None = None, ax: Any = 
         raise ShapeError(
             f"question is {chosen!r}", f"One of {', '.join(names)} was needed", "Check the name"
         )
-    one = table.sel(question=chosen)
+    ax = draw_sources(table.sel(question=chosen), ax)
+    ax.set_xlabel(f"R2 of the log odds of '{chosen}'")
+    return ax
+
+
+def draw_sources(one: xr.Dataset, ax: Any) -> Any:
+    """Draw R2 over ``source``: dots of the linear reading with intervals, rings of the other."""
     ax = new_axes(ax, (6.5, 3.2))
     labels = [str(s) for s in one["source"].values]
     place = np.arange(len(labels))[::-1]
@@ -54,7 +60,6 @@ def belief_sources(table: xr.Dataset, *, question: str | None = None, ax: Any = 
         ax.scatter(bent, place, facecolors="none", edgecolors=colours, s=45, label="one layer")
         ax.legend(frameon=False, fontsize=8, loc="lower left")
     ax.set_yticks(place, labels)
-    ax.set_xlabel(f"R2 of the log odds of '{chosen}'")
     return ax
 
 

@@ -1,6 +1,6 @@
 """What a mutation does to the stability of a protein, from its sequence alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, ClassVar, Self
 
@@ -17,7 +17,7 @@ from neurornn._core.checks import (
     check_rng,
 )
 from neurornn._core.confidence import Estimate, to_dataset
-from neurornn._core.errors import DataError, KindError, ShapeError
+from neurornn._core.errors import DataError, ShapeError
 from neurornn._core.jobs import one_thread, progress_bar
 from neurornn._core.quantities import Quantity
 from neurornn._core.report import Table, parameters_table
@@ -29,14 +29,21 @@ from neurornn.io.mutation_tables import SIGN
 from neurornn.io.saved import SavedContent, load
 from neurornn.io.shell import Estimator
 from neurornn.sequences.mutation_agreement import mean_within, spearman_within
+from neurornn.sequences.mutation_input import (
+    Embeddings,
+    as_variants,
+    embedding_of,
+    embedding_width,
+    one_protein,
+    protein_letters,
+    variant_columns,
+)
 
 #: Folder of the model that comes with the package.
 SHIPPED = "mutation_model"
 #: Variants below which nothing can be learned, and folds in which every network is tested.
 _LEAST, _FOLDS = 100, 3
 _CONFORMAL = "conformal, families held out"
-
-Embeddings = Mapping[str, NDArray[Any]]
 
 
 class MutationModel(Estimator):
@@ -71,10 +78,10 @@ class MutationModel(Estimator):
     before and behind it, stop at the mutated residue (`residue_network`). From their states, the
     residue itself, and how far the ends are, small networks learn what every other residue costs
     there, along a few directions in which amino acids differ; boosted trees learn the same from
-    scales of the residues around, their moments, and what the LSTM expect there. The target is the
-    value within its protein: which variants are worse than others. Three numbers, from variants
-    whose families were held out, then weigh both and turn them into kcal/mol. Costs of several
-    substitutions add up.
+    scales of the residues around, their moments, and what the LSTM expect there. The target is
+    the rank of a variant within its protein, where all have one substitution: which are worse than
+    others. Three numbers, from variants whose families were held out, then weigh both by how they
+    tell these ranks, and turn them into kcal/mol. Costs of several substitutions add up.
 
     A cost is counted from the natural sequence, which has none: G(x) is the sum of the costs of
     the residues in which x differs from it, and the change from one variant to another is the
@@ -211,8 +218,8 @@ class MutationModel(Estimator):
         check_confidence_level(self.confidence_level)
         check_rng(self.rng)
         if isinstance(wild_types, xr.Dataset):
-            mutations, ddg, wild_types = _columns(wild_types, mutations, ddg)
-        sequences, texts = _as_variants(wild_types, mutations)
+            mutations, ddg, wild_types = variant_columns(wild_types, mutations, ddg)
+        sequences, texts = as_variants(wild_types, mutations)
         values = check_numbers(ddg, "ddg")
         labels = None if family is None else check_labels(family, "family")
         for name, column in (("ddg", values), ("family", labels)):
@@ -230,7 +237,7 @@ class MutationModel(Estimator):
                 "Use MutationModel.shipped(), which needs none, or add variants",
             )  # fmt: skip
         placed = [place_substitutions(s, t) for s, t in zip(sequences, texts, strict=True)]
-        self._n_embedded = _width(embeddings)
+        self._n_embedded = embedding_width(embeddings)
         total = int(self.n_seeds) + _FOLDS
         with one_thread(), progress_bar(total, 0, self.progress, "networks") as tick:
             found = learn(
@@ -273,8 +280,8 @@ class MutationModel(Estimator):
             See `fit`.
         """
         if isinstance(wild_types, xr.Dataset):
-            mutations, _, wild_types = _columns(wild_types, mutations, None)
-        sequences, texts = _as_variants(wild_types, mutations)
+            mutations, _, wild_types = variant_columns(wild_types, mutations, None)
+        sequences, texts = as_variants(wild_types, mutations)
         mutants = [mutant_sequence(s, t) for s, t in zip(sequences, texts, strict=True)]
         if isinstance(reference, str) and reference == "wild_type":
             reference = sequences
@@ -303,10 +310,10 @@ class MutationModel(Estimator):
         reference, ``difference(a, b) + difference(b, c) == difference(a, c)`` up to rounding.
         """
         check_is_fitted(self, "parameters_")
-        one, other = _letters(first, "first"), _letters(second, "second")
+        one, other = protein_letters(first, "first"), protein_letters(second, "second")
         if isinstance(reference, str) and reference != "both":
             reference = [reference] * len(one)
-        given = None if isinstance(reference, str) else _letters(reference, "reference")
+        given = None if isinstance(reference, str) else protein_letters(reference, "reference")
         for name, column in (("second", other), ("reference", given)):
             if column is not None and len(column) != len(one):
                 raise ShapeError(
@@ -314,12 +321,19 @@ class MutationModel(Estimator):
                     "As many of one as of the other were needed",
                     "Pass pairs of sequences",
                 )
-        tables: dict[str, NDArray[np.float64]] = {}
+        triples = [
+            (a, b, (a, b) if given is None else (given[k],))
+            for k, (a, b) in enumerate(zip(one, other, strict=True))
+        ]
+        changed: dict[str, set[int]] = {}
+        for a, b, natural in triples:
+            _check_lengths(a, b, *natural)
+            for n in natural:
+                places = changed.setdefault(n, set())
+                places.update(i for x in (a, b) for i in range(len(n)) if x[i] != n[i])
         with one_thread():
-            return np.array([
-                self._one(a, b, None if given is None else given[k], tables, embeddings)
-                for k, (a, b) in enumerate(zip(one, other, strict=True))
-            ])  # fmt: skip
+            tables = {n: self._table(n, embeddings, changed[n]) for n in changed}
+        return np.array([_change(a, b, natural, tables) for a, b, natural in triples])
 
     def predict_interval(
         self,
@@ -360,7 +374,7 @@ class MutationModel(Estimator):
         read at a residue does not hang on the residue.
         """
         check_is_fitted(self, "parameters_")
-        text = _one_protein(sequence)
+        text = one_protein(sequence)
         with one_thread():
             table = self._table(text, None if embedding is None else {text: embedding})
         known = np.array([letter in RESIDUES for letter in text])
@@ -382,61 +396,42 @@ class MutationModel(Estimator):
             position=("position", np.arange(1, len(text) + 1), place)
         )
 
-    def _one(
-        self, a: str, b: str, reference: str | None, tables: dict[str, NDArray[np.float64]],
-        embeddings: Embeddings | None,
-    ) -> float:  # fmt: skip
-        """Change from one sequence to another."""
-        natural = (a, b) if reference is None else (reference,)
-        if len({len(a), len(b), *(len(n) for n in natural)}) > 1:
-            raise ShapeError(
-                f"Sequences of {len(a)}, {len(b)} and {len(natural[0])} residues came",
-                "Variants of one length were needed: substitutions alone are known",
-                "Leave insertions and deletions out",
-            )
-        changes = []
-        for n in natural:
-            if n not in tables:
-                tables[n] = self._table(n, embeddings)
-            energy = [
-                sum(_cell(tables[n], i, n[i], x[i]) for i in range(len(n)) if x[i] != n[i])
-                for x in (a, b)
-            ]
-            changes.append(energy[1] - energy[0])
-        # Halves are exact, and so is the change of sign: (p + q) / 2 and (-q + -p) / 2.
-        return float(sum(changes) / len(changes))
-
-    def _table(self, sequence: str, embeddings: Embeddings | None) -> NDArray[np.float64]:
-        """Cost of every residue at every place, kcal/mol; 0 of the one that stands there."""
+    def _table(
+        self, sequence: str, embeddings: Embeddings | None, places: Collection[int] | None = None
+    ) -> NDArray[np.float64]:
+        """Cost of every residue, at some places or all, kcal/mol; 0 of the one that is there."""
         from neurornn.sequences.mutation_network import costs_of
 
         table = self.parameters_
-        costs = costs_of(self._networks, self._features(sequence, embeddings))
-        found = float(table["offset"]) + float(table["scale"]) * costs
+        places = range(len(sequence)) if places is None else sorted(places)
+        where = np.array(places, dtype=int)
+        found = np.full((len(sequence), len(RESIDUES)), np.nan)
+        # Networks see the whole sequence always: products of fewer rows may round otherwise.
+        costs = costs_of(self._networks, self._features(sequence, embeddings))[where]
+        found[where] = float(table["offset"]) + float(table["scale"]) * costs
         if self._trees is not None:
-            found += float(table["tree_scale"]) * self._branches(sequence)
+            found[where] += float(table["tree_scale"]) * self._branches(sequence, where)
         for i, letter in enumerate(sequence):
             if letter in RESIDUES:
                 found[i, RESIDUES.index(letter)] = 0
         return found
 
-    def _branches(self, sequence: str) -> NDArray[np.float64]:
-        """What the trees say of every residue at every place, (residue, 20)."""
+    def _branches(self, sequence: str, where: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What the trees say of every residue at some places, (place, 20)."""
         from neurornn.sequences.mutation_trees import mutant_rows, place_columns
         from neurornn.sequences.residue_network import residue_codes
 
-        wild = residue_codes(sequence)[1:-1]
-        n, k = len(wild), len(RESIDUES)
-        columns = np.repeat(place_columns(self._reader, sequence), k, axis=0)
-        rows = mutant_rows(columns, np.tile(np.arange(k), n), np.repeat(wild, k))
-        return np.asarray(self._trees.predict(rows)).reshape(n, k)
+        wild, k = residue_codes(sequence)[1:-1][where], len(RESIDUES)
+        columns = np.repeat(place_columns(self._reader, sequence)[where], k, axis=0)
+        rows = mutant_rows(columns, np.tile(np.arange(k), len(where)), np.repeat(wild, k))
+        return np.asarray(self._trees.predict(rows)).reshape(len(where), k)
 
     def _features(self, sequence: str, embeddings: Embeddings | None) -> NDArray[np.float32]:
         from neurornn.sequences.mutation_network import protein_features
 
         embedding = None
         if self._n_embedded or embeddings is not None:
-            embedding = _embedding(embeddings, sequence, self._n_embedded)
+            embedding = embedding_of(embeddings, sequence, self._n_embedded)
         return protein_features(self._reader, sequence, embedding)
 
     @property
@@ -560,6 +555,30 @@ class MutationModel(Estimator):
         self._read_by = network_of(reader)
 
 
+def _check_lengths(first: str, second: str, *natural: str) -> None:
+    if len({len(first), len(second), *(len(n) for n in natural)}) > 1:
+        raise ShapeError(
+            f"Sequences of {len(first)}, {len(second)} and {len(natural[0])} residues came",
+            "Variants of one length were needed: substitutions alone are known",
+            "Leave insertions and deletions out",
+        )
+
+
+def _change(
+    a: str, b: str, natural: Sequence[str], tables: Mapping[str, NDArray[np.float64]]
+) -> float:
+    """Change from one sequence to another, the mean over what may be the natural one."""
+    changes = []
+    for n in natural:
+        energy = [
+            sum(_cell(tables[n], i, n[i], x[i]) for i in range(len(n)) if x[i] != n[i])
+            for x in (a, b)
+        ]
+        changes.append(energy[1] - energy[0])
+    # Halves are exact, and so is the change of sign: (p + q) / 2 and (-q + -p) / 2.
+    return float(sum(changes) / len(changes))
+
+
 def _cell(table: NDArray[np.float64], at: int, wild: str, letter: str) -> float:
     """Cost of a change at one place; both residues must be known."""
     if wild not in RESIDUES or letter not in RESIDUES:
@@ -569,98 +588,3 @@ def _cell(table: NDArray[np.float64], at: int, wild: str, letter: str) -> float:
             "Leave variants with unknown residues out",
         )
     return float(table[at, RESIDUES.index(letter)])
-
-
-def _letters(sequences: Any, name: str) -> list[str]:
-    """Letters in upper case; a stop at the end is cut off."""
-    if isinstance(sequences, str):
-        sequences = [sequences]
-    found = list(sequences)
-    if not all(isinstance(s, str) for s in found):
-        raise KindError(
-            f"{name} holds a {type(next(s for s in found if not isinstance(s, str))).__name__}",
-            "Letters of proteins were needed",
-            "Pass strings, or a SequenceSet",
-        )
-    return [str(s).upper().removesuffix("*") for s in found]
-
-
-def _as_variants(wild_types: Any, mutations: Any) -> tuple[list[str], list[str]]:
-    """Wild type and text of every variant."""
-    if mutations is None or isinstance(wild_types, bytes) or wild_types is None:
-        raise KindError(
-            f"wild_types is a {type(wild_types).__name__} and mutations a "
-            f"{type(mutations).__name__}",
-            "Letters of proteins, and mutations such as A123G, were needed",
-            "Pass both, or the table of nr.io.read_mutations",
-        )
-    texts = [mutations] if isinstance(mutations, str) else [str(t) for t in mutations]
-    if isinstance(wild_types, str) or (
-        isinstance(wild_types, SequenceSet) and len(wild_types) == 1
-    ):
-        one = wild_types if isinstance(wild_types, str) else wild_types[0]
-        wild_types = [one] * len(texts)
-    sequences = _letters(wild_types, "wild_types")
-    if len(sequences) != len(texts):
-        raise ShapeError(
-            f"{len(sequences)} wild types and {len(texts)} mutations came",
-            "A wild type for each mutation, or one for all, was needed",
-            "Repeat the sequence for each of its variants",
-        )
-    return sequences, texts
-
-
-def _columns(table: xr.Dataset, mutations: Any, ddg: Any) -> tuple[Any, Any, Any]:
-    missing = [n for n in ("wild_type", "mutation") if n not in table]
-    if missing or mutations is not None or (ddg is not None):
-        raise KindError(
-            f"A table came, without {' and '.join(missing)}" if missing
-            else "A table and columns came",
-            "A table with wild_type, mutation and ddg, or the three columns, was needed",
-            "Pass what nr.io.read_mutations gives",
-        )  # fmt: skip
-    value = table["ddg"].values if "ddg" in table else None
-    return (
-        [str(m) for m in table["mutation"].values],
-        value,
-        list(table["wild_type"].values.astype(str)),
-    )
-
-
-def _one_protein(sequence: Any) -> str:
-    if isinstance(sequence, SequenceSet):
-        if len(sequence) != 1:
-            raise DataError(
-                f"{len(sequence)} sequences came", "One protein was needed", "Pass them one by one"
-            )
-        sequence = sequence[0]
-    if not isinstance(sequence, str):
-        raise KindError(
-            f"sequence is a {type(sequence).__name__}",
-            "Letters of a protein were needed",
-            "Pass a string, or a SequenceSet of one",
-        )
-    text = _letters([sequence], "sequence")[0]
-    if not text:
-        raise DataError("The sequence is empty", "Residues were needed", "Check the file")
-    return text
-
-
-def _width(embeddings: Embeddings | None) -> int:
-    if not embeddings:
-        return 0
-    first = np.asarray(next(iter(embeddings.values())))
-    return int(first.shape[-1]) if first.ndim == 2 else 0
-
-
-def _embedding(embeddings: Embeddings | None, sequence: str, width: int) -> NDArray[np.float32]:
-    given = None if embeddings is None else embeddings.get(sequence)
-    values = None if given is None else np.asarray(given, dtype=np.float32)
-    if values is None or values.shape != (len(sequence), width) or not np.isfinite(values).all():
-        came = "none" if values is None else f"an array of shape {values.shape}"
-        raise DataError(
-            f"{came} came as embedding of {sequence[:12]}..., which has {len(sequence)} residues",
-            f"Finite numbers, (residue, {width}), were needed, as many as in the training",
-            "Pass embeddings={wild type: array} to fit and to predict, or to neither",
-        )
-    return values

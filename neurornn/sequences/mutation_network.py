@@ -177,7 +177,7 @@ class CostNetwork(nn.Module):
     """
 
     def __init__(
-        self, n_features: int, n_dense: int = 128, n_factors: int = 32, dropout: float = 0.5
+        self, n_features: int, n_dense: int = 256, n_factors: int = 32, dropout: float = 0.5
     ) -> None:
         super().__init__()
         self.settings = {
@@ -241,7 +241,8 @@ def train_costs(
     Parameters
     ----------
     features : (residue, feature), of all proteins. variants : see `Variants`.
-    values : (variant,), changes of free energy divided by their spread within the protein.
+    values : (variant,), changes of free energy within the protein: ranks, or divided by their
+        spread.
     weights : (protein,). n_steps : of the training. seed : of weights and order.
     settings : of the network.
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from scipy.stats import rankdata
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
@@ -28,6 +29,8 @@ from neurornn.sequences.mutation_trees import Trees, mutant_rows, train_trees
 _KMER = 10
 #: Single substitutions below which no trees are grown.
 _SINGLES = 100
+#: Variants below which a protein has no scale of its own.
+_OWN = 10
 #: Residues on either side, and the penalty, of the ridge that stands beside.
 _REACH, _PENALTY = 5, 10.0
 
@@ -100,8 +103,7 @@ def learn(
     wanted, n_folds = n_folds, min(n_folds, n_groups)
     for k, (_, test) in enumerate(GroupKFold(n_folds).split(values, groups=groups)):
         fold[test] = k
-    spread = _spread(values, variants.protein, len(starts))
-    scaled = values / spread[variants.protein]
+    scaled = _scaled(values, variants, len(starts))
     of_protein = np.empty(len(starts), dtype=object)
     of_protein[variants.protein] = groups if has_families else 0
     _, which, count = np.unique(of_protein.astype(str), return_inverse=True, return_counts=True)
@@ -123,7 +125,7 @@ def learn(
         tick()
     for _ in range(n_folds, wanted):
         tick()
-    scale, tree_scale, offset = _to_energy(costs, branches, variants.n_changed, values)
+    scale, tree_scale, offset = _to_energy(costs, branches, variants, scaled, values)
     held_out = offset * variants.n_changed + scale * costs + tree_scale * branches
     changed = variants.n_changed > 0
     growth, half = growing_halfwidth(
@@ -161,17 +163,27 @@ def _groups(
     return place, False
 
 
-def _spread(
-    values: NDArray[np.float64], protein: NDArray[np.int64], n: int
+def _scaled(
+    values: NDArray[np.float64], variants: Variants, n_proteins: int
 ) -> NDArray[np.float64]:
-    """Standard deviation within each protein; that of all where there are too few."""
+    """Values within each protein, of a standard deviation of 1: ranks of single substitutions.
+
+    Assays end at a floor and at a ceiling, which ranks do not feel. Ranks of several substitutions
+    at once are not sums of those of each, so proteins with such variants keep their values.
+    """
     whole = float(values.std())
-    spread = np.full(n, whole)
-    for k in range(n):
-        own = values[protein == k]
-        if len(own) >= 10 and own.std() > 0.1 * whole:
-            spread[k] = own.std()
-    return spread
+    scaled = values / whole
+    for k in range(n_proteins):
+        mine = np.flatnonzero(variants.protein == k)
+        own = values[mine]
+        if len(own) < _OWN or own.std() <= 0.1 * whole:
+            continue
+        if (variants.n_changed[mine] == 1).all():
+            # The middle of an interval that a uniform variable of variance 1 fills.
+            scaled[mine] = np.sqrt(12) * ((rankdata(own) - 0.5) / len(own) - 0.5)
+        else:
+            scaled[mine] = own / own.std()
+    return scaled
 
 
 def _total(
@@ -205,23 +217,39 @@ def _sums(
 
 
 def _to_energy(
-    costs: NDArray[np.float64], branches: NDArray[np.float64], n_changed: NDArray[np.int64],
-    values: NDArray[np.float64],
+    costs: NDArray[np.float64], branches: NDArray[np.float64], variants: Variants,
+    scaled: NDArray[np.float64], values: NDArray[np.float64],
 ) -> tuple[float, float, float]:  # fmt: skip
-    """Least squares of measured values on both costs, neither below 0, and on the changes."""
-    said = [costs, branches]
+    """kcal/mol of a cost of 1 of networks and of trees, neither below 0, and of a change.
+
+    How much either says is decided within proteins, by the values that both were taught; one
+    factor and one number a change then make energies of it.
+    """
+    said, n_changed = [costs, branches], variants.n_changed
     for kept in ([0, 1], [0], [1]):
         if not all(np.ptp(said[k]) > 0 for k in kept):
             continue
-        columns = np.stack([*(said[k] for k in kept), n_changed], axis=1)
-        found, *_ = np.linalg.lstsq(columns, values, rcond=None)
-        if (found[:-1] > 0).all():
+        columns = np.stack([_centred(said[k], variants.protein) for k in kept], axis=1)
+        share, *_ = np.linalg.lstsq(columns, _centred(scaled, variants.protein), rcond=None)
+        if not (share > 0).all():
+            continue
+        both = np.sum([w * said[k] for w, k in zip(share, kept, strict=True)], axis=0)
+        (factor, offset), *_ = np.linalg.lstsq(
+            np.stack([both, n_changed], axis=1), values, rcond=None
+        )
+        if factor > 0:
             scales = [0.0, 0.0]
-            for k, value in zip(kept, found[:-1], strict=True):
-                scales[k] = float(value)
-            return scales[0], scales[1], float(found[-1])
+            for k, w in zip(kept, share, strict=True):
+                scales[k] = float(factor * w)
+            return scales[0], scales[1], float(offset)
     # Nothing was learned that holds in what was held out: say the mean of all.
     return 0.0, 0.0, float(values.sum() / max(n_changed.sum(), 1))
+
+
+def _centred(values: NDArray[np.float64], protein: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values less the mean of their protein."""
+    count = np.maximum(np.bincount(protein), 1)
+    return np.asarray(values - (np.bincount(protein, weights=values) / count)[protein])
 
 
 def _around(proteins: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = room(
         "rate": ["simulate_rate_network", "simulate_rate_trials"],
         "reaching": ["simulate_reaches"],
         "systems": ["SYSTEMS", "simulate_system"],
+        "turbine": ["simulate_turbine", "turbine_modes"],
         "tasks": ["flip_flop", "ready_set_go", "sine_generator"],
         "integration_tasks": ["context_integration", "line_integrator"],
         "memory_tasks": ["delayed_match", "parametric_memory", "ring_memory"],

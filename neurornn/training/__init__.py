@@ -7,6 +7,9 @@ __getattr__, __dir__, __all__ = room(
     {
         "batches": ["TrainingData", "as_training_data"],
         "bootstrap": ["bootstrap_intervals"],
+        "continual": ["fit_sequence"],
+        "continual_cues": ["cue_tasks"],
+        "continual_result": ["ContinualResult"],
         "curvature": ["physical_intervals"],
         "draws": ["weight_draws"],
         "gradients": ["GradientFlow", "gradient_flow"],

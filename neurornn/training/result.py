@@ -122,20 +122,7 @@ class FitResult(Result):
             No output has targets that change.
         """
         given = as_training_data(data, self.model)
-        guess, y, mask = self._mean_on(given.inputs), given.targets, given.mask
-        scores = []
-        for o in range(y.shape[2]):
-            true, made = (part[..., o][mask[..., o]].numpy() for part in (y, guess))
-            # An output that does not change has no R2.
-            if len(true) > 1 and np.ptp(true) > 0:
-                scores.append(r2_score(true, made))
-        if not scores:
-            raise DataError(
-                "No output has targets that change",
-                "Targets that count and change were needed for a score",
-                "Check the mask and the selection",
-            )
-        return float(np.mean(scores))
+        return r2_where(self._mean_on(given.inputs), given.targets, given.mask)
 
     def _inputs_of(self, data: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs (trial, time, input), and where a trial was over, (trial, time)."""
@@ -294,3 +281,30 @@ class FitResult(Result):
             provenance=s["provenance"],
             seeds=content.tables.get("seeds"),
         )
+
+
+def r2_where(guess: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> float:
+    """Return R2 over all targets that count, averaged over the outputs that change.
+
+    Parameters
+    ----------
+    guess, targets, mask : (trial, time, output)
+
+    Raises
+    ------
+    DataError
+        No output has targets that change.
+    """
+    scores = []
+    for o in range(targets.shape[2]):
+        true, made = (part[..., o][mask[..., o]].numpy() for part in (targets, guess))
+        # An output that does not change has no R2.
+        if len(true) > 1 and np.ptp(true) > 0:
+            scores.append(r2_score(true, made))
+    if not scores:
+        raise DataError(
+            "No output has targets that change",
+            "Targets that count and change were needed for a score",
+            "Check the mask and the selection",
+        )
+    return float(np.mean(scores))

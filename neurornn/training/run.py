@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -41,8 +41,23 @@ _PLATEAU_FACTOR, _PLATEAU_WAIT = 0.3, 0.3
 _PLATEAU_LEAST = 0.01
 
 
+class StepHooks(Protocol):
+    """What takes part in the steps of the optimiser: penalties, replay, projections."""
+
+    def before(self, run: "Run") -> None:
+        """Add to the gradients, which are there, before they are clipped."""
+
+    def after(self, run: "Run") -> None:
+        """Correct the weights, which have moved."""
+
+
 class Run:
-    """One fit under way; its whole state can be written and read back."""
+    """One fit under way; its whole state can be written and read back.
+
+    Parameters
+    ----------
+    hooks : what takes part in the steps of Adam.
+    """
 
     def __init__(
         self,
@@ -52,8 +67,10 @@ class Run:
         objective: Objective,
         passes: Passes,
         settings: FitSettings,
+        hooks: StepHooks | None = None,
     ) -> None:
         self.settings, self.objective, self.passes = settings, objective, passes
+        self.hooks = hooks
         self.given_dtype = next(model.parameters()).dtype
         self.dtype = torch.float64 if settings.optimizer == "lbfgs" else self.given_dtype
         self.data_key = fingerprint(
@@ -130,7 +147,8 @@ class Run:
         loss = self.objective.loss(output, data.targets)
         return torch.where(data.mask, loss, 0.0).sum()
 
-    def _loss_on(self, data: TrainingData, model: RecurrentModel | None = None) -> torch.Tensor:
+    def loss_on(self, data: TrainingData, model: RecurrentModel | None = None) -> torch.Tensor:
+        """Loss on data, with its gradient; of the model under training, or of another."""
         model = self.model if model is None else model
         if self.passes.forcing:
             out, mask = run_forced(model, data, self.passes)
@@ -146,7 +164,7 @@ class Run:
         model = self.model if model is None else model
         with torch.no_grad():
             if self.passes.segment is None:
-                return float(self._loss_on(data, model))
+                return float(self.loss_on(data, model))
             state, total = model.start_from(data.inputs[:, :1]), 0.0
             for part in stretches(data, self.passes.segment):
                 states, state = model.scan(part.inputs, state)
@@ -205,7 +223,7 @@ class Run:
         """Add the gradient of the mean loss over a batch; return the loss and what it counts."""
         count = int(batch.mask.sum())
         if self.passes.segment is None:
-            loss = self._loss_on(batch)
+            loss = self.loss_on(batch)
             loss.backward()
             return loss.detach(), count
         total = segment_gradient(self.model, batch, self._summed, self.passes.segment)
@@ -263,9 +281,13 @@ class Run:
             state = last.detach()
 
     def _move(self) -> None:
+        if self.hooks is not None:
+            self.hooks.before(self)
         if self.settings.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.weights, self.settings.clip_norm)
         self.optimizer.step()
+        if self.hooks is not None:
+            self.hooks.after(self)
 
     def _adapt(self) -> None:
         """Lower the learning rate where the loss has stood still for a while."""

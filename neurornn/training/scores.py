@@ -12,6 +12,7 @@ from torch.func import functional_call, grad, vjp, vmap
 
 from neurornn._core.rng import derived_seed
 from neurornn.models.base import RecurrentModel
+from neurornn.models.gates import GatedRNN
 from neurornn.models.leaky import LeakyRNN
 from neurornn.models.recurrence import run_leaky
 from neurornn.training.batches import TrainingData
@@ -74,6 +75,8 @@ def trial_scores(model: RecurrentModel, inputs: Tensor, pull: Tensor) -> Tensor:
     free = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     if isinstance(model, LeakyRNN) and model.recurrent:
         found = _leaky_scores(model, inputs, pull)
+    elif isinstance(model, GatedRNN):
+        return _scores_one_by_one(model, inputs, pull)
     else:
         rest = {n: b.detach() for n, b in model.state_dict().items() if n not in free}
 
@@ -83,6 +86,16 @@ def trial_scores(model: RecurrentModel, inputs: Tensor, pull: Tensor) -> Tensor:
 
         found = vmap(grad(one), in_dims=(None, 0, 0))(free, inputs, pull)
     return torch.cat([found[n].reshape(len(inputs), -1) for n in free], 1)
+
+
+def _scores_one_by_one(model: RecurrentModel, inputs: Tensor, pull: Tensor) -> Tensor:
+    """`trial_scores` of models whose layers do not take many sets of weights at once."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    rows = []
+    for x, c in zip(inputs, pull, strict=True):
+        found = torch.autograd.grad((model(x[None]).output[0] * c).sum(), weights)
+        rows.append(torch.cat([g.flatten() for g in found]))
+    return torch.stack(rows)
 
 
 class _Equation(nn.Module):

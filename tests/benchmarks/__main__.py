@@ -28,6 +28,7 @@ from tests.benchmarks import (
     closed_loop,
     co_smoothing,
     conserved,
+    continual,
     cycles,
     dead_units,
     decoding,
@@ -37,6 +38,7 @@ from tests.benchmarks import (
     forecasts,
     foundation,
     gated_step,
+    gb1,
     gene_structure,
     genome_stream,
     last_stretch,
@@ -46,6 +48,7 @@ from tests.benchmarks import (
     lorenz,
     lyapunov,
     meltome,
+    memory,
     modes,
     mutagenesis,
     network_tau,
@@ -65,6 +68,7 @@ from tests.benchmarks import (
     splice_sites,
     structured_points,
     timescales,
+    turbine,
 )
 
 SECTIONS = {
@@ -248,6 +252,41 @@ SECTIONS = {
         gated_step.COLUMNS,
         gated_step.rows,
     ),
+    "continual_tasks": (
+        "four tasks learned one after the other: what is left of the earlier ones, 5 seeds",
+        continual.TASK_COLUMNS,
+        continual.task_rows,
+    ),
+    "continual_overlap": (
+        "what a step will cost an earlier task, foreseen before the step",
+        continual.OVERLAP_COLUMNS,
+        continual.overlap_rows,
+    ),
+    "continual_decoding": (
+        "a decoder trained again in each quarter, a fifth of the units replaced in between",
+        continual.DECODING_COLUMNS,
+        continual.decoding_rows,
+    ),
+    "continual_speed": (
+        "a training step with each remedy over the plain step, one thread",
+        continual.SPEED_COLUMNS,
+        continual.speed_rows,
+    ),
+    "memory_lags": (
+        "cells of equal size against lag: share of cues told right, 5 seeds",
+        memory.LAG_COLUMNS,
+        memory.lag_rows,
+    ),
+    "memory_chrono": (
+        "gates that start in time at a lag of 1000 steps",
+        memory.CHRONO_COLUMNS,
+        memory.chrono_rows,
+    ),
+    "memory_stream": (
+        "one more step of a stream against attention, one thread",
+        memory.STREAM_COLUMNS,
+        memory.stream_rows,
+    ),
     "belief_tasks": (
         "decisions under a hidden state: return, and the exact belief read from the state",
         belief.TASK_COLUMNS,
@@ -267,6 +306,11 @@ SECTIONS = {
         "networks that learned to predict, against the exact filter: log likelihood of a step",
         belief_filters.COLUMNS,
         belief_filters.rows,
+    ),
+    "turbine": (
+        "a wind turbine: power ahead, the twist that nobody measured, the slowest oscillation",
+        turbine.COLUMNS,
+        turbine.rows,
     ),
     "bacterial_genes": (
         "genes of bacterial genomes that the network never saw, beside Prodigal",
@@ -642,6 +686,11 @@ SECTIONS = {
         "deep mutational scans by split, Spearman correlation",
         protein_mutations.SCAN_COLUMNS,
         protein_mutations.scan_rows,
+    ),
+    "ddg_gb1": (
+        "four sites of GB1 at once by the splits of FLIP, Spearman correlation",
+        gb1.COLUMNS,
+        gb1.rows,
     ),
     "ddg_speed": (
         "all mutants of a protein at once",

@@ -46,7 +46,8 @@ TASK_COLUMNS = [
 ]  # fmt: skip
 SEPSIS_COLUMNS = [
     "question", "AUROC, exact", "read from the state", "difference", "window of 1", "window of 5",
-    "window of 20", "LSTM observer", "untrained", "R2 of log odds", "error of calibration",
+    "window of 20", "LSTM observer", "untrained", "p", "shuffled time", "p", "R2 of log odds",
+    "error of calibration",
     "the same of the exact belief", "R2 of the next observation", "what history adds to it",
 ]  # fmt: skip
 POLICY_COLUMNS = ["seeds", "return (mean)", "% of the optimum (mean)", "(worst seed)", "s a seed"]
@@ -152,8 +153,11 @@ def _sepsis_questions(table):
         cells += [f"{exact - read:.3f}"]
         cells += [
             f"{float(at['auroc'].sel(source=s)):.3f}"
-            for s in ("window of 1", "window of 5", "window of 20", "LSTM observer", "untrained")
+            for s in ("window of 1", "window of 5", "window of 20", "LSTM observer")
         ]
+        for s in ("untrained", "shuffled time"):
+            cells += [f"{float(at['auroc'].sel(source=s)):.3f}"]
+            cells += [f"{float(t['p_value'].sel(source=s)):.2g}"]
         cells += [_said(float(own["linear_r2"]), own["linear_r2_ci"])]
         cells += [f"{float(own['calibration_error']):.3f}"]
         cells += [f"{float(at['exact_calibration_error']):.3f}"]

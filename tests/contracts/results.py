@@ -681,6 +681,38 @@ def belief_readout(level=LEVEL):
     )  # fmt: skip
 
 
+def hidden_readout(level=LEVEL):
+    """Two networks that nobody trained, and two variables that they never saw."""
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((8, 12, 2))
+    models = [nr.models.LeakyRNN(2, 3, 1, dt=DT, tau=0.4, rng=k) for k in range(2)]
+    return nr.compare.hidden_variable(
+        models, (x, x[..., :1]), np.cumsum(x, axis=1), input_windows=(1, 3), nonlinear=False,
+        n_permutations=18, confidence_level=level,
+    )  # fmt: skip
+
+
+def continual(level=LEVEL):
+    """Three networks that hardly learn two tasks, and networks that learn one alone."""
+    tasks = {}
+    for k, name in enumerate(("integral", "sum")):
+        made = nr.simulate.line_integrator(8, 0.5, DT, rng=k)
+        tasks[name] = (made["inputs"].values, (1 + k) * made["targets"].values)
+    model = nr.models.LeakyRNN(1, 3, 1, dt=DT, tau=0.4, rng=0)
+    return nr.training.fit_sequence(
+        model, tasks, remedy="projection", n_seeds=3, max_epochs=2, n_overlap=3, alone=True,
+        confidence_level=level,
+    )  # fmt: skip
+
+
+def memory_table(level=LEVEL):
+    """Two cells that hardly learn, and one that is not trained at the longer lag."""
+    return nr.compare.memory(
+        ["leaky", "transformer"], lags=(3, 150), n_seeds=3, n_weights=60, max_rounds=1,
+        horizons=False, confidence_level=level,
+    )  # fmt: skip
+
+
 def mutation_model(level=LEVEL):
     """Variants of a made-up law in six proteins, of two networks."""
     draw = np.random.default_rng(0)
@@ -789,6 +821,9 @@ REPORTED = {
     "StabilityModel": stability,
     "PolicyResult": policy,
     "BeliefReadout": belief_readout,
+    "HiddenReadout": hidden_readout,
+    "ContinualResult": continual,
+    "MemoryTable": memory_table,
 }
 #: Plain tables, printed by `parameters_table`: name -> what makes one.
 TABLES = {

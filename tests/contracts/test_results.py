@@ -276,6 +276,40 @@ def belief_layout(result):
     return ["source", "question", *names, "p"], rows, notes
 
 
+def hidden_layout(result):
+    table, rows = result.parameters, []
+    names = ("linear_r2", "nonlinear_r2")
+    sources, variables = (table[d].values.tolist() for d in ("source", "variable"))
+    for i, source in enumerate(sources):
+        for j, variable in enumerate(variables):
+            p = float(table["p_value"].values[i])
+            told_p = "" if math.isnan(p) else f"{p:.2g}"
+            rows.append([source, variable, *(told(table, n, (i, j)) for n in names), told_p])
+    return ["source", "variable", *names, "p"], rows, []
+
+
+def continual_layout(result):
+    table = result.parameters
+    tasks = table["task"].values.tolist()
+    rows = [
+        [after, *("" if j > k else told(table, "score", (k, j)) for j in range(len(tasks)))]
+        for k, after in enumerate(tasks)
+    ]
+    return ["after", *tasks], rows, []
+
+
+def memory_layout(result):
+    table, rows = result.parameters, []
+    for k, cell in enumerate(table["cell"].values.tolist()):
+        cells = [told(table, "accuracy", (k, j)) for j in range(table.sizes["lag"])]
+        costs = result.seeds["cost"].values[k]
+        cost = statistics.median(costs[np.isfinite(costs)].tolist())
+        reach = f"{float(table['reach'].values[k]):.3g}"
+        rows.append([cell, *cells, reach, f"{cost:.3g}", str(int(table["n_weights"].values[k]))])
+    lags = [f"{n} steps" for n in table["lag"].values]
+    return ["cell", *lags, "reach (s)", "cost (s)", "weights"], rows, []
+
+
 def stream_layout(result):
     rows = [[k.replace("_", " "), str(v)] for k, v in result.counters.items()]
     verdicts = result.units.values.tolist()
@@ -286,7 +320,7 @@ def stream_layout(result):
 #: Results that say what is missing in their own words, see their layouts.
 OWN_WORDS = (
     *(n for n in REPORTED if n.startswith("League")), "GradientFlow", "Plan", "Plan by events",
-    "AuditReport", "leakage report",
+    "AuditReport", "leakage report", "ContinualResult", "MemoryTable",
 )  # fmt: skip
 #: Classes whose report is laid out in a way of its own.
 LAYOUTS = {
@@ -298,6 +332,9 @@ LAYOUTS = {
     "Plan": plan_layout,
     "AuditReport": audit_layout,
     "BeliefReadout": belief_layout,
+    "HiddenReadout": hidden_layout,
+    "ContinualResult": continual_layout,
+    "MemoryTable": memory_layout,
     "Stream": stream_layout,
 }
 
@@ -879,6 +916,20 @@ STATED = {
     "BeliefReadout": lambda result: [
         result.settings["task"],
         f"{result.settings['n_networks']} networks on {result.settings['n_episodes']} episodes",
+    ],
+    "HiddenReadout": lambda result: [
+        f"{result.settings['n_networks']} networks ({result.settings['model']})",
+        f"{result.settings['n_held_out']} of {result.settings['n_windows']} windows",
+    ],
+    "MemoryTable": lambda result: [
+        ", ".join(result.parameters["cell"].values.tolist()),
+        f"about {result.settings['n_weights']} weights",
+        f"{result.settings['start']} start, {result.settings['n_seeds']} seeds",
+    ],
+    "ContinualResult": lambda result: [
+        result.settings["model"],
+        f"{result.settings['n_seeds']} networks",
+        f"{result.settings['max_epochs']} epochs each",
     ],
     "Plan": plan_stated,
 }

@@ -144,6 +144,19 @@ def _league(**given: Any) -> list[Any]:
     return _of_league(nr.compare.league(settings.pop("data"), settings.pop("recipes"), **settings))
 
 
+def _hidden(**given: Any) -> list[Any]:
+    data = {"inputs": small().x, "targets": small().y, "hidden": small().y[..., 0], **given}
+    windows, hidden = (data.pop("inputs"), data.pop("targets")), data.pop("hidden")
+    model = nr.models.VanillaRNN(2, 2, 1, dt=DT, rng=0)
+    found = nr.compare.hidden_variable(model, windows, hidden, nonlinear=False, **data)
+    return [found.parameters["linear_r2"]]
+
+
+def _turned(**settings: Any) -> list[Any]:
+    made = nr.simulate.simulate_turbine(**{"duration": 5.0, **settings})
+    return [made[name] for name in made]
+
+
 def _league_of_pairs(**given: Any) -> list[Any]:
     rng = np.random.default_rng(0)
     settings = {"inputs": np.tile(small().x, (2, 1, 1)), "targets": np.tile(small().y, (2, 1, 1))}
@@ -586,6 +599,21 @@ def doors() -> dict[str, Door]:
         "compare.league of pairs": Door(
             call=_league_of_pairs,
             arrays={"inputs": np.tile(s.x, (2, 1, 1)), "targets": np.tile(s.y, (2, 1, 1))},
+        ),
+        "compare.hidden_variable": Door(
+            call=_hidden,
+            arrays={"inputs": s.x, "targets": s.y, "hidden": s.y[..., 0]},
+            numbers={"input_windows": (1,), "n_permutations": 9, "confidence_level": 0.9,
+                     "rng": 0},
+        ),
+        "simulate.simulate_turbine": Door(
+            call=_turned,
+            numbers={"duration": 5.0, "dt": 0.1, "mean_wind": 12.0, "turbulence_intensity": 0.1,
+                     "length_scale": 300.0, "noise": 0.1, "rng": 0},
+        ),
+        "simulate.turbine_modes": Door(
+            call=lambda wind: [nr.simulate.turbine_modes(wind)["frequency"]],
+            numbers={"wind": 12.0},
         ),
         "decode.movement_scores": Door(
             call=_moved, arrays={"true": s.velocity, "predicted": s.velocity},

@@ -179,6 +179,16 @@ def _policy(**options: Any) -> None:
         )
 
 
+def _sequence(**options: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 5, 1))
+    model = nr.models.VanillaRNN(1, 2, 1, dt=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nr.training.fit_sequence(
+            model, [(x, x), (x, -x)], n_seeds=1, max_epochs=1, n_overlap=0, **options
+        )
+
+
 def _fit_config(key: str) -> Callable[[Any], None]:
     """Write a configuration beside the recording and fit it."""
 
@@ -253,6 +263,18 @@ def _genes_command(option: str) -> Callable[[Any], None]:
     return write
 
 
+def _mutations_command(option: str) -> Callable[[Any], None]:
+    def write(target: Any) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".fa", dir=".", delete=False) as file:
+            file.write(">p\nMKTAYIAKQR\n")
+        try:
+            _command(["mutations", file.name, option, target])
+        finally:
+            os.unlink(file.name)
+
+    return write
+
+
 def _variants(target: Any) -> None:
     genome, places = _genome(), [100, 200]
     calls = xr.Dataset({
@@ -292,6 +314,8 @@ def doors() -> dict[str, Callable[[Any], Any]]:
         "genes --proteins": _genes_command("--proteins"),
         "genes --csv": _genes_command("--csv"),
         "genes --figures": _genes_command("--figures"),
+        "mutations --out": _mutations_command("--out"),
+        "mutations --figure": _mutations_command("--figure"),
         "variant_effects(out=)": _variants,
         "run_chunks(checkpoint=)": lambda t: run_chunks(
             _double, [(np.arange(3.0),)], checkpoint=t or "", key="k"
@@ -307,6 +331,7 @@ def doors() -> dict[str, Callable[[Any], Any]]:
         "fit_policy(checkpoint=, n_seeds=2)": lambda t: _policy(
             checkpoint="" if t is None else t, n_seeds=2
         ),
+        "fit_sequence(checkpoint=)": lambda t: _sequence(checkpoint="" if t is None else t),
         "kinetics --out": _kinetics_command("--out"),
         "kinetics --csv": _kinetics_command("--csv"),
         "kinetics --html": _kinetics_command("--html"),

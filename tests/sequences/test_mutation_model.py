@@ -58,8 +58,9 @@ def test_intervals_cover_proteins_never_seen(fitted):
     wild, mutation, ddg, _ = toy(n_proteins=10, seed=6)
     low, high = fitted.predict_interval(wild, mutation).T
     covered = np.mean((low <= ddg) & (ddg <= high))
-    # 90 % are stated; residues of ten proteins, of which some fifteen decide: about +-8 %.
-    assert 0.82 <= covered <= 0.98
+    # 90 % are stated; residues of ten proteins, of which some fifteen decide: +-8 %.
+    # Networks of the folds saw five or six proteins of eight, so that they err more: wider still.
+    assert 0.82 <= covered < 0.99
     assert (low < high).all()
 
 
@@ -129,7 +130,7 @@ def test_it_is_saved_and_read(fitted, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_bits():
-    wild, mutation, ddg, family = toy(n_proteins=4)
+    wild, mutation, ddg, family = toy(n_proteins=4, length=8)
     made = [
         nr.sequences.MutationModel(n_seeds=1, n_steps=10, rng=seed)
         .fit(wild, mutation, ddg, family=family)
@@ -146,6 +147,7 @@ def test_one_protein_is_told_to_be_one():
     assert "residues held out" in model.report()
 
 
+@pytest.mark.slow
 def test_what_another_model_says_of_residues_is_taken():
     wild, mutation, ddg, family = toy(n_proteins=6)
     draw = np.random.default_rng(0)
@@ -288,6 +290,7 @@ def test_the_columns_of_a_place_do_not_hang_on_what_is_put_there():
     assert 0.2 < same < 0.9
 
 
+@pytest.mark.slow
 def test_nothing_is_told_of_noise():
     wild, mutation, ddg, family = toy(n_proteins=4)
     noise = np.random.default_rng(1).standard_normal(len(ddg))
