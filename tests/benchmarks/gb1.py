@@ -26,7 +26,7 @@ from neurornn._core.errors import DataError
 SPLITS = ("one_vs_rest", "two_vs_rest", "three_vs_rest", "low_vs_high", "sampled")
 SEED, N_RESAMPLES, PENALTY = 0, 500, 1.0
 COLUMNS = [
-    "split", "trained on", "tested on", "MutationModel", "ridge on letters",
+    "trained on", "tested on", "MutationModel", "ridge on letters",
     "number of substitutions", "MutationModel.shipped(), never seen",
 ]  # fmt: skip
 
