@@ -70,7 +70,8 @@ class MutationModel(Estimator):
     history_ : Dataset over ``network`` and ``step``: ``loss``.
     held_out_ : Dataset over ``variant``: ``predicted`` by networks that had not seen its family,
         and ``measured``.
-    has_families_ : whether whole families were held out; of one family whole residues are.
+    has_families_ : whether whole families were held out; of one family whole residues are, and
+        variants where fewer than ten residues vary.
 
     Notes
     -----
@@ -496,7 +497,8 @@ class MutationModel(Estimator):
         held = (
             "scores and intervals are of families held out"
             if self.has_families_
-            else "one family: scores and intervals are of residues held out of it, not of others"
+            else "one family: scores and intervals are of residues held out of it (of variants, "
+            "where fewer than ten residues vary), not of others"
         )
         head = [
             f"{self.n_variants_} variants of {self.n_proteins_} proteins in {self.n_families_} "
@@ -517,7 +519,7 @@ class MutationModel(Estimator):
         return ["IN WHAT WAS HELD OUT PREDICTIONS ARE NO BETTER THAN CHANCE: do not use them"]
 
     def _methods_sentence(self) -> str:
-        held = "families" if self.has_families_ else "residues"
+        held = "families" if self.has_families_ else "residues or variants"
         return (
             "Changes of folding free energy were predicted from sequence by two LSTM read before "
             f"and behind the mutated residue and {len(self._networks)} networks trained on "

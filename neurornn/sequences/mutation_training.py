@@ -29,6 +29,8 @@ from neurornn.sequences.mutation_trees import Trees, mutant_rows, train_trees
 _KMER = 10
 #: Single substitutions below which no trees are grown.
 _SINGLES = 100
+#: Residues below which those of one family are not held out, but variants.
+_PLACES = 10
 #: Variants below which a protein has no scale of its own.
 _OWN = 10
 #: Residues on either side, and the penalty, of the ridge that stands beside.
@@ -160,6 +162,9 @@ def _groups(
     # Of one family whole residues are held out; of several changes the first one decides.
     place = np.full(len(variants.protein), -1, dtype=np.int64)
     place[variants.variant[::-1]] = variants.row[::-1]
+    if len(np.unique(place)) < _PLACES:
+        # Of a few residues none can be done without: what is foretold is how they act together.
+        return np.arange(len(place)), False
     return place, False
 
 
