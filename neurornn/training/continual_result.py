@@ -41,6 +41,11 @@ _SAID = {
 class ContinualResult(Result):
     """Result of `fit_sequence`; made by the library only.
 
+    Parameters
+    ----------
+    parameters, settings, **tables : see Attributes.
+    stages : of each seed, the network after each task, in order.
+
     Attributes
     ----------
     parameters : Dataset over ``after`` and ``task``
