@@ -69,6 +69,7 @@ def test_info_in_json_holds_what_the_text_holds(traces, capsys):
     assert any("unit 3" in row["axes"] for row in found["holds"])
 
 
+@pytest.mark.slow
 def test_kinetics_in_json_are_those_of_the_library(tmp_path, capsys):
     recording = nr.simulate.simulate_calcium(2, 60.0, 20.0, tau_decay=0.5, snr=10, rng=0)
     nr.io.write_netcdf(recording, tmp_path / "r.nc")
@@ -90,6 +91,7 @@ def test_a_variable_that_the_file_has_not_is_named(tmp_path, capsys):
     assert "dff" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_decoder_goes_by_the_name_of_its_class_too(tmp_path, capsys):
     given = [
         "decode",

@@ -253,6 +253,7 @@ def test_sizes_and_places():
     assert strung_together(strings, 2000)
 
 
+@pytest.mark.slow
 def test_no_interval_of_anything_where_events_are_not_those_of_the_cell():
     bursts = np.random.default_rng(1)
     starts = np.sort(bursts.uniform(0, 240.0, 240))

@@ -78,6 +78,7 @@ def test_a_wrong_tau_leaves_structure_around_events(recording, tau):
     assert np.sign(float(after[:10].mean())) == np.sign(TAU - tau)
 
 
+@pytest.mark.slow
 def test_an_autoregressive_residual_is_seen(recording, rng):
     rho = 0.4
     noise = NOISE * np.sqrt(1 - rho**2) * lfilter([1], [1, -rho], rng.normal(size=9000))
@@ -88,6 +89,7 @@ def test_an_autoregressive_residual_is_seen(recording, rng):
     assert float(table["delay"][0]) == pytest.approx(1 / 30)
 
 
+@pytest.mark.slow
 def test_heavy_tails_and_growing_noise_are_seen(recording, rng):
     heavy = checked(with_noise(recording, 0.06 * rng.standard_t(3, size=9000)))
     assert "normality" in failed(heavy)

@@ -149,6 +149,7 @@ def test_no_cell_ok_still_makes_a_page(rng, tmp_path):
     assert "2 cells, 0 ok" in page.said and "median tau_decay" not in page.said
 
 
+@pytest.mark.slow
 def test_thousands_of_cells_stay_small(tmp_path):
     rec = nr.simulate.simulate_calcium(10, 60.0, 20.0, tau_decay=0.5, snr=10, rng=0)
     trace = rec["dff"].isel(unit=np.arange(1000) % 10).assign_coords(unit=np.arange(1000))
@@ -159,6 +160,7 @@ def test_thousands_of_cells_stay_small(tmp_path):
     assert "The table shows 40 of 1000 cells" in Page(path).said
 
 
+@pytest.mark.slow
 def test_of_a_recording_on_disk_only_the_cells_drawn_are_read(kinetics, recording, tmp_path):
     nr.io.write_netcdf(recording.to_dataset(name="dff"), tmp_path / "r.nc")
     trace = nr.open(tmp_path / "r.nc", chunks={"unit": 1})["dff"]

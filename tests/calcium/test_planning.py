@@ -101,6 +101,7 @@ def test_signal_to_noise_and_time_trade_exactly():
     assert planned(snr=10.0).information == pytest.approx(4 * planned(snr=5.0).information)
 
 
+@pytest.mark.slow
 def test_time_has_no_unit_of_its_own(monkeypatch):
     # Everything ten times slower, the knots of the baseline too: the same frames and events.
     fast = planned()

@@ -26,6 +26,7 @@ def test_one_site_far_from_saturation_is_linear():
     assert got == pytest.approx(10 * 1.0 / 1e3, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_decay_of_calcium_comes_out_where_that_of_brightness_does_not():
     rec = nr.simulate.simulate_calcium(
         1, 300.0, 30.0, tau_decay=0.5, rate=0.5, snr=1e6, size_cv=0.3, amplitude=80.0, rng=1

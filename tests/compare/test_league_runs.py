@@ -199,6 +199,7 @@ def test_without_statistics_and_with_inputs_there_are_no_runs_but_a_cost():
         assert "valid time" not in found.report()
 
 
+@pytest.mark.slow
 def test_a_file_with_runs_and_one_from_before_there_were_any_are_read(table, tmp_path):
     table.save(tmp_path / "league")
     again = nr.load(tmp_path / "league")

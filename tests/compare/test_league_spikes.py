@@ -319,6 +319,7 @@ def test_an_expected_count_below_none_has_a_floor_that_validation_chose():
     assert bits < -20
 
 
+@pytest.mark.slow
 def test_bits_are_given_where_there_are_counts_and_nowhere_else():
     series = pair(3000)
     common = {"horizons": (1,), "duration": 2.0, "n_seeds": 1, "statistics": False}

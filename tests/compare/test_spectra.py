@@ -101,6 +101,7 @@ def test_without_standard_errors_nothing_is_claimed():
     assert np.isnan(nr.compare.spectra(edmd, edmd).p_value)
 
 
+@pytest.mark.slow
 def test_files(tmp_path):
     found = nr.compare.spectra(modes(0), modes(1))
     found.save(tmp_path / "found")

@@ -44,6 +44,7 @@ def test_a_confounder_is_named_and_its_score_known(rng):
     assert any("can be read" in f for f in report.findings)
 
 
+@pytest.mark.slow
 def test_what_guesses_no_better_than_chance_is_no_leak():
     rng = np.random.default_rng(5)
     # Few rows, no relation: scores lie below 0 and differ by chance.

@@ -18,6 +18,7 @@ def kmers_of(sequence, k):
     return {w for w in words if "N" not in w}
 
 
+@pytest.mark.slow
 @given(SETS, SETS, st.integers(1, 7))
 @settings(max_examples=200, deadline=None)
 def test_sharing_is_what_sets_of_words_say(train, test, k):

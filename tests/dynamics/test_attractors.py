@@ -133,6 +133,7 @@ def test_the_error_of_a_memory_on_a_leak_is_known():
         points.memory_error(1.0)
 
 
+@pytest.mark.slow
 def test_two_slow_modes_are_a_plane():
     found = classify(linear(0.999, 0.999, 0.7), n_hidden=3, dt=DT, n_steps=1000)
     assert (found.kind, found.dimension) == ("plane", 2)

@@ -96,6 +96,7 @@ def test_lyapunov(saved, tmp_path, capsys):
     assert told["exponents"]["exponent"]["units"] == "1/s"
 
 
+@pytest.mark.slow
 def test_bifurcation(saved, tmp_path, capsys):
     out, figures = tmp_path / "diagram", tmp_path / "figs"
     ends = ["--from", "-1", "--to", "1"]

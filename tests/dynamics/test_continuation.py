@@ -44,6 +44,7 @@ def test_folds_of_a_unit_that_excites_itself():
     np.testing.assert_allclose(np.sort(np.abs(state)), np.sqrt(0.5), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pitchfork_and_its_branches():
     diagram = follow(lambda h, g: np.tanh(g * h), parameter=(0.5, 2.0), n_hidden=1, n_values=32)
     ((kind, value),) = kinds(diagram)
@@ -101,6 +102,7 @@ def test_a_cycle_is_born_at_a_hopf_point(dt):
     assert f"{wanted:.3g}"[:4] in diagram.report() and "Hopf" in repr(diagram)
 
 
+@pytest.mark.slow
 def test_the_logistic_map_turns_sign_at_three():
     diagram = follow(lambda h, r: r * h * (1 - h), parameter=(0.5, 3.5), n_hidden=1, n_values=31)
     found = dict(kinds(diagram))

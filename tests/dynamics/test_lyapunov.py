@@ -358,6 +358,7 @@ def test_what_goes_too_far_between_two_is_done_again(monkeypatch):
 # --- clocks, units, inputs ---
 
 
+@pytest.mark.slow
 def test_a_clock_scales_exponents_and_dimensions_stay():
     fast, slow, none = (
         spectrum_of(henon, n_hidden=2, starts=henon_starts(), dt=dt) for dt in (0.01, 0.02, None)

@@ -277,6 +277,7 @@ def test_saddles_lead_away_and_there(two_bits):
             assert to_hex(line.get_color()) == colour
 
 
+@pytest.mark.slow
 def test_nullclines_lie_where_a_unit_stands_still(two_bits):
     def curves(**options):
         ax = nr.plot.phase_portrait(two_bits[0], **options)

@@ -90,6 +90,7 @@ def test_intervals_of_a_curve_hold_what_a_map_has_to_the_last_digit():
         assert (high - low).max() / 2 < off, "wider than it need be"
 
 
+@pytest.mark.slow
 def test_one_exponent_is_enough_where_the_cycle_is_found():
     found = spectrum_of(stepped(van_der_pol, 0.05), n_hidden=2, dt=0.05, n_exponents=1)
     assert found.regime == "limit cycle" and found.kaplan_yorke_dimension == 1.0

@@ -118,6 +118,7 @@ def test_what_it_says_is_checked_with_trajectories_that_were_left_out(wells):
     np.testing.assert_allclose(m["node_moved"], h - m["node_state"].values, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_it_is_saved_with_the_attractor(wells, tmp_path):
     wells.save(tmp_path / "a")
     back = nr.load(tmp_path / "a")

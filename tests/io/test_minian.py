@@ -118,6 +118,7 @@ def test_a_rate_that_is_none(tmp_path, rng, bad):
         read_minian(path, sampling_rate=bad)
 
 
+@pytest.mark.slow
 def test_a_rate_in_the_file_has_to_agree(tmp_path, rng):
     table = make(rng).assign_coords(fps=15.0)
     path = save(table, tmp_path / "minian.nc", "netcdf")

@@ -82,6 +82,7 @@ def test_systems_that_conserve_nothing(name):
     assert nr.koopman.conserved_quantities(run["series"], degree=3).n_laws == 0
 
 
+@pytest.mark.slow
 def test_two_laws_of_a_rigid_body():
     laws = nr.koopman.conserved_quantities(trajectories("rigid_body", 0)["series"])
     assert laws.n_laws == 2

@@ -97,6 +97,7 @@ def test_seeds_of_it_are_fitted_in_other_processes_too(data, n_jobs):
     assert len(set(found.seeds["loss"].values)) == 2
 
 
+@pytest.mark.slow
 def test_seeds_of_one_that_takes_no_seed_differ_and_come_again(data):
     before = torch.random.get_rng_state()
     model = Unseeded(2, 4, 1, dt=0.01)

@@ -174,6 +174,7 @@ def test_the_reverse_complement_has_the_mirror_image(model, other, found):
     np.testing.assert_allclose(np.sort(turned.exons["probability"].values), one, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_order_and_names_of_contigs_change_nothing(model, genome):
     found = model.predict(genome)
     again = model.predict(genome[[2, 0, 1]])

@@ -41,6 +41,7 @@ def is_mirror(model, text, **more):
     return np.array_equal(there.values[::-1][:, [1, 0, 2]], here.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENOMES)
 def test_a_piece_of_every_genome_is_mirrored(name, realdata):
     text = letters_of(realdata(f"sequences/bacteria/{name}"))

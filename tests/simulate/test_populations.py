@@ -143,6 +143,7 @@ def test_areas_forget_more_slowly_up_the_hierarchy():
     assert rec["rate_true"].mean("time").values == pytest.approx([8.0] * 16, rel=0.1)
 
 
+@pytest.mark.slow
 def test_coupled_areas_follow_the_one_before_and_modes_stay():
     rec = simulate_hierarchy(1, 1000.0, tau=[0.1, 0.2, 0.4], coupling=2.0, rng=5)
     z = rec["latents"].values

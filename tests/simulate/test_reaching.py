@@ -218,6 +218,7 @@ def test_foresight_makes_up_for_the_delay_of_a_steady_cursor():
     assert user.seen_position == pytest.approx(place)
 
 
+@pytest.mark.slow
 def test_the_user_fires_with_the_tuning_of_the_context():
     user = nr.simulate.CursorUser(
         12, context_change=0.7, depth_change=0.3, baseline_rate=40.0, modulation_depth=12.0, rng=1

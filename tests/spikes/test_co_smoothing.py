@@ -142,6 +142,7 @@ def test_every_form_of_counts_has_the_same_score():
     assert np.isfinite(score.parameters["bits_per_spike_ci"]).all()
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_score_of_endless_trials():
     """Trials whose rates vary together: 80 sets of 40 trials, an interval of 90 %."""
     rng = np.random.default_rng(1)
@@ -326,6 +327,7 @@ def test_few_shot_scores_trials_that_taught_nothing():
         )
 
 
+@pytest.mark.slow
 def test_invented_latents_pass_co_smoothing_and_fail_with_few_shots():
     """The same rates from latents with and without eight that nothing drives."""
     rng = np.random.default_rng(5)
@@ -452,6 +454,7 @@ def fitted():
     return rec, model
 
 
+@pytest.mark.slow
 def test_the_width_is_the_best_of_all_for_rates_and_for_hidden_units(fitted):
     rec, model = fitted
     train, test = rec["counts"][:40], rec["counts"][40:]

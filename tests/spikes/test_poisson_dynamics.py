@@ -73,6 +73,7 @@ def test_a_hidden_unit_is_told_from_the_others(record, fitted):
     assert found.mean() == pytest.approx(truth.mean(), rel=0.1)
 
 
+@pytest.mark.slow
 def test_rotation_has_its_frequency():
     rng = np.random.default_rng(0)
     turn = np.exp(-0.01 / 0.3) * np.exp(2j * np.pi * 3.0 * 0.01)

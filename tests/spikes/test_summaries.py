@@ -55,6 +55,7 @@ def test_events_by_name_and_those_that_were_not_recorded():
         psth(nr.data.from_spikes([[1.0]], t_start=0.9, t_stop=1.1), [0.1])
 
 
+@pytest.mark.slow
 def test_intervals_of_a_psth_hold_the_rate_as_often_as_they_say():
     inside, wide = [], []
     for seed in range(40):
@@ -143,6 +144,7 @@ def test_irregularity_does_not_cross_a_gap():
     ].values.tolist() == ["too_few_events", "no_data"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_histograms_of_intervals_and_lags_beside_a_model():
     rec = nr.simulate.simulate_spike_trains(duration=200.0, rng=0)
     model, blind = PointProcess().fit(rec), PointProcess(history=None).fit(rec)

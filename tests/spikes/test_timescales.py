@@ -206,6 +206,7 @@ def test_oscillation_has_its_frequency():
 # Invariances
 
 
+@pytest.mark.slow
 def test_order_of_units_and_sign_of_the_latent_do_not_matter(pooled):
     counts = population()["counts"]
     turned = nr.spikes.Timescales(pooled=True).fit(counts.isel(unit=slice(None, None, -1)))

@@ -84,6 +84,7 @@ def test_gaussian_outputs_start_at_a_mean_beyond_their_spread_and_a_fit_goes_on(
     assert bias.tolist() == [3.0, 0.0]
 
 
+@pytest.mark.slow
 def test_a_raw_fluorescence_of_a_hundred_is_fitted_as_well_as_one_of_nothing():
     x, y = np.random.default_rng(1).standard_normal((2, 4, 30, 1))
     y = np.cumsum(x, 1) * 0.1

@@ -166,6 +166,7 @@ def test_every_kind_of_result_is_loaded_as_it_was_saved(tmp_path, options, fit):
         assert getattr(again, text)() == getattr(result, text)()
 
 
+@pytest.mark.slow
 def test_gradient_flow_takes_any_form_of_the_inputs_and_leaves_the_model_alone():
     model = pair()
     flows = [

@@ -118,6 +118,7 @@ def test_the_last_stretch_ends_where_nothing_more_is_learned(monkeypatch, scores
     assert reached is (scores[rounds - 1] < 0.1)
 
 
+@pytest.mark.slow
 def test_the_last_stretch_shows_a_bar(monkeypatch):
     bars = []
 

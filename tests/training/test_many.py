@@ -136,6 +136,7 @@ def test_the_bootstrap_agrees_with_the_curvature():
     assert table.attrs["n_draws"] >= 24
 
 
+@pytest.mark.slow
 def test_a_bootstrap_of_refits_that_fail_is_refused():
     result = nr.fit(pair(), WIN, max_epochs=40, rng=0)
     with pytest.raises(ThreePartError, match="refits"):

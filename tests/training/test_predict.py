@@ -96,6 +96,7 @@ def test_a_trial_that_was_over_predicts_nothing_where_it_was(fitted):
     assert fitted.score(lists) == pytest.approx(r2_score(true, made_of_it))
 
 
+@pytest.mark.slow
 def test_the_end_of_a_shorter_window_is_no_prediction():
     rec = nr.simulate.simulate_calcium(1, 50.0, 20.0, rng=0)
     win = nr.data.windows(rec, inputs="dff", targets="dff", duration=20.0, warmup=0.0, horizon=1)
