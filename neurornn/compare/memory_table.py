@@ -30,7 +30,8 @@ class MemoryTable(Result):
     parameters : Dataset over ``cell`` and ``lag`` (steps)
         ``accuracy``, share of new trials answered right, with ``accuracy_ci`` over seeds; chance
         is 1/4. ``reach (cell)``, s, the lag at which the mean accuracy falls to half-way between
-        chance and 1: infinite where it does not, 0 where it never was above. ``horizon_before``
+        chance and 1: infinite where it does not, NaN where longer lags were not trained, 0 where
+        it never was above. ``horizon_before``
         and ``horizon_after (cell, lag)``, s, medians over seeds, infinite where the gradient is
         above 1/e up to 2.5 lags. ``n_weights (cell)``.
     seeds : Dataset over ``cell``, ``lag`` and ``seed``: accuracy, horizons, rounds of training;
@@ -181,8 +182,9 @@ def reach_of(accuracy: NDArray[np.float64], lags: Sequence[int]) -> float:
     Returns
     -------
     float
-        Between two lags on a scale of log steps; infinite where accuracy stays above, 0 where it
-        is below at the first.
+        Between two lags on a scale of log steps; infinite where accuracy stays above up to the
+        last lag, NaN where it does up to lags that were not trained; 0 where it is below at the
+        first.
     """
     half = 0.5 * (1 + 1 / N_KINDS)
     known = [(n, a) for n, a in zip(lags, accuracy, strict=True) if np.isfinite(a)]
@@ -193,4 +195,4 @@ def reach_of(accuracy: NDArray[np.float64], lags: Sequence[int]) -> float:
             before, above = known[k - 1]
             share = (above - half) / (above - a)
             return float(before * (lag / before) ** share)
-    return float("inf")
+    return float("inf") if np.isfinite(accuracy[-1]) else float("nan")

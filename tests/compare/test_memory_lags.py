@@ -38,6 +38,9 @@ def test_reach_is_where_accuracy_falls_half_way():
     assert reach_of(np.array([1.0, 0.25]), [10, 100]) == pytest.approx(10 * 10**0.5)
     assert reach_of(np.array([1.0, 0.9]), [10, 100]) == np.inf
     assert reach_of(np.array([0.3, 0.25]), [10, 100]) == 0.0
+    # Nothing is known beyond what was trained.
+    assert np.isnan(reach_of(np.array([1.0, np.nan]), [10, 1000]))
+    assert np.isnan(reach_of(np.array([np.nan]), [1000]))
     # A lag that was not trained is left out.
     assert reach_of(np.array([1.0, np.nan, 0.25]), [10, 50, 100]) == pytest.approx(10 * 10**0.5)
 
