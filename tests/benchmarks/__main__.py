@@ -61,6 +61,7 @@ from tests.benchmarks import (
     real_populations,
     real_tau,
     realdata,
+    rise_times,
     similarity,
     spike_counts,
     spike_rates,
@@ -186,6 +187,11 @@ SECTIONS = {
         "tau from fluorescence alone, Kinetics, no rise (tau .5 s, 30 Hz, 60 seeds)",
         foundation.COLUMNS,
         foundation.spikes_unknown,
+    ),
+    "rise_times": (
+        "the rise of the double exponential (decay .5 s, 30 Hz, 300 s), 100 traces a row",
+        rise_times.COLUMNS,
+        rise_times.rows,
     ),
     "latin_square": (
         "tau with a rise, twenty-four kinds of cells, against the Cramer-Rao bound",
