@@ -51,12 +51,14 @@ def calcium():
 
 def fluorescence():
     """Eight cells in camera counts, dark level 100: they bleach, one is silent, one faint."""
+    decays = np.array([0.58, 0.64, 0.66, 0.70, 0.72, 0.78, 0.70, 0.70])
     recording = nr.simulate.simulate_calcium(
         8,
         240.0,
         30.0,
-        tau_decay=[0.58, 0.64, 0.66, 0.70, 0.72, 0.78, 0.70, 0.70],
-        tau_rise=0.03,
+        tau_decay=decays,
+        # 1 - exp(-t / 0.03) beside the decay.
+        tau_rise=1 / (1 / 0.03 + 1 / decays),
         rate=[0.5, 0.4, 0.6, 0.3, 0.5, 0.4, 0.004, 0.4],
         snr=[12.0, 9.0, 15.0, 8.0, 10.0, 18.0, 12.0, 0.7],
         amplitude=0.3,

@@ -34,6 +34,9 @@ DIFFERENCE = 1e-3
 
 _STEP_LEFT = 3e-5
 
+#: A decay is at least so many times as long as a rise that is held.
+_SLOWER = 1.05
+
 
 class Round(NamedTuple):
     """Where an alternation ended."""
@@ -115,7 +118,7 @@ def best_starts(
     model = TraceModel(part, part_time, part_blocks, settings)
     found = []
     for start in (tau, tau / 2.5, tau * 2.5):
-        kernel = Kernel(float(np.clip(start, *settings.tau_bounds)), settings.held_rise)
+        kernel = plain_kernel(float(np.clip(start, *settings.tau_bounds)), settings)
         found.append(alternate(model, kernel, max_rounds=_TRIAL_ROUNDS))
     plain = min(found, key=lambda f: f.cost).kernel
     if not settings.rise:
@@ -183,22 +186,37 @@ def profile(
     model: TraceModel, kernel: Kernel, starts: Frames, max_steps: int = _MAX_NEWTON
 ) -> Kernel:
     """Best kinetics given the events, searched near `kernel`; a rise of 0 stays 0."""
-    with_rise = kernel.rise > 0 and model.settings.rise
-    limits = [np.log(model.settings.tau_bounds)]
+    with_rise = kernel.lag > 0 and model.settings.rise
+    limits = [np.log(decay_bounds(model.settings))]
     if with_rise:
-        limits.append(np.log(rise_bounds(model)))
+        limits.append(np.log(lag_bounds(model)))
     low, high = np.array(limits).T
 
     def square(x: Array) -> float:
-        return model.squares(kernel_at(x, kernel.rise), starts)[0]
+        return model.squares(kernel_at(x, model.settings), starts)[0]
 
-    x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
-    return kernel_at(least(square, x, low, high, max_steps), kernel.rise)
+    x = np.log([kernel.tau, kernel.lag]) if with_rise else np.log([kernel.tau])
+    return kernel_at(least(square, x, low, high, max_steps), model.settings)
 
 
-def kernel_at(x: Array, rise: float = 0.0) -> Kernel:
-    """Kinetics from their logarithms; where there is one entry the rise is held."""
-    return Kernel(float(np.exp(x[0])), float(np.exp(x[1])) if len(x) > 1 else rise)
+def kernel_at(x: Array, settings: Settings, lag: float = 0.0) -> Kernel:
+    """Kinetics from their logarithms; where there is one, with the rise held or of this lag."""
+    if len(x) > 1:
+        return Kernel(float(np.exp(x[0])), float(np.exp(x[1])))
+    if settings.held_rise > 0:
+        return plain_kernel(float(np.exp(x[0])), settings)
+    return Kernel(float(np.exp(x[0])), lag)
+
+
+def plain_kernel(tau: float, settings: Settings) -> Kernel:
+    """Kinetics without a rise, or with the one that is held."""
+    return Kernel.of_rise(max(tau, decay_bounds(settings)[0]), settings.held_rise)
+
+
+def decay_bounds(settings: Settings) -> tuple[float, float]:
+    """Bounds of the decay (s): it is the slower of the two, also where the rise is held."""
+    low, high = settings.tau_bounds
+    return max(low, _SLOWER * settings.held_rise), high
 
 
 def least(
@@ -246,8 +264,8 @@ def least(
     return x
 
 
-def rise_bounds(model: TraceModel) -> tuple[float, float]:
-    """Shortest rise that leaves a trace between frames, and the longest that is searched (s)."""
+def lag_bounds(model: TraceModel) -> tuple[float, float]:
+    """Shortest lag that leaves a trace between frames, and the longest that is searched (s)."""
     return model.settings.dt / 20, min(1.0, model.settings.tau_bounds[1])
 
 

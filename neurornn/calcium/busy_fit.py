@@ -5,7 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from neurornn._core.status import Status
-from neurornn.calcium.alternation import Round, alternate, first_tau, residual_autocorrelation
+from neurornn.calcium.alternation import (
+    Round,
+    alternate,
+    first_tau,
+    plain_kernel,
+    residual_autocorrelation,
+)
 from neurornn.calcium.increments import Decays, decays_of
 from neurornn.calcium.overlap import (
     Count,
@@ -119,8 +125,8 @@ def of_multiples(model: TraceModel, found: Round) -> tuple[Round, bool, float, f
     model.smallest = 0.0
     fit = fit_kinetics(
         model,
-        Kernel(found.kernel.tau, model.settings.held_rise),
-        Kernel(found.kernel.tau, max(found.kernel.rise, 1.5 * model.settings.dt)),
+        plain_kernel(found.kernel.tau, model.settings),
+        Kernel(found.kernel.tau, max(found.kernel.lag, 1.5 * model.settings.dt)),
         found.heights,
         noise=found.noise,
     )
@@ -169,7 +175,7 @@ def fit_busy(model: TraceModel, found: Round) -> tuple[Round, bool, float, float
     tau = float(np.clip(decays.tau, *settings.tau_bounds))
     # The last frame at or after a knot, and before the next, lies in its stretch.
     last = np.searchsorted(model.knot, np.arange(model.n_knots), side="right") - 1
-    start = Kernel(tau, settings.held_rise), decays.level + offsets[last], decays.noise
+    start = plain_kernel(tau, settings), decays.level + offsets[last], decays.noise
     best, shortest = None, length_of(model, found)
     for fit in _fits_from(model, *start):
         model.heights = fit[0].heights
@@ -217,10 +223,10 @@ def _with_rise(
     # A rise makes neighbours one event: from too long a one the search does not come back.
     risen = [
         alternate(
-            model, Kernel(plain.kernel.tau, rise), plain.heights, noise=plain.noise,
+            model, Kernel(plain.kernel.tau, lag), plain.heights, noise=plain.noise,
             most_noise=most_noise,
         )
-        for rise in (0.3 * model.settings.dt, 1.5 * model.settings.dt)
+        for lag in (0.3 * model.settings.dt, 1.5 * model.settings.dt)
     ]  # fmt: skip
     best = min(risen, key=lambda f: f.cost)
     return with_or_without(model, plain, best, deviance_of_rise(model, best))

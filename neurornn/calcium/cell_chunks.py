@@ -11,6 +11,7 @@ from neurornn._core.status import Status
 from neurornn._core.warning import warn_user
 from neurornn._kernels.projection import draw_decays
 from neurornn.calcium.decay_fit import TraceFit, fit_trace, nothing_fitted
+from neurornn.calcium.rise_estimate import RiseEstimate
 from neurornn.calcium.trace_model import Kernel, Settings, knots_of
 from neurornn.calcium.trace_source import read_chunk
 
@@ -29,6 +30,7 @@ def fit_cells(
     values = read_chunk(values)
     n_knots = knots_of(time, settings.knot_spacing, blocks)[2]
     columns = "status tau tau_ci rise rise_ci kernel_rise covariance noise_sd dof heights"
+    columns += " time_to_peak time_to_peak_ci half_rise half_rise_ci"
     columns += " amplitude amplitude_ci n_events n_seen autocorrelation"
     rows: dict[str, list[Any]] = {k: [] for k in columns.split()}
     starts: dict[str, list[NDArray[Any]]] = {k: [] for k in _PER_START}
@@ -38,8 +40,13 @@ def fit_cells(
         rows["status"].append(str(fit.status))
         rows["tau"].append(fit.kernel.tau)
         rows["tau_ci"].append(fit.tau_ci)
-        rows["rise"].append(fit.kernel.rise if fit.rise_resolved else np.nan)
-        rows["rise_ci"].append(fit.rise_ci)
+        told = fit.rise
+        if settings.held_rise > 0 and np.isfinite(fit.kernel.tau):
+            told = RiseEstimate(fit.kernel)
+        for name in ("rise", "time_to_peak", "half_rise"):
+            rows[name].append(np.nan if told is None else getattr(told.kernel, name))
+            nothing = (np.nan, np.nan)
+            rows[f"{name}_ci"].append(nothing if told is None else getattr(told, f"{name}_ci"))
         rows["kernel_rise"].append(fit.kernel.rise)
         rows["covariance"].append(fit.covariance)
         rows["noise_sd"].append(fit.noise_sd)

@@ -10,8 +10,10 @@ from neurornn.calcium.alternation import (
     MAX_ROUNDS,
     Round,
     best_starts,
+    decay_bounds,
+    lag_bounds,
+    plain_kernel,
     residual_autocorrelation,
-    rise_bounds,
 )
 from neurornn.calcium.busy_fit import (
     WHITE,
@@ -24,9 +26,10 @@ from neurornn.calcium.busy_fit import (
     of_multiples,
 )
 from neurornn.calcium.clipping import goes_down, is_clipped, is_noise_free
-from neurornn.calcium.decay_intervals import intervals_of, sd_of_choice, widened
+from neurornn.calcium.decay_intervals import interval_of_decay, sd_of_choice, widened
 from neurornn.calcium.overlap import Count, strung_together, unit_size
 from neurornn.calcium.rise_choice import fit_kinetics
+from neurornn.calcium.rise_estimate import RiseEstimate, estimate_rise
 from neurornn.calcium.trace_model import BROAD, Array, Frames, Kernel, Settings, TraceModel
 
 #: Fewest events for an interval: below it the robust scale of the interval means little.
@@ -69,14 +72,14 @@ class TraceFit(NamedTuple):
     """What is known about one trace after the fit; sizes in the unit of the trace.
 
     `heights` are those of the baseline at its knots; `jumps` and `rises` what every start adds to
-    the decaying and to the rising part of the calcium, `sizes` the peak of the response.
+    the decaying and to the rising part of the calcium, `sizes` the peak of the response. `rise` is
+    None where none was resolved.
     """
 
     status: Status
     kernel: Kernel
-    rise_resolved: bool
     tau_ci: tuple[float, float]
-    rise_ci: tuple[float, float]
+    rise: RiseEstimate | None
     covariance: Array
     noise_sd: float
     dof: int
@@ -135,7 +138,7 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     busy = fit_busy(model, found)
     if busy is not None:
         found, resolved, shift, shift_sd = busy
-    rise_ci, fine = (np.nan, np.nan), found.kernel.tau
+    fine = found.kernel.tau
     again = of_multiples(model, found)
     if again is not None:
         found, resolved, shift, shift_sd = again
@@ -147,8 +150,8 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
         tau, heights = found.kernel.tau, found.heights
         found, resolved, shift, shift_sd = fit_kinetics(
             model,
-            Kernel(tau, settings.held_rise),
-            Kernel(tau, max(found.kernel.rise, 1.5 * settings.dt)),
+            plain_kernel(tau, settings),
+            Kernel(tau, max(found.kernel.lag, 1.5 * settings.dt)),
             heights,
         )
     model.heights = found.heights
@@ -185,14 +188,14 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
     jumps, rises, calcium, _ = model.sizes(found.kernel, found.starts)
     autocorrelation = residual_autocorrelation(model.flat - calcium, blocks)
     tau_ci, covariance = (np.nan, np.nan), np.full((2, 2), np.nan)
+    risen = RiseEstimate(found.kernel) if resolved else None
     if autocorrelation > WHITE and found.kernel.tau < _FEW * settings.dt:
         # A few large events of a busy cell, the rest taken for noise.
         status = Status.DECAY_NOT_RESOLVED if status == Status.OK else status
     if status == Status.OK:
-        tau_ci, rise_ci, covariance = intervals_of(model, plain)
-        if np.isnan(tau_ci).any():
+        known = interval_of_decay(model, plain)
+        if known is None or np.isnan(known[0]).any():
             status = Status.DECAY_NOT_RESOLVED
-            tau_ci, rise_ci, covariance = (np.nan, np.nan), (np.nan, np.nan), covariance * np.nan
         else:
             log_sd = np.hypot(shift_sd, sd_of_choice(model, plain))
             if model.is_crowded(found.is_event):
@@ -203,15 +206,19 @@ def fit_trace(y: Array, time: Array, blocks: Frames, settings: Settings) -> Trac
                 log_sd = np.hypot(log_sd, CHOICE_SHARE * np.log(fine / plain.kernel.tau))
                 log_sd = np.hypot(log_sd, MODEL_FLOOR)
             ratio = found.kernel.tau / plain.kernel.tau
-            tau_ci = tau_ci[0] * ratio, tau_ci[1] * ratio
+            tau_ci = known[0][0] * ratio, known[0][1] * ratio
             tau_ci = widened(tau_ci, found.kernel.tau, float(log_sd), settings.confidence_level)
-            covariance[0, 0] += (log_sd * found.kernel.tau) ** 2
+            log_sd = float(np.hypot(log_sd, known[1]))
+            covariance[0, 0] = (log_sd * found.kernel.tau) ** 2
+            risen = estimate_rise(model, found, log_sd) if resolved else None
+            if risen is not None and risen.covariance is not None:
+                values = np.array([risen.kernel.tau, risen.kernel.rise])
+                covariance = risen.covariance * np.outer(values, values)
     return TraceFit(
         status=status,
         kernel=found.kernel,
-        rise_resolved=resolved,
         tau_ci=tau_ci,
-        rise_ci=rise_ci if resolved else (np.nan, np.nan),
+        rise=risen,
         covariance=covariance,
         noise_sd=found.noise * model.scale,
         dof=model.squares(found.kernel, found.starts)[2],
@@ -236,13 +243,13 @@ def _judge(model: TraceModel, found: Round) -> Status:
         return Status.TOO_FEW_EVENTS
     if model.squares(found.kernel, found.starts)[2] < 10:
         return Status.TOO_SHORT
-    low, high = settings.tau_bounds
+    low, high = decay_bounds(settings)
     if tau < 1.01 * low or tau > 0.99 * high or tau < _FEWEST_FRAMES * settings.dt:
         return Status.DECAY_NOT_RESOLVED
     sizes, _ = model.events_seen(found.kernel, found.starts)
     if float(np.median(sizes[found.is_event])) < _FAINT * found.noise:
         return Status.TOO_NOISY
-    if settings.rise and found.kernel.rise > min(tau, 0.99 * rise_bounds(model)[1]):
+    if settings.rise and found.kernel.lag > min(tau, 0.99 * lag_bounds(model)[1]):
         return Status.RISE_TOO_LONG
     # Events that go back and forth without end while the kinetics stand are no reason to refuse.
     wandering = found.rounds >= MAX_ROUNDS and found.moved > _WANDERING
@@ -254,9 +261,8 @@ def nothing_fitted(status: Status, level: float = np.nan) -> TraceFit:
     return TraceFit(
         status=status,
         kernel=Kernel(np.nan, 0.0),
-        rise_resolved=False,
         tau_ci=(np.nan, np.nan),
-        rise_ci=(np.nan, np.nan),
+        rise=None,
         covariance=np.full((2, 2), np.nan),
         noise_sd=np.nan,
         dof=0,

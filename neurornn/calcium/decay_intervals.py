@@ -1,4 +1,4 @@
-"""Intervals of the time constants: the profile likelihood, and what widens it."""
+"""Interval of the decay: the profile likelihood, and what widens it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +12,11 @@ from neurornn.calcium.alternation import (
     FIRST_NOISE,
     Round,
     alternate,
+    decay_bounds,
     derivatives,
     kernel_at,
+    lag_bounds,
     least,
-    rise_bounds,
 )
 from neurornn.calcium.trace_model import Array, TraceModel
 
@@ -57,80 +58,72 @@ def widened(
     return value * float(np.exp(-below)), value * float(np.exp(above))
 
 
-def intervals_of(
-    model: TraceModel, found: Round
-) -> tuple[tuple[float, float], tuple[float, float], Array]:
-    """Profile intervals of tau and rise, formed in their logarithms, and covariance (s^2)."""
-    kernel, starts = found.kernel, found.starts
+def interval_of_decay(model: TraceModel, found: Round) -> tuple[tuple[float, float], float] | None:
+    """Profile interval of tau (s), formed in its logarithm, and the standard error of that.
+
+    None where the squares have no minimum.
+    """
+    kernel, starts, settings = found.kernel, found.starts, model.settings
     # A rise at the shortest that is searched is held: there is nothing to either side of it.
-    with_rise = model.settings.rise and kernel.rise > 1.5 * rise_bounds(model)[0]
-    x = np.log([kernel.tau, kernel.rise]) if with_rise else np.log([kernel.tau])
+    with_rise = settings.rise and kernel.lag > 1.5 * lag_bounds(model)[0]
+    x = np.log([kernel.tau, kernel.lag]) if with_rise else np.log([kernel.tau])
 
     def square(v: Array) -> float:
-        return model.squares(kernel_at(v, kernel.rise), starts)[0]
+        return model.squares(kernel_at(v, settings, kernel.lag), starts)[0]
 
     rss, _, dof = model.squares(kernel, starts)
     dof = max(dof - len(x), 1)
     sigma2 = rss / dof
     hessian = derivatives(square, x, rss)[1]
-    empty = (np.nan, np.nan), (np.nan, np.nan), np.full((2, 2), np.nan)
     # Without noise the squares that are left are rounding, and can come out below 0.
     if rss <= 0 or np.linalg.eigvalsh(hessian)[0] <= 0:
-        return empty
+        return None
     inverse = np.linalg.inv(hessian)
     if not (np.diag(inverse) > 0).all():
         # Without noise the differences behind the Hessian are rounding errors.
-        return empty
-    widen = _misfit(lambda v: model.scores(kernel_at(v, kernel.rise), starts), x, sigma2)
-    log_covariance = 2 * sigma2 * inverse * np.sqrt(np.outer(widen, widen))
-    limits = [np.log(model.settings.tau_bounds), np.log(rise_bounds(model))]
+        return None
+    widen = _misfit(lambda v: model.scores(kernel_at(v, settings, kernel.lag), starts), x, sigma2)
+    sd = float(np.sqrt(2 * sigma2 * inverse[0, 0] * widen))
     spreads = np.clip(np.sqrt(2 * sigma2 * np.diag(inverse)), 1e-3, 0.2)
-    bounds = []
-    for k in range(len(x)):
 
-        def deviance(value: float, k: int = k) -> float:
-            if not with_rise:
-                return dof * np.log(square(np.array([value])) / rss) / widen[k]
-            other = _other_profiled(square, x, k, value, inverse, spreads[1 - k])
-            return dof * np.log(other / rss) / widen[k]
+    def deviance(value: float) -> float:
+        if not with_rise:
+            return dof * np.log(square(np.array([value])) / rss) / widen
+        other = _other_profiled(square, x, 0, value, inverse, spreads[1])
+        return dof * np.log(other / rss) / widen
 
-        bounds.append(
-            profile_interval(
-                deviance,
-                float(x[k]),
-                step=float(np.sqrt(log_covariance[k, k])),
-                lower=float(limits[k][0]),
-                upper=float(limits[k][1]),
-                confidence_level=model.settings.confidence_level,
-            )
-        )
-    ci = [(float(np.exp(a)), float(np.exp(b))) for a, b in bounds]
-    values = np.exp(x)
-    covariance = np.full((2, 2), np.nan)
-    covariance[: len(x), : len(x)] = log_covariance * np.outer(values, values)
-    return ci[0], ci[1] if with_rise else (np.nan, np.nan), covariance
+    low, high = np.log(decay_bounds(settings))
+    bounds = profile_interval(
+        deviance,
+        float(x[0]),
+        step=sd,
+        lower=float(low),
+        upper=float(high),
+        confidence_level=settings.confidence_level,
+    )
+    return (float(np.exp(bounds[0])), float(np.exp(bounds[1]))), sd
 
 
-def _misfit(parts: Callable[[Array], Array], x: Array, sigma2: float) -> Array:
-    """By how much the variance of each parameter exceeds that of a true model; at least 1.
+def _misfit(parts: Callable[[Array], Array], x: Array, sigma2: float) -> float:
+    """By how much the variance of the first parameter exceeds that of a true model; at least 1.
 
     The scores of the stretches are compared with what white noise gives them, both with the
     baseline held, since a baseline that moves joins the stretches.
     """
     held = derivatives(lambda v: float(parts(v).sum()), x, float(parts(x).sum()))[1]
     if np.linalg.eigvalsh(held)[0] <= 0:
-        return np.ones(len(x))
+        return 1.0
     unit = DIFFERENCE * np.eye(len(x))
     scores = np.stack([(parts(x + u) - parts(x - u)) / (2 * DIFFERENCE) for u in unit], axis=1)
     inverse = np.linalg.inv(held)
-    expected = np.diag(2 * sigma2 * inverse)
-    widen = np.ones(len(x))
+    expected = float(2 * sigma2 * inverse[0, 0])
+    widen = 1.0
     # Stretches that follow one another may err alike (a bout, a drift): groups are looked at too.
     n_groups = min(_GROUPS, len(scores))
     edges = np.linspace(0, len(scores), n_groups, endpoint=False).astype(int)
     for parted in (scores, np.add.reduceat(scores, edges, axis=0)):
         robust = inverse @ (parted.T @ parted) @ inverse
-        widen = np.maximum(widen, np.diag(robust) / expected)
+        widen = max(widen, float(robust[0, 0]) / expected)
     return widen
 
 

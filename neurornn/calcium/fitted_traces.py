@@ -251,7 +251,7 @@ def weighted(
 def poles(one: FittedTrace) -> list[float]:
     """Rates of the two exponentials of a response (1/s); one where there is no rise."""
     tau, rise = one.constants
-    return [1 / tau] if rise <= 0 else [1 / tau, 1 / tau + 1 / rise]
+    return [1 / tau] if rise <= 0 else [1 / tau, 1 / rise]
 
 
 def stretches(one: FittedTrace, known: NDArray[np.bool_]) -> Iterator[tuple[int, Array, Array]]:

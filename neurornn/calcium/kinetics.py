@@ -31,6 +31,7 @@ from neurornn.calcium.kinetics_tables import (
     tabulate_events,
     tabulate_parameters,
     tabulate_segments,
+    with_double_exponential,
 )
 from neurornn.calcium.rates import EXPONENT, rate_of_events, rate_of_jumps
 from neurornn.calcium.trace_model import Kernel, Settings
@@ -62,9 +63,10 @@ class Kinetics(Estimator):
     Attributes
     ----------
     parameters_ : Dataset over ``unit``
-        ``tau_decay`` (s), ``tau_rise`` (s; NaN where ``rise_status`` says not_resolved),
-        ``amplitude``, ``noise_sd``, ``baseline`` (unit of the
-        trace), ``snr``, ``event_rate`` (Hz), each with ``_ci``; ``status``, ``rise_status``;
+        ``tau_decay`` (s), ``tau_rise``, ``time_to_peak``, ``half_rise`` (s, the last two from the
+        event on; NaN where ``rise_status`` says not_resolved), ``amplitude``, ``noise_sd``,
+        ``baseline`` (unit of the trace), ``snr``, ``event_rate`` (Hz), each with ``_ci``;
+        ``status``, ``rise_status``;
         ``covariance`` of the two time constants (s^2).
     events_ : Dataset over ``event``
         ``event_time`` (s), ``event_size`` (unit of the trace), ``event_probability`` (that it is
@@ -77,9 +79,11 @@ class Kinetics(Estimator):
     Notes
     -----
     Model: ``y_k = b_k + sum_j A_j h(t_k - t_j) + noise`` with the response ``h`` proportional to
-    ``(1 - exp(-t / tau_rise)) exp(-t / tau_decay)``, or to ``exp(-t / tau_decay)`` where nothing
-    speaks for a rise. Between events the trace is a sum of two exponentials, so sizes and times
-    within the frame drop out in closed form and the likelihood of the two time constants is left.
+    ``exp(-t / tau_decay) - exp(-t / tau_rise)``, or to ``exp(-t / tau_decay)`` where nothing
+    speaks for a rise. Where a paper writes ``(1 - exp(-t / s)) exp(-t / tau_decay)``, its s is
+    ``1 / (1 / tau_rise - 1 / tau_decay)``. Between events the trace is a sum of two exponentials,
+    so sizes and times within the frame drop out in closed form and the likelihood of the two time
+    constants is left; for the rise that is told, it is averaged over times and merged events.
     A rise is called resolved where it improves on none by a deviance of 2.7. An event found in
     frame k lies in ``((k - 1)·dt, k·dt]``; with a rise its two sizes tell when, otherwise it is
     put in the middle; its size is the peak of a response that started there. ``frame_delay`` of
@@ -305,7 +309,7 @@ class Kinetics(Estimator):
             for j, k in enumerate(which):
                 # Starts stand in the order of their units.
                 own = slice(*np.searchsorted(owner, [k, k + 1]))
-                kernel = Kernel(float(tau[k]), float(rise[k]))
+                kernel = Kernel.of_rise(float(tau[k]), float(rise[k]))
                 frames, jumps, rises = (c[own] for c in columns)
                 values[:, j] = draw_calcium(len(time), blocks, frames, jumps, rises, kernel, dt)
         return xr.DataArray(
@@ -437,6 +441,9 @@ class Kinetics(Estimator):
         if ok:
             head.append(f"median tau_decay of the ok cells {format_number(float(tau.median()))} s")
         shown = table.drop_vars(["rise_status", "baseline", "baseline_ci", "covariance"])
+        if not np.isfinite(table["time_to_peak"]).any():
+            times = ("time_to_peak", "half_rise")
+            shown = shown.drop_vars([f"{t}{end}" for t in times for end in ("", "_ci")])
         extra = None
         if truth is not None:
             extra = xr.Dataset({"truth": ("unit", np.asarray(truth, float), {"units": "s"})})
@@ -473,5 +480,6 @@ class Kinetics(Estimator):
     def _after_load(self, content: SavedContent) -> None:
         # A fit keeps a reference to its trace, a file does not.
         self._trace = None
+        with_double_exponential(self.parameters_, self.segments_)
         self.n_features_in_ = self.parameters_.sizes["unit"]
         keep_names(self, self.parameters_["unit"].values)

@@ -11,13 +11,16 @@ from neurornn._core.confidence import rate_interval, scale_interval, to_dataset
 from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.status import Status
 from neurornn.calcium.cell_chunks import mean_baseline
-from neurornn.calcium.trace_model import Settings
+from neurornn.calcium.trace_model import Kernel, Settings
 from neurornn.data.recording import TIME_CONVENTION
 from neurornn.data.samples import Samples
 
 _METHOD = "segmentation into events, sizes and baseline eliminated, profile likelihood"
 _NO_RISE = "the rise is not resolved: it leaves no trace between the frames"
 _HELD = "the rise was held, not fitted"
+#: What ``kernel_rise`` is the second time constant of; without it, of an older file, it was the
+#: ``tau`` of ``(1 - exp(-t / tau)) exp(-t / tau_decay)``.
+RISE_FORM = "exp(-t / tau_decay) - exp(-t / kernel_rise)"
 _FEW = "there are too few events for an interval of their median, or they were not told apart"
 
 #: What is told of every cell, in the order of the columns.
@@ -27,7 +30,9 @@ QUANTITIES = tuple(
     )
     for name, units, said, why in (
         ("tau_decay", "s", "time constant of the decay", "the status is not ok"),
-        ("tau_rise", "s", "time constant of the rise", _NO_RISE),
+        ("tau_rise", "s", "time constant of the rise, of the double exponential", _NO_RISE),
+        ("time_to_peak", "s", "time from an event to the peak of its response", _NO_RISE),
+        ("half_rise", "s", "time from an event to half of the peak of its response", _NO_RISE),
         ("amplitude", OF_DATA, "median size of an event", _FEW),
         ("noise_sd", OF_DATA, "standard deviation of the noise of one frame",
          "the trace could not be fitted"),
@@ -58,7 +63,7 @@ def gather_columns(results: Sequence[Columns], source: Any) -> Columns:
         told = np.isin(before, [str(Status.CLIPPED), str(Status.BASELINE_NEAR_ZERO)])
         cut = told & (columns["status"] == "ok")
         columns["status"] = np.where(cut, before, columns["status"])
-        for name in ("tau_ci", "rise_ci", "covariance"):
+        for name in ("tau_ci", "rise_ci", "time_to_peak_ci", "half_rise_ci", "covariance"):
             columns[name][cut] = np.nan
     return columns
 
@@ -79,6 +84,8 @@ def tabulate_parameters(
             np.full_like(column("rise"), held) if held else column("rise"),
             column("rise_ci"),
         ),
+        "time_to_peak": (column("time_to_peak"), column("time_to_peak_ci")),
+        "half_rise": (column("half_rise"), column("half_rise_ci")),
         "amplitude": (column("amplitude"), column("amplitude_ci")),
         "noise_sd": (
             column("noise_sd"), scale_interval(column("noise_sd"), column("dof"), level),
@@ -90,7 +97,8 @@ def tabulate_parameters(
         ),
         "event_rate": (rate, _rate_bounds(column("n_events"), seconds, level)),
     }  # fmt: skip
-    why = {"tau_rise": {"reason": _NO_RISE if settings.rise else _HELD}}
+    reason = {"reason": _NO_RISE if settings.rise else _HELD}
+    why = dict.fromkeys(("tau_rise", "time_to_peak", "half_rise"), reason)
     table = to_dataset(
         [q.of(*found[q.name], units=units, **why.get(q.name, {})) for q in QUANTITIES],
         confidence_level=level,
@@ -104,7 +112,7 @@ def tabulate_parameters(
     table["rise_status"] = (
         dims,
         np.where(
-            np.isfinite(column("rise")),
+            np.isfinite(column("rise")) & settings.rise,
             "ok",
             "not_resolved" if settings.rise else "held",
         ),
@@ -121,6 +129,45 @@ def tabulate_parameters(
     return table
 
 
+def with_double_exponential(parameters: xr.Dataset, segments: xr.Dataset) -> None:
+    """Turn tables of a file that has the rise as that of (1 - exp(-t / rise)) exp(-t / tau_decay).
+
+    The curve is the same; the intervals are those of the old constant at the best decay. Times to
+    the peak and to half of it follow, without intervals.
+    """
+    if "form" in segments["kernel_rise"].attrs:
+        return
+    tau, old = parameters["tau_decay"].values, parameters["tau_rise"].values
+
+    def of(lag: NDArray[np.float64], tau: NDArray[np.float64]) -> NDArray[np.float64]:
+        return tau * lag / (tau + lag)
+
+    slopes = np.zeros((len(tau), 2, 2))
+    slopes[:, 0, 0] = 1.0
+    slopes[:, 1, 0], slopes[:, 1, 1] = (old / (tau + old)) ** 2, (tau / (tau + old)) ** 2
+    covariance, lags = parameters["covariance"].values, segments["kernel_rise"].values
+    two = np.isfinite(covariance).all((1, 2)) & np.isfinite(slopes).all((1, 2))
+    covariance[two] = slopes[two] @ covariance[two] @ slopes[two].transpose(0, 2, 1)
+    parameters["tau_rise"].values = of(old, tau)
+    parameters["tau_rise_ci"].values = of(parameters["tau_rise_ci"].values, tau[:, None])
+    kernels = [
+        Kernel(t, g) if np.isfinite(t * r) else None
+        for t, g, r in zip(tau, lags, old, strict=True)
+    ]
+    level = float(parameters["tau_decay_ci"].attrs["ci_prob"])
+    for name in ("time_to_peak", "half_rise"):
+        values = np.array([np.nan if k is None else getattr(k, name) for k in kernels])
+        (quantity,) = (q for q in QUANTITIES if q.name == name)
+        told = to_dataset(
+            [quantity.of(values, None)],
+            confidence_level=level,
+            coords={"unit": parameters["unit"]},
+        )
+        parameters[name], parameters[f"{name}_ci"] = told[name], told[f"{name}_ci"]
+    segments["kernel_rise"].values = of(lags, tau)
+    segments["kernel_rise"].attrs["form"] = RISE_FORM
+
+
 def tabulate_segments(columns: Columns, traces: Samples, units: str) -> xr.Dataset:
     """`Kinetics.segments_`; `units` is that of the trace."""
     column = columns.__getitem__
@@ -130,7 +177,7 @@ def tabulate_segments(columns: Columns, traces: Samples, units: str) -> xr.Datas
             "segment_unit": ("segment", column("start_unit")),
             "decaying": ("segment", column("start_jump"), {"units": units}),
             "rising": ("segment", column("start_rise"), {"units": units}),
-            "kernel_rise": ("unit", column("kernel_rise"), {"units": "s"}),
+            "kernel_rise": ("unit", column("kernel_rise"), {"units": "s", "form": RISE_FORM}),
             "knot_height": (("unit", "knot"), column("heights"), {"units": units}),
         },
         coords={

@@ -23,6 +23,7 @@ from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._core.units import format_number, format_quantity
 from neurornn.calcium.decay_fit import MIN_EVENTS
+from neurornn.calcium.trace_model import Kernel
 
 _METHOD = "Cramer-Rao bound, event times, sizes and baseline free, averaged over Poisson trains"
 #: Spacing of the baseline's knots, s: what `Kinetics` uses.
@@ -161,7 +162,8 @@ def plan(
     snr : peak of the response to one event over the noise sd of one frame.
     sampling_rate : Hz.
     tau_rise : s
-        Time constant of the rise; 0 for an instant one, which is then taken as known.
+        Time constant of the rise, of the double exponential; 0 for an instant one, which is then
+        taken as known.
     relative_width : full width of the interval, upper less lower bound, over tau; 0.05 for 5 %.
     confidence_level : of the interval.
     rng : of the simulated event trains; the same plan every time unless changed.
@@ -184,7 +186,7 @@ def plan(
     -----
     Events form a Poisson process, have one size and white noise on top. Between two events the
     trace is a level times ``exp(-t / tau)`` plus, with a rise, another level times
-    ``exp(-t (1 / tau + 1 / tau_rise))``; free sizes and times make both levels of every stretch
+    ``exp(-t / tau_rise)``; free sizes and times make both levels of every stretch
     free. What the slope of the trace in tau keeps after these levels, a piecewise linear baseline
     with knots 60 s apart, and the slope in tau_rise are projected out, squared and over the noise
     variance, is the information on tau (Kay 1993, chapter 3). It is averaged over simulated
@@ -221,6 +223,12 @@ def plan(
             "Time constants in s, at most 20, were needed",
             f"Are these ms? Then pass tau={tau / 1000:g}"
             + (f", tau_rise={rise / 1000:g}" if rise else ""),
+        )
+    if rise >= tau:
+        raise DataError(
+            f"tau_rise is {rise:g} s and tau {tau:g} s",
+            "A rise shorter than the decay was needed",
+            "Exchange the two, or look them up: the slower exponential is the decay",
         )
     if relative_width >= 2:
         raise DataError(
@@ -351,12 +359,10 @@ def _information(
     elapsed = (np.arange(n_frames) - np.repeat(starts, lengths)) * dt
     decays = [np.exp(-elapsed / tau)]
     if rise > 0:
-        both = tau * rise / (tau + rise)
-        fast = _decaying(frame, late, both, dt, n_lead + n_frames)[n_lead:]
-        at = rise * np.log1p(tau / rise)
-        peak = np.exp(-at / tau) * -np.expm1(-at / rise)
-        decays.append(np.exp(-elapsed / both))
-        slopes = [elapsed * (slow - fast) / (tau**2 * peak), elapsed * fast / (rise**2 * peak)]
+        fast = _decaying(frame, late, rise, dt, n_lead + n_frames)[n_lead:]
+        peak = Kernel.of_rise(tau, rise).peak
+        decays.append(np.exp(-elapsed / rise))
+        slopes = [elapsed * slow / (tau**2 * peak), -elapsed * fast / (rise**2 * peak)]
     else:
         slopes = [elapsed * slow / tau**2]
     where = np.linspace(0, n_frames * dt / _KNOTS, n_frames)

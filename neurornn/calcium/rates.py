@@ -27,11 +27,9 @@ LONGEST_RISE_DELAY = 0.03
 _PLACES = 4
 
 
-def rise_delay(tau: float, rise: float) -> float:
-    """Time (s) from an event to half of its rise; 0 without a rise."""
-    if not rise > 0:
-        return 0.0
-    return float(min(np.log(2) / (1 / tau + 1 / rise), LONGEST_RISE_DELAY))
+def rise_delay(rise: float) -> float:
+    """Time (s) after which half of a rise is over, at most so much; 0 without a rise."""
+    return float(min(np.log(2) * rise, LONGEST_RISE_DELAY)) if rise > 0 else 0.0
 
 
 def jumps_of(
@@ -155,7 +153,7 @@ def rate_of_jumps(
                     flat[:, j].values, source.traces.blocks, np.exp(-dt / tau), noise, exponent
                 )
                 jumps *= total / max(float(jumps.sum()), 1e-300)
-            delay = kinetics._frame_delay + rise_delay(tau, float(rises[k]))
+            delay = kinetics._frame_delay + rise_delay(float(rises[k]))
             columns.append(binned_jumps(jumps, clock, dt, delay, _stretches(kinetics), where))
     counts = xr.concat(columns, "unit", combine_attrs="override")
     counts = counts.transpose("time", "unit").assign_coords(unit=table["unit"].values)

@@ -7,8 +7,9 @@ from neurornn.calcium.alternation import (
     Round,
     alternate,
     first_tau,
+    lag_bounds,
     least,
-    rise_bounds,
+    plain_kernel,
 )
 from neurornn.calcium.trace_model import Array, Kernel, TraceModel
 
@@ -70,10 +71,10 @@ def fit_kinetics(
     if gained > _RISE_CLEAR and found.kernel.tau > 2 * _FEW_FRAMES * dt:
         return found, True, 0.0, 0.0
     plain = alternate(model, start, heights, noise=noise)
-    if found.noise < LESS_NOISE * plain.noise and found.kernel.rise < 0.1 * dt:
+    if found.noise < LESS_NOISE * plain.noise and found.kernel.lag < 0.1 * dt:
         # A rise that short is none: a fit without one can be as good, and was only not found.
         filtered, model.every_frame = model.every_frame, True
-        instant = Kernel(found.kernel.tau, start.rise)
+        instant = plain_kernel(found.kernel.tau, model.settings)
         other = alternate(model, instant, found.heights, noise=found.noise)
         if other.cost < plain.cost:
             plain = other
@@ -148,7 +149,7 @@ def _expected_of_rise(model: TraceModel, plain: Round) -> float:
 def deviance_of_rise(model: TraceModel, found: Round) -> float:
     """Deviance between the rise that was found and one too short to be seen, events the same."""
     model.heights = found.heights
-    floor, _ = rise_bounds(model)
+    floor, _ = lag_bounds(model)
     best, _, dof = model.squares(found.kernel, found.starts)
     low, high = (np.array([np.log(b)]) for b in model.settings.tau_bounds)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from neurornn._kernels.projection import (
     baseline_sums,
@@ -61,7 +62,7 @@ class Settings(NamedTuple):
     knot_spacing : s, of the baseline.
     confidence_level : of the intervals.
     rise : look for a rise.
-    held_rise : s, where it is not looked for; 0 for none.
+    held_rise : s, of the rise where it is not looked for; 0 for none.
     """
 
     dt: float
@@ -74,16 +75,52 @@ class Settings(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """Kinetics of a cell.
+    """Kinetics of a cell: ``exp(-t / tau) (1 - exp(-t / lag))``, and so a double exponential.
 
     Attributes
     ----------
     tau : s, of the decay.
-    rise : s, of the rise; 0 for an instant one.
+    lag : s, one over the difference of the rates of rise and decay, which is any number above 0
+        and in which a fit searches; 0 for an instant rise.
     """
 
     tau: float
-    rise: float = 0.0
+    lag: float = 0.0
+
+    @classmethod
+    def of_rise(cls, tau: float, rise: float) -> "Kernel":
+        """Kinetics from the two time constants of ``exp(-t / tau) - exp(-t / rise)`` (s)."""
+        return cls(tau, tau * rise / (tau - rise) if rise > 0 else 0.0)
+
+    @property
+    def rise(self) -> float:
+        """Time constant of the rise, that of the faster exponential (s); 0 for an instant one."""
+        return self.tau * self.lag / (self.tau + self.lag)
+
+    @property
+    def time_to_peak(self) -> float:
+        """Time from an event to the peak of the response (s); 0 for an instant rise."""
+        return self.lag * float(np.log1p(self.tau / self.lag)) if self.lag > 0 else 0.0
+
+    @property
+    def peak(self) -> float:
+        """Peak of the response, for a decaying part of size 1."""
+        if not self.lag > 0:
+            return 1.0
+        at = self.time_to_peak
+        return float(np.exp(-at / self.tau) * -np.expm1(-at / self.lag))
+
+    @property
+    def half_rise(self) -> float:
+        """Time from an event to half of the peak (s); 0 for an instant rise."""
+        if not self.lag > 0:
+            return 0.0
+        at, half = self.time_to_peak, 0.5 * self.peak
+
+        def short_of_half(t: float) -> float:
+            return float(np.exp(-t / self.tau) * -np.expm1(-t / self.lag)) - half
+
+        return float(brentq(short_of_half, 0.0, at, xtol=1e-12 * at))
 
     def poles(self, dt: float) -> tuple[float, float, float]:
         """Decay, rise and edge of the cone of one frame, as the projection takes them.
@@ -91,9 +128,9 @@ class Kernel(NamedTuple):
         The second is -1 where there is no rise.
         """
         gamma = float(np.exp(-dt / self.tau))
-        if self.rise <= 0:
+        if self.lag <= 0:
             return gamma, -1.0, 0.0
-        phi = float(np.exp(-dt / self.rise))
+        phi = float(np.exp(-dt / self.lag))
         return gamma, gamma * phi, phi
 
 
@@ -378,14 +415,11 @@ class TraceModel:
         dt = self.settings.dt
         jumps, rises, _, _ = self.sizes(kernel, starts)
         delay = np.full(len(starts), dt / 2)
-        peak = 1.0
-        if kernel.rise > 0:
+        if kernel.lag > 0:
             with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(jumps > 0, rises / jumps, np.exp(-dt / 2 / kernel.rise))
-                delay = np.clip(-kernel.rise * np.log(np.maximum(ratio, 1e-300)), 0.0, dt)
-            at = kernel.rise * np.log1p(kernel.tau / kernel.rise)
-            peak = float(np.exp(-at / kernel.tau) * -np.expm1(-at / kernel.rise))
-        return jumps * np.exp(delay / kernel.tau) * peak, delay
+                ratio = np.where(jumps > 0, rises / jumps, np.exp(-dt / 2 / kernel.lag))
+                delay = np.clip(-kernel.lag * np.log(np.maximum(ratio, 1e-300)), 0.0, dt)
+        return jumps * np.exp(delay / kernel.tau) * kernel.peak, delay
 
 
 def typical_size(sizes: Array) -> float:
@@ -406,7 +440,7 @@ def evidence_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
     """
     gamma, rho, _ = kernel.poles(dt)
     reach = int(np.clip(np.ceil(1.5 * kernel.tau / dt), 4, 60))
-    risen = int(np.clip(np.ceil(2 * kernel.rise / dt), 1, reach))
+    risen = int(np.clip(np.ceil(2 * kernel.lag / dt), 1, reach))
     shapes = []
     for before in (2, 6, 15):
         for after in sorted({2 + risen, 3 * (2 + risen), reach}):
@@ -432,8 +466,8 @@ def evidence_filters(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
 def _filters_near(kernel: Kernel, dt: float) -> tuple[Array, Frames, Frames]:
     """Filters for kinetics within some per cent: they only propose where an event may be."""
     steps = [round(float(np.log(max(t, 1e-6))) / _FILTER_STEP) for t in kernel]
-    tau, rise = (float(np.exp(s * _FILTER_STEP)) for s in steps)
-    return _cached_filters(Kernel(tau, rise if kernel.rise > 0 else 0.0), dt)
+    tau, lag = (float(np.exp(s * _FILTER_STEP)) for s in steps)
+    return _cached_filters(Kernel(tau, lag if kernel.lag > 0 else 0.0), dt)
 
 
 @lru_cache(maxsize=256)

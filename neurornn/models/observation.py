@@ -16,6 +16,9 @@ from neurornn.models.leaky import LeakyRNN
 from neurornn.models.observer import Observer, observe_plainly
 from neurornn.models.recurrence import kernels_run
 
+#: Share by which the rates of rise and decay differ at least.
+_APART = 1e-3
+
 #: Shot noise over measurement noise to start from where no data were seen: SNR 5 at 1 Hz, in 1/s.
 _START_RATIO = 25.0
 
@@ -34,7 +37,7 @@ class CalciumRNN(RecurrentModel):
     n_hidden : units of the latent network; 0 for cells of constant rate.
     dt : s, length of a frame.
     tau_decay : s, to start from.
-    tau_rise : s, to start from; None for an instant rise.
+    tau_rise : s, to start from; None for an instant rise. Shorter than the decay.
 
     Other Parameters
     ----------------
@@ -57,9 +60,9 @@ class CalciumRNN(RecurrentModel):
 
     Notes
     -----
-    With ``gamma = exp(-dt / tau_decay)`` and ``rho = gamma exp(-dt / tau_rise)`` the two poles of
-    the response ``(1 - exp(-t / tau_rise)) exp(-t / tau_decay)`` to a spike, scaled to a peak of
-    1, each cell has ::
+    With ``gamma = exp(-dt / tau_decay)`` and ``rho = exp(-dt / tau_rise)`` the two poles of the
+    response ``exp(-t / tau_decay) - exp(-t / tau_rise)`` to a spike, scaled to a peak of 1, each
+    cell has ::
 
         c_k = gamma c_{k-1} + g e_{k-1} + A B r_k        F_k = b + c_k - d_k + e_k
         d_k = rho   d_{k-1} + h e_{k-1} + A D r_k        e_k: what frame k adds to the prediction
@@ -148,6 +151,8 @@ class CalciumRNN(RecurrentModel):
         self.register_buffer("level", torch.zeros(self.n_units))
         self.register_buffer("spread", torch.ones(self.n_units))
         self.register_buffer("prepared", torch.zeros(1))
+        # Weights without it are of a version whose rise had another form.
+        self.register_buffer("double_exponential", torch.ones(1))
         if self.n_hidden:
             self.latent = LeakyRNN(
                 self.n_stimulus,
@@ -160,6 +165,21 @@ class CalciumRNN(RecurrentModel):
                 rng=rng,
             )
             self.log_amplitude = nn.Parameter(torch.zeros(self.n_units))
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Take in weights; a rise s of (1 - exp(-t / s)) exp(-t / tau_decay) is converted."""
+        if f"{prefix}double_exponential" not in state_dict:
+            state_dict[f"{prefix}double_exponential"] = torch.ones(1)
+            twin = state_dict.get(f"{prefix}unbounded_tau_rise")
+            if twin is not None:
+                decay = self.decay_bounds(state_dict[f"{prefix}unbounded_tau_decay"].double())
+                rise = 1 / (1 / self.rise_bounds(twin.double()) + 1 / decay)
+                rise = torch.clamp(rise, min=self.rise_bounds.lower * (1 + 1e-6))
+                new = self.rise_bounds.right_inverse(rise)
+                state_dict[f"{prefix}unbounded_tau_rise"] = new.to(twin.dtype)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -289,7 +309,10 @@ class CalciumRNN(RecurrentModel):
 
     def _second_rate(self) -> Tensor:
         """Rate of the fast pole, 1/s."""
-        return 1 / self.tau_decay + 1 / self.tau_rise
+        slow, fast = 1 / self.tau_decay, 1 / self.tau_rise
+        # The response is the same with the two exchanged; equal poles have another form.
+        too_near = (fast / slow - 1).abs() < _APART
+        return torch.where(too_near, (1 + _APART) * slow, fast)
 
     def _response(self) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
         """Poles (2,), what a rate of 1 Hz adds to each state in a frame, peak."""
@@ -299,9 +322,11 @@ class CalciumRNN(RecurrentModel):
         if not self.has_rise:
             zero = torch.zeros_like(decay)
             return torch.stack([gamma, zero]), (slow, zero), torch.ones_like(decay)
-        rise, fast = self.tau_rise, self._second_rate()
-        top = rise * torch.log1p(decay / rise)
-        peak = torch.exp(-top / decay) * -torch.expm1(-top / rise)
+        fast = self._second_rate()
+        # Below 0 where the two are exchanged: then so is the sign of the response.
+        lag = 1 / (fast - 1 / decay)
+        top = lag * torch.log1p(decay / lag)
+        peak = torch.exp(-top / decay) * -torch.expm1(-top / lag)
         rho = torch.exp(-self.dt * fast)
         return (
             torch.stack([gamma, rho]),

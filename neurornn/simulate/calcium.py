@@ -22,22 +22,43 @@ def calcium_kernel(lag: ArrayLike, tau_decay: float, tau_rise: float = 0.0) -> N
         Time since the spike; 0 before it.
     tau_decay : s.
     tau_rise : s
-        Time constant of the rise: the response is ``(1 - exp(-t/tau_rise))·exp(-t/tau_decay)``,
-        the form of the indicator literature; 0 for an instant rise.
+        Time constant of the rise: the response is ``exp(-t/tau_decay) - exp(-t/tau_rise)``, the
+        double exponential of the indicator literature; 0 for an instant rise.
 
     Returns
     -------
     array, the shape of `lag`
+
+    Raises
+    ------
+    DataError
+        A rise that is not shorter than the decay.
     """
     tau_decay = check_positive(tau_decay, "tau_decay", "s")
+    _check_order(tau_decay, tau_rise)
     t = np.asarray(lag, dtype=float)
     after = np.maximum(t, 0.0)
     if tau_rise <= 0:
         return np.where(t >= 0, np.exp(-after / tau_decay), 0.0)
-    response = np.exp(-after / tau_decay) * -np.expm1(-after / tau_rise)
-    t_peak = tau_rise * np.log1p(tau_decay / tau_rise)
-    peak = np.exp(-t_peak / tau_decay) * -np.expm1(-t_peak / tau_rise)
+    # One over the difference of the rates, so that the first moments lose no digits.
+    apart = tau_decay * tau_rise / (tau_decay - tau_rise)
+    response = np.exp(-after / tau_decay) * -np.expm1(-after / apart)
+    t_peak = apart * np.log1p(tau_decay / apart)
+    peak = np.exp(-t_peak / tau_decay) * -np.expm1(-t_peak / apart)
     return np.where(t >= 0, response / peak, 0.0)
+
+
+def _check_order(tau_decay: ArrayLike, tau_rise: ArrayLike) -> None:
+    """Complain of a rise that is not shorter than its decay."""
+    decay, rise = np.broadcast_arrays(np.asarray(tau_decay, float), np.asarray(tau_rise, float))
+    wrong = rise >= decay
+    if wrong.any():
+        raise DataError(
+            f"tau_rise is {rise[wrong].flat[0]:g} s and tau_decay {decay[wrong].flat[0]:g} s",
+            "A rise shorter than the decay was needed: the slower exponential is the decay",
+            "Exchange the two. A rise s of (1 - exp(-t / s)) exp(-t / tau_decay) is "
+            "1 / (1 / s + 1 / tau_decay) here",
+        )
 
 
 def simulate_calcium(
@@ -68,7 +89,8 @@ def simulate_calcium(
     n_units : cells.
     duration : s, of each trial.
     sampling_rate : Hz.
-    tau_decay, tau_rise : s, scalar or one per unit.
+    tau_decay, tau_rise : s, scalar or one per unit
+        Of the double exponential (`calcium_kernel`); the rise is the shorter one.
     rate : Hz, scalar or one per unit.
     snr : scalar or one per unit
         Peak of the response to one spike of mean size over the sd of the noise.
@@ -104,6 +126,7 @@ def simulate_calcium(
     rng = generator(rng)
     taus = _per_unit(tau_decay, n_units, "tau_decay")
     rises = _per_unit(tau_rise, n_units, "tau_rise")
+    _check_order(taus, rises)
     rates = _per_unit(rate, n_units, "rate")
     snrs = _per_unit(snr, n_units, "snr")
     n_frames = round(duration * sampling_rate)

@@ -88,7 +88,7 @@ def bound(recording) -> tuple[float, float]:
     columns.append(np.maximum(0, 1 - np.abs(where[:, None] - knots[None, :])))
     columns.append(np.exp(-(time - dt) / tau)[:, None])
     if rise > 0:
-        columns.append(np.exp(-(time - dt) * (1 / tau + 1 / rise))[:, None])
+        columns.append(np.exp(-(time - dt) / rise)[:, None])
     wanted = [slope(lambda h: kernels(tau + h, rise)) @ sizes]
     if rise > 0:
         wanted.append(slope(lambda h: kernels(tau, rise + h)) @ sizes)

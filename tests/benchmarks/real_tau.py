@@ -74,7 +74,9 @@ def informed_tau(time, values, spikes, rate) -> float:
     y = high_passed(filled, 1 / rate)
 
     def loss(x):
-        tau, rise = np.exp(x)
+        tau, apart = np.exp(x)
+        # One over the difference of the rates has no bound, and the rise stays the shorter one.
+        rise = tau * apart / (tau + apart)
         lag = np.arange(0, min(8 * tau + 1, 20.0), 1 / rate)
         # The kernel is sampled in the middle of the frame; spikes are counted into frames.
         kernel = nr.simulate.calcium_kernel(lag + 0.5 / rate, tau, rise)

@@ -5,7 +5,7 @@ Settings fixed before the method was worked on. Traces of 300 s at 30 Hz, decay 
 size, a signal-to-noise ratio of 5, 10 and 15, 100 traces a row, every one counts: a cell whose
 status is not ok, or whose rise is not resolved, is a miss of the yield; bias and coverage are
 those of the rest. Gate of every row that resolves half: bias at most 3 %, coverage .90 to .98.
-Trivial baseline: the second root of the AR(2) of oasis-deconv (`estimate_time_constant`), as it is.
+Trivial baseline: the second root of the AR(2) of oasis-deconv, as it is.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def of_oasis(trace: np.ndarray) -> float:
 
     g = np.asarray(estimate_parameters(trace, p=2)[0], float)
     roots = np.roots([1.0, -g[0], -g[1]])
-    if np.iscomplex(roots).any() or not (0 < roots.real).all():
+    if np.iscomplex(roots).any() or not (roots.real > 0).all():
         return float("nan")
     return float(-1 / SAMPLING_RATE / np.log(roots.real.min()))
 

@@ -7,6 +7,7 @@ import xarray as xr
 from neurornn._core.confidence import rate_interval, scale_interval
 from neurornn._core.status import Status
 from neurornn.calcium import Kinetics
+from neurornn.calcium.kinetics_tables import RISE_FORM
 from neurornn.data.series import as_series
 
 NAN = np.nan
@@ -20,6 +21,8 @@ def chunk(tau, **changes):
     made = {
         "tau": tau, "tau_ci": np.stack([0.5 * tau, 2 * tau], 1),
         "rise": np.full(n, NAN), "rise_ci": np.full((n, 2), NAN),
+        "time_to_peak": np.full(n, NAN), "time_to_peak_ci": np.full((n, 2), NAN),
+        "half_rise": np.full(n, NAN), "half_rise_ci": np.full((n, 2), NAN),
         "amplitude": 2 * tau, "amplitude_ci": np.stack([tau, 3 * tau], 1),
         "noise_sd": np.full(n, 0.25), "dof": np.full(n, 30.0), "n_seen": np.full(n, 36),
         "n_events": np.tile([4, 3, 6], (n, 1)), "status": np.full(n, "ok", dtype="<U20"),
@@ -96,8 +99,17 @@ def test_a_cell_that_was_never_seen_has_no_rate():
 
 
 def test_a_rise_is_resolved_or_held():
-    rise = chunk([0.5, 1.0], rise=np.array([0.05, NAN]))
-    table = collected([rise]).parameters_
+    rise = chunk(
+        [0.5, 1.0], rise=np.array([0.05, NAN]), time_to_peak=np.array([0.12, NAN]),
+        half_rise=np.array([0.03, NAN]), time_to_peak_ci=np.array([[0.1, 0.2], [NAN, NAN]]),
+        half_rise_ci=np.array([[0.02, 0.04], [NAN, NAN]]),
+    )  # fmt: skip
+    fitted = collected([rise])
+    table = fitted.parameters_
+    for name, value, ci in (("time_to_peak", 0.12, [0.1, 0.2]), ("half_rise", 0.03, [0.02, 0.04])):
+        assert table[name].values[0] == value and table[f"{name}_ci"].values[0].tolist() == ci
+        assert table[name].attrs["units"] == "s" and name in fitted.report()
+        assert name not in collected([chunk([0.5])]).report()
     assert table["rise_status"].values.tolist() == ["ok", "not_resolved"]
     held = collected([chunk([0.5])], tau_rise=0.02).parameters_
     assert held["tau_rise"].values.tolist() == [0.02]
@@ -117,7 +129,8 @@ def test_segments_and_events_are_those_of_the_starts():
     assert segments["knot_height"].values.tolist() == [[1.0], [2.0]]
     assert segments["kernel_rise"].values.tolist() == [0.01, 0.01]
     assert segments["decaying"].attrs == segments["rising"].attrs == {"units": "mV"}
-    assert segments["kernel_rise"].attrs == {"units": "s"} and segments.attrs == {"units": "mV"}
+    assert segments["kernel_rise"].attrs == {"units": "s", "form": RISE_FORM}
+    assert segments.attrs == {"units": "mV"}
     assert segments["time"].values.tolist() == ((np.arange(N_FRAMES) + 1) / RATE).tolist()
     # The end of the frame, less the delay in it and that of the frame.
     expected = [11 / 20 - 0.01 - 0.03, 21 / 20 - 0.02 - 0.03]
@@ -145,12 +158,15 @@ def test_what_was_cut_before_has_no_interval():
                 "status": ("unit", ["ok", "clipped", "baseline_near_zero", "clipped"])},
     )  # fmt: skip
     made = chunk([0.5] * 4, status=np.array(["ok", "ok", "ok", "too_noisy"], dtype="<U20"),
-                 rise_ci=np.ones((4, 2)))  # fmt: skip
+                 rise_ci=np.ones((4, 2)), time_to_peak_ci=np.ones((4, 2)),
+                 half_rise_ci=np.ones((4, 2)))  # fmt: skip
     table = collected([made], source).parameters_
     assert table["status"].values.tolist() == [
         "ok", "clipped", "baseline_near_zero", "too_noisy",
     ]  # fmt: skip
-    for name in ("tau_decay_ci", "tau_rise_ci", "covariance"):
+    for name in (
+        "tau_decay_ci", "tau_rise_ci", "time_to_peak_ci", "half_rise_ci", "covariance",
+    ):  # fmt: skip
         missing = np.isnan(table[name].values).reshape(4, -1)
         assert missing.all(axis=1).tolist() == [False, True, True, False]
     assert table["amplitude_ci"].notnull().all()

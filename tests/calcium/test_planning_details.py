@@ -28,10 +28,10 @@ def naive_information(tau, rise, rate, dt, n_frames, seed):
         return np.where(np.isfinite(since), since, 0) * decayed
 
     if rise:
-        both = 1 / tau + 1 / rise
+        both = 1 / rise
         at = np.linspace(0, 10 * tau, 200_001)
         peak = np.max(np.exp(-at / tau) - np.exp(-at * both))
-        wanted = (slope(1 / tau) - slope(both)).sum(axis=1) / tau**2 / peak
+        wanted = slope(1 / tau).sum(axis=1) / tau**2 / peak
         nuisance, speeds = [slope(both).sum(axis=1)], (1 / tau, both)
     else:
         wanted, nuisance, speeds = slope(1 / tau).sum(axis=1) / tau**2, [], (1 / tau,)
@@ -222,6 +222,11 @@ def test_how_far_the_bound_can_be_reached_is_said(monkeypatch, snr, tau, status,
         ({"rate": 31.0}, UnitError, "rate is 31 Hz at 30 frames per s"),
         ({"tau": 25.0}, UnitError, r"tau is 25 s and tau_rise 0 s\..*pass tau=0\.025\.$"),
         ({"tau_rise": 25.0}, UnitError, r"tau=0\.0005, tau_rise=0\.025"),
+        (
+            {"tau_rise": 0.5},
+            DataError,
+            r"tau_rise is 0\.5 s and tau 0\.5 s.*shorter than the decay",
+        ),
         ({"relative_width": 2.0}, DataError, r"relative_width is 2\..*pass 0\.02"),
         ({"snr": 5e-4}, DataError, "snr is 0.0005"),
         ({"snr": 2e6}, DataError, "snr is 2e\\+06"),
@@ -234,7 +239,8 @@ def test_numbers_of_another_unit_are_asked_about(monkeypatch, wrong, kind, said)
 
 
 @pytest.mark.parametrize(
-    "edge", [{"rate": 30.0}, {"tau": 20.0}, {"tau_rise": 20.0}, {"relative_width": 1.99}]
+    "edge",
+    [{"rate": 30.0}, {"tau": 20.0}, {"tau": 20.0, "tau_rise": 19.0}, {"relative_width": 1.99}],
 )
 def test_the_largest_of_each_is_planned(monkeypatch, edge):
     assert planned(monkeypatch, **edge).duration > 0

@@ -59,10 +59,10 @@ def test_frames_are_taken_for_averages_unless_stated(recording):
 
 
 def test_the_delay_of_a_rise():
-    assert rise_delay(0.5, 0.0) == 0.0
-    # Half of 1 - exp(-t / 0.01) at 0.01 ln 2; the decay hardly matters at fifty times the rise.
-    assert rise_delay(0.5, 0.01) == pytest.approx(0.01 * np.log(2), rel=0.03)
-    assert rise_delay(0.5, 0.4) == 0.03
+    assert rise_delay(0.0) == 0.0
+    # Half of 1 - exp(-t / 0.01) at 0.01 ln 2.
+    assert rise_delay(0.01) == pytest.approx(0.01 * np.log(2), rel=1e-12)
+    assert rise_delay(0.4) == 0.03
 
 
 def test_a_loaded_fit_asks_for_its_trace(recording, fitted, tmp_path):

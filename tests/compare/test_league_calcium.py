@@ -94,7 +94,7 @@ def test_the_forecast_is_that_of_the_two_decaying_states():
     states = model(x).states
     a, b = states[..., :3], states[..., 3:6]
     gamma = torch.exp(-DT / model.tau_decay)
-    rho = gamma * torch.exp(-DT / model.tau_rise)
+    rho = torch.exp(-DT / model.tau_rise)
     for n_ahead in (0, 1, 7):
         # Without a rate, both states decay from where the last correction left them. The last
         # window is shorter than the others, which the model by hand does not know.

@@ -59,7 +59,7 @@ def test_without_correction_it_is_the_kernel_summed_over_the_rate():
 def test_gains_are_those_of_the_steady_state_kalman_filter(rise):
     model = small(tau_rise=rise)
     decay = float(model.tau_decay)
-    rates = np.array([1 / decay] + ([1 / decay + 1 / float(model.tau_rise)] if rise else []))
+    rates = np.array([1 / decay] + ([1 / float(model.tau_rise)] if rise else []))
     a, c = np.diag(np.exp(-DT * rates)), np.array([[1.0, -1.0]])[:, : len(rates)]
     # The kernel has a peak of 1.
     lag = np.linspace(0, 1, 200001)
