@@ -174,6 +174,43 @@ def test_seconds_are_read_and_assigned():
         small(tau_rise=None).tau_rise = 0.1
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("factor", [1.02, 3.0])
+def test_rise_and_decay_exchanged_are_the_same_response(factor):
+    """The double exponential does not say which is which."""
+    model, other = small(), small()
+    model.tau_decay, model.tau_rise = 0.06 * factor, 0.06
+    other.tau_decay, other.tau_rise = 0.06, 0.06 * factor
+    x = series(40)
+    # Two nearly equal poles cost two to four digits.
+    assert torch.allclose(other(x).output, model(x).output, atol=1e-9)
+    model.tau_rise = 0.06 * factor
+    assert bool(model(x).output.isfinite().all())
+
+
+@torch.no_grad()
+def test_weights_with_the_rise_of_the_other_form_are_the_same_model():
+    """Older weights hold the s of (1 - exp(-t / s)) exp(-t / tau_decay)."""
+    model = small()
+    old = {k: v.clone() for k, v in model.state_dict().items() if k != "double_exponential"}
+    decay, rise = model.tau_decay, model.tau_rise
+    s = 1 / (1 / rise - 1 / decay)
+    old["unbounded_tau_rise"] = model.rise_bounds.right_inverse(s)
+    twin = small(tau_rise=0.03)
+    twin.load_state_dict(old)
+    assert float(twin.tau_rise) == pytest.approx(float(rise), rel=1e-12)
+    x = series(40)
+    assert torch.allclose(twin(x).output, model(x).output, atol=1e-10)
+    # Once is enough.
+    again = small(tau_rise=0.03)
+    again.load_state_dict(twin.state_dict())
+    assert float(again.tau_rise) == float(twin.tau_rise)
+    bare = {
+        k: v for k, v in small(tau_rise=None).state_dict().items() if k != "double_exponential"
+    }
+    small(tau_rise=None).load_state_dict(bare)
+
+
 def recording(n_units=3, duration=60.0, **settings):
     return nr.simulate.simulate_calcium(
         n_units, duration, 30.0, tau_decay=0.4, tau_rise=0.05, rate=1.0, rng=1, **settings
