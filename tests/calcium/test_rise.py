@@ -172,7 +172,7 @@ def test_the_rise_is_found_with_its_interval():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rise", "rate", "snr"), [(0.02, 0.5, 10.0), (0.07, 1.0, 5.0)])
+@pytest.mark.parametrize(("rise", "rate", "snr"), [(0.02, 0.5, 10.0), (0.045, 1.0, 10.0)])
 def test_intervals_of_the_rise_hold_what_they_promise(rise, rate, snr):
     rec = nr.simulate.simulate_calcium(
         100, 300.0, 30.0, tau_decay=TAU, tau_rise=rise, rate=rate, snr=snr, rng=99
