@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = room(
         "table": ["League", "league"],
         "belief_readout": ["BeliefReadout", "belief"],
         "hidden_reading": ["HiddenReadout", "hidden_variable"],
+        "memory_cells": ["cells_of_size"],
         "memory_lags": ["memory"],
         "memory_table": ["MemoryTable"],
         "spectra_compared": ["SpectraComparison", "spectra"],

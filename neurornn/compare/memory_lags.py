@@ -18,7 +18,7 @@ from neurornn._core.checks import (
 from neurornn._core.errors import ConvergenceWarning, DataError
 from neurornn._core.jobs import Chunk, run_chunks
 from neurornn._core.rng import RNG, derived_seed, seed_of
-from neurornn.compare.memory_cells import CELLS, accuracy_of, make_cell, memory_trials
+from neurornn.compare.memory_cells import CELLS, STARTS, accuracy_of, make_cell, memory_trials
 from neurornn.compare.memory_table import SOLVED, MemoryTable, laid_out
 from neurornn.models.attention import CausalTransformer
 from neurornn.models.base import RecurrentModel
@@ -34,7 +34,6 @@ _LOOKED, _TESTED = 128, 512
 _FOLLOWED, _FURTHER = 6, 2.5
 #: Attention over longer windows is not trained: its work grows with the square.
 LONGEST_WINDOW = 100
-STARTS = ("plain", "chrono")
 
 
 def memory(

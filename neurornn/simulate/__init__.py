@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = room(
     {
         "calcium": ["calcium_kernel", "simulate_calcium"],
         "cursor_user": ["CursorUser"],
+        "emg": ["simulate_emg"],
+        "gait": ["simulate_gait"],
         "oscillators": ["simulate_oscillators"],
         "rate": ["simulate_rate_network", "simulate_rate_trials"],
         "reaching": ["simulate_reaches"],

@@ -157,6 +157,18 @@ def _turned(**settings: Any) -> list[Any]:
     return [made[name] for name in made]
 
 
+def _walked(**settings: Any) -> list[Any]:
+    given = {"n_trials": 2, "duration": 1.5, "dt": 0.05, "memory": 0.5, **settings}
+    made = nr.simulate.simulate_gait(**given)
+    return [made[name] for name in ("inputs", "targets", "linear_r2")]
+
+
+def _flexed(**settings: Any) -> list[Any]:
+    given = {"n_trials": 2, "duration": 1.0, "dt": 0.02, "memory": 0.2, **settings}
+    made = nr.simulate.simulate_emg(**given)
+    return [made[name] for name in ("inputs", "targets", "linear_r2")]
+
+
 def _league_of_pairs(**given: Any) -> list[Any]:
     rng = np.random.default_rng(0)
     settings = {"inputs": np.tile(small().x, (2, 1, 1)), "targets": np.tile(small().y, (2, 1, 1))}
@@ -610,6 +622,16 @@ def doors() -> dict[str, Door]:
             call=_turned,
             numbers={"duration": 5.0, "dt": 0.1, "mean_wind": 12.0, "turbulence_intensity": 0.1,
                      "length_scale": 300.0, "noise": 0.1, "rng": 0},
+        ),
+        "simulate.simulate_gait": Door(
+            call=_walked,
+            numbers={"n_trials": 2, "duration": 1.5, "dt": 0.05, "memory": 0.5, "stride": 1.0,
+                     "phase_drift": 0.3, "noise_sd": 0.02, "rng": 0},
+        ),
+        "simulate.simulate_emg": Door(
+            call=_flexed,
+            numbers={"n_trials": 2, "duration": 1.0, "dt": 0.02, "memory": 0.2, "burst": 0.1,
+                     "pause": 0.2, "rest": 0.1, "rng": 0},
         ),
         "simulate.turbine_modes": Door(
             call=lambda wind: [nr.simulate.turbine_modes(wind)["frequency"]],
