@@ -30,6 +30,7 @@ class Status(StrEnum):
     AT_BOUND = "at_bound"
     NOT_CONVERGED = "not_converged"
     STOPPED_EARLY = "stopped_early"
+    LEFT_REGIME = "left_regime"
     DEGENERATE = "degenerate"
     DIVERGED = "diverged"
     FAILED = "failed"
@@ -84,6 +85,10 @@ _REMEDIES = {
         "if the history goes up and down."
     ),
     Status.STOPPED_EARLY: "The validation loss stopped improving; the best weights are kept.",
+    Status.LEFT_REGIME: (
+        "A guard stopped the fit since it left the healthy regime: the table regimes says when, "
+        "and whether gradients exploded or vanished. The best weights so far are kept."
+    ),
     Status.DEGENERATE: (
         "The point is not alone to first order: it lies on a line or a ring of points, or at a "
         "bifurcation. Look at its leading mode; a small change of the weights may move or undo it."

@@ -43,6 +43,7 @@ __getattr__, __dir__, __all__ = room(
         "pages": ["Page"],
         "populations": ["autocorrelation", "latent_planes", "single_trial_rates"],
         "portraits": ["energy_landscape", "phase_portrait"],
+        "regimes": ["training_regimes"],
         "residuals": ["mean_event", "residual_checks"],
         "spectra": ["eigenvalues"],
         "spike_trains": [

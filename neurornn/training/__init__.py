@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = room(
         "passes": ["follow"],
         "policy": ["fit_policy", "policy_sizes"],
         "policy_result": ["PolicyResult"],
+        "regimes": ["RegimeGuard"],
         "result": ["FitResult"],
     },
 )

@@ -147,12 +147,7 @@ def gradient_flow(
     >>> round(float(flow.parameters["horizon"]), 2), flow.status
     (0.2, 'healthy')
     """
-    if not model.n_hidden or model.looks_ahead or model.observes_targets:
-        raise KindError(
-            f"{type(model).__name__} has no state that is carried from step to step",
-            "A recurrent model was needed",
-            "For example nr.models.LeakyRNN, VanillaRNN, GRU or LSTM",
-        )
+    check_has_state(model)
     if int(n_starts) < 1 or int(max_trials) < 1:
         raise DataError(
             f"n_starts is {n_starts} and max_trials {max_trials}",
@@ -195,6 +190,16 @@ def gradient_flow(
         "verdict": verdict,
     }
     return GradientFlow(table, settings)
+
+
+def check_has_state(model: RecurrentModel) -> None:
+    """Raise where a model has no state that gradients could travel through."""
+    if not model.n_hidden or model.looks_ahead or model.observes_targets:
+        raise KindError(
+            f"{type(model).__name__} has no state that is carried from step to step",
+            "A recurrent model was needed",
+            "For example nr.models.LeakyRNN, VanillaRNN, GRU or LSTM",
+        )
 
 
 def _inputs(model: RecurrentModel, data: Any) -> torch.Tensor:

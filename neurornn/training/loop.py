@@ -111,7 +111,8 @@ def fit(
     callback : called as ``callback(epoch, model, row)`` after every epoch, or, where it has a
         number ``every``, after every so many epochs and the last, with a copy of the model as it
         then is and ``row``, its loss and validation loss. The fit stays the same, bit for bit. See
-        `dynamics.DynamicsMonitor`.
+        `dynamics.DynamicsMonitor`. A `training.RegimeGuard` alone may change the fit: it slows or
+        stops one that leaves a healthy regime.
     intervals : form intervals; without them the parameters come with NaN and the reason.
     strict : raise instead of warning where the fit did not converge.
 

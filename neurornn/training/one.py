@@ -13,6 +13,7 @@ from neurornn.models.base import RecurrentModel
 from neurornn.training.batches import TrainingData
 from neurornn.training.objectives import check_targets, objective_named
 from neurornn.training.passes import Passes, make_passes
+from neurornn.training.regimes import RegimeGuard
 from neurornn.training.result import FitResult
 from neurornn.training.run import Run
 from neurornn.training.settings import FitSettings
@@ -48,7 +49,12 @@ def fit_one(
     """
     settings, passes = prepared(model, train, watch, settings)
     look_every = check_callback(callback)
-    run = Run(model, train, watch, objective_named(settings.objective), passes, settings)
+    guard = callback if isinstance(callback, RegimeGuard) else None
+    if guard is not None:
+        guard.begin(model, train, settings.optimizer)
+        callback = None
+    goal = objective_named(settings.objective)
+    run = Run(model, train, watch, goal, passes, settings, guard=guard)
     if checkpoint is not None:
         run.resume(checkpoint)
     with (
@@ -57,6 +63,9 @@ def fit_one(
     ):
         while run.status is None:
             run.one_epoch()
+            if guard is not None and (run.status is not None or run.epoch % look_every == 0):
+                # Before the state is written, which holds what was seen and done.
+                run.be_guarded()
             if checkpoint is not None and (
                 run.status is not None or run.epoch % max(1, checkpoint_every) == 0
             ):

@@ -20,6 +20,7 @@ from neurornn.models.base import RecurrentModel
 from neurornn.models.rebuild import check_rebuilds, dtype_of, rebuilt, weights_of
 from neurornn.training.batches import as_training_data
 from neurornn.training.objectives import objective_named
+from neurornn.training.regimes import regimes_told
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +42,8 @@ class FitResult(Result):
     seeds : Dataset over ``seed``, or None
         All fits, where several were asked for (``n_seeds``): ``loss``, ``status`` and every
         physical parameter, with mean and sd over seeds in their attrs.
+    regimes : Dataset over ``epoch``, or None
+        What a `RegimeGuard` saw and did: ``regime``, ``exponent``, ``horizon``, ``action``.
     """
 
     model: RecurrentModel
@@ -50,6 +53,7 @@ class FitResult(Result):
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
     seeds: xr.Dataset | None = None
+    regimes: xr.Dataset | None = None
 
     def with_seeds(self, seeds: xr.Dataset) -> Self:
         """Return the same result beside the table of all seeds it was chosen from."""
@@ -179,6 +183,8 @@ class FitResult(Result):
                 f"mean {format_number(loss_of.attrs['mean'])}, "
                 f"sd {format_number(loss_of.attrs['sd'])}"
             )
+        if self.regimes is not None:
+            head += regimes_told(self.regimes)
         clock = self.parameters.get("clock")
         if clock is not None and bool((clock == "unresolved").any()):
             n = int((clock == "unresolved").sum())
@@ -224,6 +230,8 @@ class FitResult(Result):
             said += ", a validation part watched"
         if self.seeds is not None:
             said += f", the best of {self.seeds.sizes['seed']} seeds"
+        if self.regimes is not None:
+            said += ", its leading Lyapunov exponent and gradient horizon watched"
         if self.provenance.get("refined"):
             said += ", at the end by L-BFGS in coordinates whitened by its Fisher information"
         if self._has_intervals():
@@ -262,6 +270,7 @@ class FitResult(Result):
                 "parameters": self.parameters,
                 "history": self.history,
                 **({} if self.seeds is None else {"seeds": self.seeds}),
+                **({} if self.regimes is None else {"regimes": self.regimes}),
             },
             "weights": weights_of(self.model),
         }
@@ -280,6 +289,7 @@ class FitResult(Result):
             settings=s["fit"],
             provenance=s["provenance"],
             seeds=content.tables.get("seeds"),
+            regimes=content.tables.get("regimes"),
         )
 
 

@@ -26,6 +26,7 @@ from neurornn.training.objectives import (
     start_at_the_mean,
 )
 from neurornn.training.passes import Passes, run_forced, segment_gradient, stretches
+from neurornn.training.regimes import SLOWER, RegimeGuard
 from neurornn.training.result import FitResult
 from neurornn.training.settings import FitSettings
 
@@ -57,6 +58,7 @@ class Run:
     Parameters
     ----------
     hooks : what takes part in the steps of Adam.
+    guard : what may slow or stop it, begun for these data.
     """
 
     def __init__(
@@ -68,9 +70,10 @@ class Run:
         passes: Passes,
         settings: FitSettings,
         hooks: StepHooks | None = None,
+        guard: RegimeGuard | None = None,
     ) -> None:
         self.settings, self.objective, self.passes = settings, objective, passes
-        self.hooks = hooks
+        self.hooks, self.guard = hooks, guard
         self.given_dtype = next(model.parameters()).dtype
         self.dtype = torch.float64 if settings.optimizer == "lbfgs" else self.given_dtype
         self.data_key = fingerprint(
@@ -86,6 +89,7 @@ class Run:
             type(model).__name__,
             model.settings,
             given,
+            *([] if guard is None else [guard.settings]),
         )
         self.device = next(model.parameters()).device
         self.model = copy.deepcopy(model).to(self.dtype).train()
@@ -210,6 +214,18 @@ class Run:
         model = copy.deepcopy(self.model).eval()
         row = {"loss": self.loss[-1], "validation_loss": self.validation_loss[-1]}
         return self.epoch, model, row
+
+    def be_guarded(self) -> None:
+        """Let the guard look, and slow or stop where it says so."""
+        assert self.guard is not None
+        epoch, model, row = self.seen()
+        row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        said = self.guard(epoch, model, row, ended=self.status is not None)
+        if said == "slowed":
+            lower = max(self.rate_factor * SLOWER, _PLATEAU_LEAST)
+            self.rate_factor, self.rate_epoch = lower, self.epoch
+        elif said == "stopped":
+            self.status = Status.LEFT_REGIME
 
     def _lbfgs_epoch(self) -> float:
         def closure() -> Any:
@@ -336,6 +352,7 @@ class Run:
                 "rate_epoch": self.rate_epoch,
                 "weights": self._copy_weights(),
                 "optimizer": self.optimizer.state_dict(),
+                **({} if self.guard is None else {"guard": self.guard.state}),
             },
         )
 
@@ -351,6 +368,8 @@ class Run:
         self.status = None if state["status"] is None else Status(state["status"])
         self.model.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.guard is not None:
+            self.guard.state = state["guard"]
 
     def _losses(self, model: RecurrentModel) -> dict[str, float]:
         """Losses of the model that is returned, as it is used: without dropout and noise."""
@@ -402,4 +421,5 @@ class Run:
                 "refined": found.refined,
                 **self._losses(found.precise),
             },
+            regimes=None if self.guard is None else self.guard.table,
         )

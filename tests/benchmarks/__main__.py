@@ -37,6 +37,7 @@ from tests.benchmarks import (
     fixed_points,
     forecasts,
     foundation,
+    gait_emg,
     gated_step,
     gb1,
     gene_structure,
@@ -49,6 +50,7 @@ from tests.benchmarks import (
     lyapunov,
     meltome,
     memory,
+    memory_choices,
     modes,
     mutagenesis,
     network_tau,
@@ -292,6 +294,16 @@ SECTIONS = {
         "one more step of a stream against attention, one thread",
         memory.STREAM_COLUMNS,
         memory.stream_rows,
+    ),
+    "memory_choices": (
+        "four choices about memory at a lag of 30 steps: share of cues told right, 5 seeds",
+        memory_choices.COLUMNS,
+        memory_choices.rows,
+    ),
+    "memory_gait_emg": (
+        "gait and EMG: cells of equal size beside ridge on the same memory, 5 seeds",
+        gait_emg.COLUMNS,
+        gait_emg.rows,
     ),
     "belief_tasks": (
         "decisions under a hidden state: return, and the exact belief read from the state",

@@ -17,6 +17,7 @@ Transformer of 32 whose window is all that came before, one layer, one head, one
 5; numbers of the state that are carried.
 """
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -33,8 +34,13 @@ STREAM_COLUMNS = ["after 1,000 (ms)", "10,000 (ms)", "100,000 (ms)", "numbers ca
 
 
 def lag_rows() -> Iterator[list[str]]:
-    """Accuracy against lag; then whether the horizon foretold where it ends."""
-    table = nr.compare.memory(rng=0, n_seeds=N_SEEDS)
+    """Accuracy against lag; then whether the horizon foretold where it ends.
+
+    Networks that are finished are kept where NEURORNN_BENCHMARK_DIR says.
+    """
+    folder = os.environ.get("NEURORNN_BENCHMARK_DIR")
+    kept = None if folder is None else os.path.join(folder, "memory_lags")
+    table = nr.compare.memory(rng=0, n_seeds=N_SEEDS, checkpoint=kept)
     t, seeds = table.parameters, table.seeds
     from neurornn.compare.memory_table import reach_of
 

@@ -415,3 +415,30 @@ def test_remedies_keep_what_plain_training_forgets():
         assert float(run.forgetting["score"][1, 1]) > 0.7
     assert kept["none"] < 0.7
     assert min(kept["projection"], kept["replay"]) > 0.9
+
+
+@pytest.mark.slow
+def test_a_remedy_keeps_the_score_of_an_integrator_and_not_its_fixed_points():
+    """It rests in one of two states beside a saddle after its task; in one after the next task.
+
+    The same in seeds 0 to 2 and with all remedies: trials of 1 s ask for no state at rest.
+    """
+    s = nr.simulate
+    tasks = nr.training.cue_tasks(
+        [
+            s.line_integrator(80, 1.0, rng=0),
+            s.ready_set_go(80, 0.02, interval=(0.3, 0.5), gains=[1.0], rng=0),
+        ]
+    )
+    model = nr.models.LeakyRNN(4, 32, 1, dt=0.02, tau=0.1, rng=0)
+    kept = {}
+    for remedy in ("none", "ewc"):
+        run = learn(model, tasks, remedy=remedy, max_epochs=30, learning_rate=None)
+        kept[remedy] = float(run.forgetting["kept"][1, 0])
+        for k, wanted in enumerate(([0, 0, 1], [0])):
+            # The cue of the first task, and nothing to be summed.
+            one = run.model_after(f"task {k}")
+            points = nr.dynamics.find_fixed_points(one, [0.0, 0.0, 1.0, 0.0], rng=0)
+            assert points.parameters["n_unstable"].values.tolist() == wanted
+    # Measured: 0.53 and 1.00.
+    assert kept["none"] < 0.7 and kept["ewc"] > 0.9
