@@ -8,6 +8,7 @@ import neurornn as nr
 from neurornn._core.errors import DataError
 from neurornn._kernels import event_times
 from neurornn.calcium import kinetics_tables
+from neurornn.calcium.fitted_traces import FittedTraces, poles, stretches
 from neurornn.calcium.trace_model import Kernel
 
 TAU, RISE, DT = 0.5, 0.07, 1 / 30
@@ -250,3 +251,16 @@ def test_a_decay_is_longer_than_a_rise_that_is_held():
     rec = nr.simulate.simulate_calcium(1, 100.0, 30.0, tau_decay=0.1, rate=0.5, snr=10, rng=1)
     table = nr.calcium.Kinetics(tau_rise=0.3).fit(rec["dff"]).parameters_
     assert float(table["tau_decay"][0]) > 0.3 and table["status"].values[0] != "ok"
+
+
+def test_what_is_left_out_between_events_are_the_two_exponentials():
+    """Checks of a fit project its kinetics out of every stretch: nothing of them is left."""
+    rec = nr.simulate.simulate_calcium(1, 60.0, 30.0, tau_rise=RISE, rate=0.5, snr=20, rng=6)
+    kinetics = nr.calcium.Kinetics().fit(rec["dff"])
+    one = FittedTraces(kinetics, rec["dff"]).of(0)
+    tau, rise = (float(kinetics.parameters_[n][0]) for n in ("tau_decay", "tau_rise"))
+    assert poles(one) == pytest.approx([1 / tau, 1 / rise], rel=1e-12)
+    _, _, basis = next(stretches(one, np.ones(len(one.y), bool)))
+    lag = np.arange(len(basis)) * DT
+    pure = np.exp(-lag / tau) - 0.7 * np.exp(-lag / rise)
+    np.testing.assert_allclose(basis @ (basis.T @ pure), pure, atol=1e-10)

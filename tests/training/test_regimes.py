@@ -16,7 +16,7 @@ from neurornn._core.errors import (
 )
 from neurornn.training import RegimeGuard
 from neurornn.training.batches import as_training_data
-from neurornn.training.regimes import driven_exponents
+from neurornn.training.regimes import driven_exponents, regimes_told
 
 DT = 0.01
 
@@ -241,3 +241,41 @@ def test_bad_settings_and_models_without_a_state():
         fitted(nr.models.Memoryless(1, 1, dt=DT), RegimeGuard())
     with pytest.raises(KindError, match="no data"):
         RegimeGuard()(1, unit(0.1), {})
+
+
+def begun(model, **options):
+    guard = RegimeGuard(action="tell", n_steps=64, **options)
+    x = noise()
+    guard.begin(model, as_training_data((x, x), model), "adam")
+    return guard
+
+
+@pytest.mark.parametrize(("above", "regime"), [(-1e-3, "exploding"), (1e-3, "ok")])
+def test_exploding_begins_at_the_bound(above, regime):
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((5, 5)))[0]
+    guard = begun(linear(1.03 * rotation), exponent_bound=float(np.log(1.03) / DT) + above)
+    guard(1, linear(1.03 * rotation), {})
+    assert guard.table["regime"].values.tolist() == [regime]
+
+
+def test_the_exponent_told_is_the_median_over_trajectories():
+    model = chaotic(20, 2.5).double().eval()
+    guard = begun(model, n_trajectories=7)
+    guard(3, model, {})
+    each = driven_exponents(model, torch.from_numpy(noise()), 64, 7)
+    assert float(guard.table["exponent"][0]) == np.median(each) != each.min()
+
+
+def test_a_report_tells_the_last_look_and_when_each_regime_was_first_met():
+    guard = begun(linear(0.9 * np.eye(3)), reach=0.2)
+    for epoch, radius in ((2, 0.99), (4, 0.5), (6, 0.6)):
+        guard(epoch, linear(radius * np.eye(3)), {})
+    table = guard.table
+    assert table["regime"].values.tolist() == ["ok", "vanishing", "vanishing"]
+    first, again = regimes_told(table)
+    # log(.6) / .01 s; gradients fall to 1/e within one or two steps.
+    assert first.startswith(
+        "regime at the end: vanishing; leading exponent -51.1 1/s, horizon 0.01"
+    )
+    assert first.endswith("(3 looks)")
+    assert again.startswith("vanishing at 2 looks, first after epoch 4: ")
