@@ -60,17 +60,19 @@ def estimate_rise(model: TraceModel, found: Round, log_sd_tau: float) -> RiseEst
     size = float(np.median(model.sizes(found.kernel, starts)[0][found.is_event]))
     share = _AS_LIKELY * float(found.is_event.sum()) / model.n_seen
 
+    low = float(np.log(Kernel(tau, lag_bounds(model)[0]).rise))
+    high = float(np.log(_ALIKE * tau))
+
     def parts(log_rise: float, log_tau: float, factor: float = 1.0) -> Array:
         decay = float(np.exp(log_tau))
-        poles = Kernel.of_rise(decay, float(np.exp(log_rise))).poles(dt)
+        rise = float(np.exp(np.clip(log_rise, low, high)))
+        poles = Kernel.of_rise(decay, rise).poles(dt)
         prior = factor * share, size
         return marginal_likelihoods(model.flat, starts, is_free, *poles, found.noise, *prior)
 
     def deviance(log_rise: float) -> float:
         return -2 * float(parts(log_rise, np.log(tau)).sum())
 
-    low = float(np.log(Kernel(tau, lag_bounds(model)[0]).rise))
-    high = float(np.log(_ALIKE * tau))
     best = float(np.clip(np.log(found.kernel.rise), low + 0.1, high - 0.1))
     best = _least(deviance, best)
     if not low + 0.05 < best < high - 0.05:

@@ -8,8 +8,11 @@ import neurornn as nr
 from neurornn._core.errors import DataError
 from neurornn._kernels import event_times
 from neurornn.calcium import kinetics_tables
+from neurornn.calcium.alternation import best_starts
 from neurornn.calcium.fitted_traces import FittedTraces, poles, stretches
-from neurornn.calcium.trace_model import Kernel
+from neurornn.calcium.rise_choice import fit_kinetics
+from neurornn.calcium.rise_estimate import estimate_rise
+from neurornn.calcium.trace_model import Kernel, Settings, TraceModel
 
 TAU, RISE, DT = 0.5, 0.07, 1 / 30
 
@@ -264,3 +267,22 @@ def test_what_is_left_out_between_events_are_the_two_exponentials():
     lag = np.arange(len(basis)) * DT
     pure = np.exp(-lag / tau) - 0.7 * np.exp(-lag / rise)
     np.testing.assert_allclose(basis @ (basis.T @ pure), pure, atol=1e-10)
+
+
+@pytest.mark.parametrize("start", [-9.0, -0.5])
+def test_a_search_that_strays_stays_between_frames_and_decay(start):
+    """Far from a maximum the search may ask for a rise as long as the decay, or for none."""
+    rec = nr.simulate.simulate_calcium(1, 120.0, 30.0, tau_rise=RISE, rate=1.0, snr=10, rng=5)
+    y = rec["dff"].values[:, 0]
+    time, blocks = rec["time"].values, np.array([[0, len(y)]])
+    settings = Settings(DT, np.nan, (0.005, 20.0), 60.0, 0.95)
+    model = TraceModel(y, time, blocks, settings)
+    found, resolved, *_ = fit_kinetics(model, *best_starts(y, time, blocks, settings))
+    assert resolved
+    model.heights = found.heights
+    near = estimate_rise(model, found, 0.01)
+    strayed = found._replace(kernel=Kernel.of_rise(found.kernel.tau, float(np.exp(start)) * 0.8))
+    far = estimate_rise(model, strayed, 0.01)
+    # Either the same maximum, but for a prior of sizes that is that of the strayed kinetics, or
+    # none.
+    assert far is None or far.kernel.rise == pytest.approx(near.kernel.rise, rel=0.05)
