@@ -44,6 +44,7 @@ class PolicyResult(FitResult):
     status : ``not_converged`` where the return still rose, or one action is taken always.
     settings, provenance : arguments; versions, seed.
     seeds : Dataset over ``seed``, or None: ``mean_return``, ``share`` and ``status`` of each.
+    regimes : None; a `RegimeGuard` watches `nr.fit`.
     """
 
     _quantities: ClassVar[tuple[Quantity, ...]] = (
