@@ -172,9 +172,8 @@ def _against(sums, ratio):
 def _gain_of_two(first, second, early, late, slow, fast):
     """Squares that two events save, sizes at their best, and those of the second beside the first.
 
-    The first is 0 where a size is not above 0.
-
-    `slow` and `fast` are what decay and rise of the first leave at the second.
+    The former is 0 where a size is not above 0. `slow` and `fast` are what decay and rise of the
+    first leave at the second.
     """
     a, x = _against(first, early)
     b, z = _against(second, late)

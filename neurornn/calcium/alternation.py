@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from neurornn.calcium.trace_model import Array, Frames, Kernel, Settings, TraceModel
+from neurornn.calcium.kernel import Kernel
+from neurornn.calcium.trace_model import Array, Frames, Settings, TraceModel
 
 MAX_ROUNDS = 30
 

@@ -13,6 +13,7 @@ from neurornn.calcium.alternation import (
     residual_autocorrelation,
 )
 from neurornn.calcium.increments import Decays, decays_of
+from neurornn.calcium.kernel import Kernel
 from neurornn.calcium.overlap import (
     Count,
     apart,
@@ -32,7 +33,6 @@ from neurornn.calcium.trace_model import (
     FIRST_THRESHOLD,
     SMALLEST,
     Array,
-    Kernel,
     TraceModel,
 )
 

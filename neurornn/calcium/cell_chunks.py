@@ -11,8 +11,9 @@ from neurornn._core.status import Status
 from neurornn._core.warning import warn_user
 from neurornn._kernels.projection import draw_decays
 from neurornn.calcium.decay_fit import TraceFit, fit_trace, nothing_fitted
+from neurornn.calcium.kernel import Kernel
 from neurornn.calcium.rise_estimate import RiseEstimate
-from neurornn.calcium.trace_model import Kernel, Settings, knots_of
+from neurornn.calcium.trace_model import Settings, knots_of
 from neurornn.calcium.trace_source import read_chunk
 
 #: What is kept of every start of a stretch.

@@ -27,10 +27,11 @@ from neurornn.calcium.busy_fit import (
 )
 from neurornn.calcium.clipping import goes_down, is_clipped, is_noise_free
 from neurornn.calcium.decay_intervals import interval_of_decay, sd_of_choice, widened
+from neurornn.calcium.kernel import Kernel
 from neurornn.calcium.overlap import Count, strung_together, unit_size
 from neurornn.calcium.rise_choice import fit_kinetics
 from neurornn.calcium.rise_estimate import RiseEstimate, estimate_rise
-from neurornn.calcium.trace_model import BROAD, Array, Frames, Kernel, Settings, TraceModel
+from neurornn.calcium.trace_model import BROAD, Array, Frames, Settings, TraceModel
 
 #: Fewest events for an interval: below it the robust scale of the interval means little.
 MIN_EVENTS = 5

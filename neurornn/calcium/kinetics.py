@@ -25,6 +25,7 @@ from neurornn._core.status import Status
 from neurornn._core.units import format_number
 from neurornn.calcium.cell_chunks import draw_baseline, draw_calcium, fit_cells
 from neurornn.calcium.indicators import compare_with_literature
+from neurornn.calcium.kernel import Kernel
 from neurornn.calcium.kinetics_tables import (
     QUANTITIES,
     gather_columns,
@@ -34,7 +35,7 @@ from neurornn.calcium.kinetics_tables import (
     with_double_exponential,
 )
 from neurornn.calcium.rates import EXPONENT, rate_of_events, rate_of_jumps
-from neurornn.calcium.trace_model import Kernel, Settings
+from neurornn.calcium.trace_model import Settings
 from neurornn.calcium.trace_source import TraceSource
 from neurornn.data.samples import Samples
 from neurornn.io.saved import SavedContent
@@ -466,12 +467,20 @@ class Kinetics(Estimator):
         if self.penalty is not None:
             weight = f"a penalty of {self.penalty:g} noise s.d."
         baseline = "constant" if self.knot_spacing is None else "piecewise-linear"
+        rise = ""
+        if self._fits_rise():
+            rise = (
+                "; rise time constants are those of the double exponential, from a likelihood "
+                "averaged over the times of events"
+            )
+        elif self._held_rise():
+            rise = f"; the rise of the double exponential was held at {self._held_rise():g} s"
         return (
             "Decay time constants were estimated from fluorescence with neurornn's Kinetics: "
             f"events by optimal partitioning ({weight}), event sizes "
             f"and a {baseline} baseline eliminated by variable projection, tau searched in "
             f"[{low:g}, {high:g}] s, and {100 * self.confidence_level:g} % intervals from the "
-            "profile likelihood, widened where the decays were misspecified"
+            "profile likelihood, widened where the decays were misspecified" + rise
         )
 
     def _settings_to_save(self) -> dict[str, Any]:

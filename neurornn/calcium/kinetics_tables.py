@@ -11,11 +11,17 @@ from neurornn._core.confidence import rate_interval, scale_interval, to_dataset
 from neurornn._core.quantities import OF_DATA, Quantity
 from neurornn._core.status import Status
 from neurornn.calcium.cell_chunks import mean_baseline
-from neurornn.calcium.trace_model import Kernel, Settings
+from neurornn.calcium.kernel import Kernel
+from neurornn.calcium.trace_model import Settings
 from neurornn.data.recording import TIME_CONVENTION
 from neurornn.data.samples import Samples
 
 _METHOD = "segmentation into events, sizes and baseline eliminated, profile likelihood"
+_OF_RISE = (
+    "likelihood averaged over the times of events and over events that merged, at that decay"
+)
+_OF_BOTH = "from tau_decay and tau_rise, the interval from their covariance"
+_OWN_METHOD = {"tau_rise": _OF_RISE, "time_to_peak": _OF_BOTH, "half_rise": _OF_BOTH}
 _NO_RISE = "the rise is not resolved: it leaves no trace between the frames"
 _HELD = "the rise was held, not fitted"
 #: What ``kernel_rise`` is the second time constant of; without it, of an older file, it was the
@@ -26,7 +32,8 @@ _FEW = "there are too few events for an interval of their median, or they were n
 #: What is told of every cell, in the order of the columns.
 QUANTITIES = tuple(
     Quantity(
-        name=name, units=units, long_name=said, method=_METHOD, dims=("unit",), reason=why
+        name=name, units=units, long_name=said, method=_OWN_METHOD.get(name, _METHOD),
+        dims=("unit",), reason=why,
     )
     for name, units, said, why in (
         ("tau_decay", "s", "time constant of the decay", "the status is not ok"),

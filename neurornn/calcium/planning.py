@@ -23,7 +23,7 @@ from neurornn._core.rng import RNG, generator
 from neurornn._core.status import Status
 from neurornn._core.units import format_number, format_quantity
 from neurornn.calcium.decay_fit import MIN_EVENTS
-from neurornn.calcium.trace_model import Kernel
+from neurornn.calcium.kernel import Kernel
 
 _METHOD = "Cramer-Rao bound, event times, sizes and baseline free, averaged over Poisson trains"
 #: Spacing of the baseline's knots, s: what `Kinetics` uses.

@@ -11,7 +11,8 @@ from neurornn.calcium.alternation import (
     least,
     plain_kernel,
 )
-from neurornn.calcium.trace_model import Array, Kernel, TraceModel
+from neurornn.calcium.kernel import Kernel
+from neurornn.calcium.trace_model import Array, TraceModel
 
 #: A rise of this share of a frame, the shortest that counts, must be expected to gain so much
 #: deviance before a fit without one is believed.

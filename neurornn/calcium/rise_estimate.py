@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from neurornn._core.confidence import normal_quantile, profile_interval
+from neurornn._core.confidence import delta_interval, normal_quantile, profile_interval
 from neurornn._kernels.event_times import marginal_likelihoods
 from neurornn.calcium.alternation import DIFFERENCE, Round, lag_bounds
-from neurornn.calcium.trace_model import Array, Kernel, TraceModel
+from neurornn.calcium.kernel import Kernel
+from neurornn.calcium.trace_model import Array, TraceModel
 
 #: A rise is at most this share of the decay: beyond, the two change places.
 _ALIKE = 0.95
@@ -59,7 +60,6 @@ def estimate_rise(model: TraceModel, found: Round, log_sd_tau: float) -> RiseEst
     is_free, dt = model.begins[starts], model.settings.dt
     size = float(np.median(model.sizes(found.kernel, starts)[0][found.is_event]))
     share = _AS_LIKELY * float(found.is_event.sum()) / model.n_seen
-
     low = float(np.log(Kernel(tau, lag_bounds(model)[0]).rise))
     high = float(np.log(_ALIKE * tau))
 
@@ -73,8 +73,7 @@ def estimate_rise(model: TraceModel, found: Round, log_sd_tau: float) -> RiseEst
     def deviance(log_rise: float) -> float:
         return -2 * float(parts(log_rise, np.log(tau)).sum())
 
-    best = float(np.clip(np.log(found.kernel.rise), low + 0.1, high - 0.1))
-    best = _least(deviance, best)
+    best = _least(deviance, float(np.clip(np.log(found.kernel.rise), low + 0.1, high - 0.1)))
     if not low + 0.05 < best < high - 0.05:
         return None
     unit = _STEP
@@ -100,8 +99,7 @@ def estimate_rise(model: TraceModel, found: Round, log_sd_tau: float) -> RiseEst
         lambda v: deviance(v) / widen, best, step=sd, lower=low, upper=high,
         confidence_level=level,
     )  # fmt: skip
-    other = float(np.hypot(slope * log_sd_tau, choice))
-    reach = normal_quantile(level) * other
+    reach = normal_quantile(level) * float(np.hypot(slope * log_sd_tau, choice))
     covariance = np.array([[1.0, slope], [slope, slope**2]]) * log_sd_tau**2
     covariance[1, 1] += sd**2 + choice**2
     kernel = Kernel.of_rise(tau, float(np.exp(best)))
@@ -136,5 +134,6 @@ def _by_slopes(
         )  # fmt: skip
         slopes.append(np.log(ahead / behind) / (2 * DIFFERENCE))
     slope = np.array(slopes)
-    reach = normal_quantile(confidence_level) * float(np.sqrt(slope @ covariance @ slope))
-    return value * float(np.exp(-reach)), value * float(np.exp(reach))
+    log_sd = float(np.sqrt(slope @ covariance @ slope))
+    low, high = delta_interval(value, value * log_sd, confidence_level, log=True)
+    return float(low), float(high)

@@ -77,6 +77,9 @@ class CalciumRNN(RecurrentModel):
     The gains after it stay those of the steady state, so that tau_rise comes out short, by several
     per cent where a fifth of the frames is lost; tau_decay does not.
 
+    The response is the same with decay and rise exchanged: should a fit end with a tau_rise above
+    tau_decay, the longer one is the decay.
+
     A fit takes out to first order how the many weights of the rates shorten tau_decay (restricted
     maximum likelihood), for models of at most 1500 weights.
 

@@ -29,9 +29,9 @@ above 0 for LSTM less GRU on gait, and for GRU less LSTM on EMG.
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
 
 import neurornn as nr
+from neurornn._core.confidence import delta_interval
 
 N_SEEDS, N_TRIALS, N_WEIGHTS = 5, 100, 1000
 FRACTIONS = (0.64, 0.16, 0.2)
@@ -111,8 +111,9 @@ def _task_scores(name: str) -> tuple[dict[str, np.ndarray], dict[str, int], floa
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
     """Student's interval of a mean."""
-    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - reach), float(values.mean() + reach)
+    stderr = values.std(ddof=1) / np.sqrt(len(values))
+    low, high = delta_interval(values.mean(), stderr, dof=len(values) - 1)
+    return float(low), float(high)
 
 
 def _interval(values: np.ndarray) -> str:

@@ -109,7 +109,9 @@ def test_a_rise_is_resolved_or_held():
     for name, value, ci in (("time_to_peak", 0.12, [0.1, 0.2]), ("half_rise", 0.03, [0.02, 0.04])):
         assert table[name].values[0] == value and table[f"{name}_ci"].values[0].tolist() == ci
         assert table[name].attrs["units"] == "s" and name in fitted.report()
+        assert table[name].attrs["method"].startswith("from tau_decay and tau_rise")
         assert name not in collected([chunk([0.5])]).report()
+    assert "0.120 [0.100, 0.200]  0.0300 [0.0200, 0.0400]  " in fitted.report()
     assert table["rise_status"].values.tolist() == ["ok", "not_resolved"]
     held = collected([chunk([0.5])], tau_rise=0.02).parameters_
     assert held["tau_rise"].values.tolist() == [0.02]
@@ -199,6 +201,11 @@ def test_the_report_counts_the_cells_and_shows_a_truth():
         ({}, ("a penalty weighed by their rate", "a constant baseline", "[0.01, 8] s")),
         ({"penalty": 3.5, "knot_spacing": 60.0, "tau_bounds": (0.05, 4.0)},
          ("a penalty of 3.5 noise s.d.", "a piecewise-linear baseline", "[0.05, 4] s")),
+        ({"tau_rise": False},
+         ("a penalty weighed by their rate", "a constant baseline", "[0.01, 8] s", "")),
+        ({"tau_rise": 0.05},
+         ("a penalty weighed by their rate", "a constant baseline", "[0.01, 8] s",
+          "; the rise of the double exponential was held at 0.05 s")),
     ],
 )  # fmt: skip
 def test_the_methods_name_penalty_baseline_and_bounds(settings, said):
@@ -209,4 +216,7 @@ def test_the_methods_name_penalty_baseline_and_bounds(settings, said):
         f"by optimal partitioning ({said[0]}), event sizes and {said[1]} eliminated by variable "
         f"projection, tau searched in {said[2]}, and 90 % intervals from the profile likelihood, "
         "widened where the decays were misspecified"
-    )
+        + (said[3] if len(said) > 3 else
+           "; rise time constants are those of the double exponential, from a likelihood averaged "
+           "over the times of events")
+    )  # fmt: skip
